@@ -1,0 +1,146 @@
+//! An exchange: one AI request and its response, as facts. Exists only in memory; text of the bodies is not kept
+//! here but handed on to the scan as it passes (see `dialect::TextSink`).
+
+use std::collections::BTreeSet;
+
+use crate::protocol::Incomplete;
+
+/// API shape spoken on the wire. The string forms are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// OpenAI chat completions and the servers that copy it.
+    OpenAiChat,
+    /// OpenAI responses.
+    OpenAiResponses,
+    /// OpenAI embeddings.
+    OpenAiEmbeddings,
+    /// Anthropic messages.
+    AnthropicMessages,
+}
+
+impl Dialect {
+    /// Name as stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenAiChat => "openai-chat",
+            Self::OpenAiResponses => "openai-responses",
+            Self::OpenAiEmbeddings => "openai-embeddings",
+            Self::AnthropicMessages => "anthropic-messages",
+        }
+    }
+
+    /// `gen_ai.operation.name`.
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::OpenAiChat | Self::OpenAiResponses | Self::AnthropicMessages => "chat",
+            Self::OpenAiEmbeddings => "embeddings",
+        }
+    }
+}
+
+/// What made the recogniser take an exchange for AI, strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DialectEvidence {
+    /// The catalogue knows host and path.
+    Host,
+    /// The path ends as a known API's does.
+    PathSuffix,
+    /// The request body has the keys of a known API.
+    RequestShape,
+    /// The response body has the keys of a known API.
+    ResponseShape,
+}
+
+impl DialectEvidence {
+    /// Name as stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::PathSuffix => "path_suffix",
+            Self::RequestShape => "request_shape",
+            Self::ResponseShape => "response_shape",
+        }
+    }
+}
+
+/// Token counts as the answer states them. `None` is "the answer does not say", which is not 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// `gen_ai.usage.input_tokens`: all input tokens, cached ones included (Anthropic's parts are added up).
+    pub input_tokens: Option<u64>,
+    /// `gen_ai.usage.output_tokens`: all output tokens, reasoning included.
+    pub output_tokens: Option<u64>,
+    /// `gen_ai.usage.cache_read.input_tokens`.
+    pub cache_read_input_tokens: Option<u64>,
+    /// `gen_ai.usage.cache_creation.input_tokens`.
+    pub cache_creation_input_tokens: Option<u64>,
+    /// `gen_ai.usage.reasoning.output_tokens`.
+    pub reasoning_output_tokens: Option<u64>,
+}
+
+/// Facts of one exchange. Times are nanoseconds of the clock that the records carry (CLOCK_BOOTTIME).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// API shape.
+    pub dialect: Dialect,
+    /// Why it was taken for that.
+    pub evidence: DialectEvidence,
+    /// `gen_ai.provider.name`; `unknown` where neither catalogue nor host says.
+    pub provider: String,
+    /// Host of the request (`Host` field).
+    pub host: String,
+    /// `http.request.method`.
+    pub method: String,
+    /// `url.template`: known path suffix with variable parts as `{name}`; never the raw path.
+    pub path_template: String,
+    /// `gen_ai.request.model`.
+    pub request_model: Option<String>,
+    /// `gen_ai.response.model`.
+    pub response_model: Option<String>,
+    /// `gen_ai.response.id`.
+    pub response_id: Option<String>,
+    /// `gen_ai.conversation.id` (previous response or conversation named in the request).
+    pub conversation_id: Option<String>,
+    /// `gen_ai.request.stream`: what the request asks for; where it is silent, whether the answer was a stream.
+    pub stream: bool,
+    /// Token counts.
+    pub usage: Usage,
+    /// `gen_ai.response.finish_reasons`, each once.
+    pub finish_reasons: BTreeSet<String>,
+    /// Names of tools that the answer calls, each once.
+    pub tool_names: BTreeSet<String>,
+    /// `http.response.status_code`; `None` when no response head was seen.
+    pub status: Option<u16>,
+    /// `error.type`: provider's error type, else the status code as text; empty when there was no error.
+    pub error_type: String,
+    /// `User-Agent`, at most 256 bytes.
+    pub user_agent: String,
+    /// Key or token that the request carries, for a keyed hash only. Never stored, never shown.
+    pub credential: Option<Credential>,
+    /// First byte of the request.
+    pub started_ns: u64,
+    /// First byte of the response head.
+    pub first_response_ns: Option<u64>,
+    /// First piece of model output in a stream.
+    pub first_chunk_ns: Option<u64>,
+    /// Last byte of the response, or the time at which the exchange was given up.
+    pub ended_ns: u64,
+    /// Request bytes as sent on the connection: head and body, before any decoding.
+    pub request_bytes: u64,
+    /// Response bytes as received on the connection: head and body, before any decoding.
+    pub response_bytes: u64,
+    /// Why the request was not read whole.
+    pub request_incomplete: Option<Incomplete>,
+    /// Why the response was not read whole.
+    pub response_incomplete: Option<Incomplete>,
+}
+
+/// A credential in clear. Its `Debug` shows nothing and it has no `Display` or `Serialize`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential(pub Vec<u8>);
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credential(..)")
+    }
+}

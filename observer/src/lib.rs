@@ -1,0 +1,10 @@
+//! Observer: sees which processes of a host talk to AI services, judges it against policy, finds sensitive
+//! data in it and records all of that as evidence.
+//!
+//! The modules stand in the order in which data flows; a stage knows the stages before it, never one after it.
+//! `kernel`, `identity`, `store`, `metrics` and `app` do input and output. All others are pure: bytes or values
+//! in, values and losses out, time passed in.
+
+pub mod protocol;
+pub mod exchange;
+pub mod dialect;
