@@ -7,7 +7,7 @@
 
 use super::engine::{Engine, EngineError, Hit, Stream};
 use super::key::HmacKey;
-use super::rules::Rule;
+use super::rules::{BEFORE_BYTES, Rule};
 use super::validate::{Check, entropy};
 use super::Confidence;
 
@@ -211,8 +211,15 @@ impl Tape {
     }
 
     /// Keeps a value until a later one shows that it cannot grow any more. Two overlapping values of one rule are
-    /// one value.
+    /// one value. A fallback rule yields to any other, whichever comes first.
     fn keep(&mut self, found: Located, tools: &mut Tools<'_>) {
+        let is_fallback = |located: &Located| tools.engine.rules()[located.rule].fallback;
+        let overlaps = |other: &Located| other.start < found.end && found.start < other.end;
+        if !is_fallback(&found) {
+            self.pending.retain(|p| !(is_fallback(p) && overlaps(p)));
+        } else if self.pending.iter().any(|p| !is_fallback(p) && overlaps(p)) {
+            return;
+        }
         let Some(last) = self.pending.iter_mut().find(|p| p.rule == found.rule) else {
             self.pending.push(found);
             return;
@@ -241,6 +248,10 @@ fn judge(rule: &Rule, before: &[u8], value: &[u8]) -> Option<(Confidence, bool)>
     let normal = rule.validator.map(|v| v.normalise(value));
     let normal = normal.as_deref().unwrap_or(value);
     if rule.placeholders.iter().any(|p| p.is_match(value)) {
+        return None;
+    }
+    let near = &before[before.len().saturating_sub(BEFORE_BYTES)..];
+    if rule.unless_before.iter().any(|p| p.is_match(near)) {
         return None;
     }
     let check = rule.validator.map_or(Check::Plausible, |v| v.check(value));

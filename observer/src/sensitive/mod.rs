@@ -16,6 +16,9 @@ pub mod rules;
 pub mod scan;
 pub mod validate;
 
+#[cfg(test)]
+mod tests;
+
 use crate::dialect::Place;
 
 pub use engine::{Engine, EngineError};

@@ -22,6 +22,8 @@ pub const BUILTIN_FILE: &str = "rules/base.yaml (built in)";
 pub const MAX_RULES: usize = 2_000;
 /// Longest pattern, in bytes.
 pub const MAX_PATTERN: usize = 4_096;
+/// Bytes before a value that `unless_before` sees.
+pub const BEFORE_BYTES: usize = 128;
 /// Budget of one compiled confirming pattern, in bytes.
 const REGEX_SIZE: usize = 4 * 1024 * 1024;
 
@@ -47,6 +49,8 @@ pub struct Rule {
     pub class: Class,
     /// Severity of a real one.
     pub severity: Severity,
+    /// Counts only where no other rule finds something that overlaps: a general rule beside special ones.
+    pub fallback: bool,
     /// Check of the value.
     pub validator: Option<Validator>,
     /// Least entropy of the value, in bits per byte; 0 for no floor.
@@ -57,6 +61,8 @@ pub struct Rule {
     pub examples: Vec<String>,
     /// Texts that must not.
     pub counter_examples: Vec<String>,
+    /// Patterns of what may not stand before a value, tried on up to [`BEFORE_BYTES`] bytes before it.
+    pub(super) unless_before: Vec<Regex>,
     /// Values that are placeholders, not data: never reported.
     pub(super) placeholders: Vec<Regex>,
     /// Published example values: reported as such.
@@ -206,9 +212,9 @@ fn read_pack(reader: &mut Reader, file: &str, root: Option<&Node>, rules: &mut V
     version
 }
 
-const RULE_KEYS: [&str; 16] = [
+const RULE_KEYS: [&str; 17] = [
     "id", "name", "class", "severity", "pattern", "before", "after", "validator", "entropy", "context",
-    "placeholders", "documented", "extend", "match", "no_match", "note",
+    "unless_before", "placeholders", "documented", "extend", "match", "no_match", "fallback",
 ];
 
 fn read_rule(reader: &mut Reader, file: &str, node: &Node) -> Option<Rule> {
@@ -224,8 +230,10 @@ fn read_rule(reader: &mut Reader, file: &str, node: &Node) -> Option<Rule> {
     let class = required_word(reader, &map, &what, "class", &Class::NAMES).map(|i| Class::ALL[i]);
     let severity = required_word(reader, &map, &what, "severity", &Severity::NAMES).map(|i| Severity::ALL[i]);
     let validator = reader.word_of(&map, "validator", &Validator::NAMES).map(|i| Validator::ALL[i]);
+    let fallback = reader.flag_of(&map, "fallback").unwrap_or(false);
     let entropy = reader.number_of(&map, "entropy", (0.0, 8.0)).map_or(0.0, |e| e.value);
     let context = read_context(reader, &map);
+    let unless_before = read_regexes(reader, &map, &what, "unless_before");
     let placeholders = read_regexes(reader, &map, &what, "placeholders");
     let documented = read_regexes(reader, &map, &what, "documented");
     let extend = reader.text_of(&map, "extend").and_then(|text| {
@@ -240,11 +248,13 @@ fn read_rule(reader: &mut Reader, file: &str, node: &Node) -> Option<Rule> {
         name: name?.value,
         class: class?,
         severity: severity?,
+        fallback,
         validator,
         entropy,
         context,
         examples,
         counter_examples,
+        unless_before,
         placeholders,
         documented,
         extend,
@@ -357,10 +367,10 @@ pub fn expand_example(template: &str) -> String {
 fn fill(inside: &str) -> Option<String> {
     let (class, count) = inside.split_once(':')?;
     let alphabet: &[u8] = match class {
-        "alnum" => b"aB3kZ9mQ2xR7tLw5YcD8vPn4HsG6jFu1eKq",
+        "alnum" => b"aB3kZ9mQ2xR7tLw5YcD8vPn4HsG6jFu1eKqS",
         "alpha" => b"aBkZmQxRtLwYcDvPnHsGjFueKqbTzNd",
         "lower" => b"q7k2m9x4r8t3w6y5c1v0pnhsgjfuedb",
-        "base32" => b"K7Q2M3X4R5T6WYCVPNHSGJFUEDBZ",
+        "base32" => b"K7Q2M3X4R5T6WYCVPNHSGJFUEDBZL",
         "b64" => b"aB3/kZ9+mQ2xR7tLw5YcD8vPn4HsG6jFu1eKq",
         "b64url" => b"aB3_kZ9-mQ2xR7tLw5YcD8vPn4HsG6jFu1eKq",
         "hex" => b"7f3a9c0e5b2d8146",
@@ -444,7 +454,7 @@ rules:
 
     #[test]
     fn templates_are_filled() {
-        assert_eq!(expand_example("a<digit:3>b<x"), "a715b<x");
+        assert_eq!(expand_example("a<digit:3>b<x"), "a710b<x");
         assert_eq!(expand_example("<nosuch:3> <b>"), "<nosuch:3> <b>");
         assert_eq!(expand_example("<alnum:36>").len(), 36);
     }
