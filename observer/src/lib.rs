@@ -5,7 +5,10 @@
 //! `kernel`, `identity`, `store`, `metrics` and `app` do input and output. All others are pure: bytes or values
 //! in, values and losses out, time passed in.
 
+pub mod config;
 pub mod kernel;
 pub mod protocol;
 pub mod exchange;
 pub mod dialect;
+pub mod policy;
+pub mod sensitive;
