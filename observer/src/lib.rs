@@ -8,3 +8,4 @@
 pub mod protocol;
 pub mod exchange;
 pub mod dialect;
+pub mod evidence;
