@@ -9,3 +9,4 @@ pub mod protocol;
 pub mod exchange;
 pub mod dialect;
 pub mod evidence;
+pub mod store;
