@@ -271,7 +271,12 @@ impl Client {
     }
 
     /// Inserts `rows` in one request. The same `token` twice is stored once (within the table's window).
-    pub async fn insert_rows<T>(&self, table: &str, rows: &[T], token: Option<&str>) -> Result<(), StoreError>
+    pub async fn insert_rows<T>(
+        &self,
+        table: &str,
+        rows: &[&T],
+        token: Option<&str>,
+    ) -> Result<(), StoreError>
     where
         T: RowOwned + RowWrite,
     {
@@ -285,7 +290,7 @@ impl Client {
                 .with_setting("async_insert", "0")
                 .with_timeouts(Some(SEND_TIMEOUT), None);
             for row in rows {
-                insert.write(row).await?;
+                insert.write(*row).await?;
             }
             insert.end().await
         })

@@ -187,7 +187,7 @@ pub async fn migrate(client: &Client) -> Result<Vec<u32>, MigrateError> {
             sha256: migration.digest(),
         };
         client
-            .insert_rows("schema_migrations", &[record], None)
+            .insert_rows("schema_migrations", &[&record], None)
             .await
             .map_err(at(&step))?;
         done.push(migration.version);

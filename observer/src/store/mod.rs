@@ -4,7 +4,9 @@
 pub mod client;
 pub mod migrate;
 mod sql;
+pub mod writer;
 
 pub use client::{Client, ErrorKind, StoreError, StoreTarget, wait_ready, wait_until};
 pub use migrate::migrate;
 pub use sql::is_identifier;
+pub use writer::{LossReason, Table, Writer, WriterOptions, WriterStats};
