@@ -12,3 +12,5 @@ pub mod exchange;
 pub mod dialect;
 pub mod policy;
 pub mod sensitive;
+pub mod evidence;
+pub mod store;
