@@ -7,6 +7,8 @@
 
 pub mod config;
 pub mod kernel;
+pub mod identity;
+pub mod flow;
 pub mod protocol;
 pub mod exchange;
 pub mod dialect;
