@@ -55,7 +55,10 @@ pub struct Position {
 
 impl Position {
     fn of(span: Span) -> Self {
-        Self { line: span.start.line(), column: span.start.col() + 1 }
+        Self {
+            line: span.start.line(),
+            column: span.start.col() + 1,
+        }
     }
 }
 
@@ -118,18 +121,47 @@ pub fn parse(file: &str, text: &str) -> Result<Option<Node>, Problem> {
         message,
     };
     if text.len() > MAX_BYTES {
-        return Err(fail(Position::default(), format!("larger than {MAX_BYTES} bytes")));
+        return Err(fail(
+            Position::default(),
+            format!("larger than {MAX_BYTES} bytes"),
+        ));
+    }
+    // The parser would take a NUL for the end of the file and ignore what follows.
+    if let Some((at, c)) = first_control(text) {
+        return Err(fail(
+            at,
+            format!(
+                "a control character ({}), which YAML does not allow",
+                c.escape_debug()
+            ),
+        ));
     }
     let mut builder = Builder::default();
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|e| {
-            let at = Position { line: e.marker().line(), column: e.marker().col() + 1 };
+            let at = Position {
+                line: e.marker().line(),
+                column: e.marker().col() + 1,
+            };
             fail(at, format!("not valid YAML: {}", e.info()))
         })?;
-        builder.event(event, Position::of(span)).map_err(|(at, message)| fail(at, message))?;
+        builder
+            .event(event, Position::of(span))
+            .map_err(|(at, message)| fail(at, message))?;
     }
     Ok(builder.root.filter(|node| !node.is_null()))
+}
+
+fn first_control(text: &str) -> Option<(Position, char)> {
+    let lines = (1..).zip(text.split('\n'));
+    lines
+        .flat_map(|(line, text)| {
+            (1..)
+                .zip(text.chars())
+                .map(move |(column, c)| (Position { line, column }, c))
+        })
+        .find(|(_, c)| c.is_control() && !matches!(c, '\t' | '\r' | '\u{85}'))
 }
 
 /// A collection whose end has not come yet.
@@ -140,7 +172,10 @@ struct Open {
 
 enum Items {
     Sequence(Vec<Node>),
-    Mapping { entries: Vec<(At<String>, Node)>, key: Option<At<String>> },
+    Mapping {
+        entries: Vec<(At<String>, Node)>,
+        key: Option<At<String>>,
+    },
 }
 
 #[derive(Default)]
@@ -158,20 +193,34 @@ impl Builder {
         match event {
             Event::DocumentStart(_) => self.document(at),
             Event::Alias(_) => Err((at, "aliases (*name) are not supported here".to_owned())),
-            Event::Scalar(_, _, anchor, _) | Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _)
+            Event::Scalar(_, _, anchor, _)
+            | Event::SequenceStart(anchor, _)
+            | Event::MappingStart(anchor, _)
                 if anchor != 0 =>
             {
                 Err((at, "anchors (&name) are not supported here".to_owned()))
             }
-            Event::Scalar(_, _, _, Some(_)) | Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_)) => {
-                Err((at, "tags (!name) are not supported here".to_owned()))
-            }
+            Event::Scalar(_, _, _, Some(_))
+            | Event::SequenceStart(_, Some(_))
+            | Event::MappingStart(_, Some(_)) => Err((at, "tags (!name) are not supported here".to_owned())),
             Event::Scalar(text, style, ..) => {
                 let plain = style == ScalarStyle::Plain;
-                self.node(Node { at, value: Value::Scalar { text: text.into_owned(), plain } })
+                self.node(Node {
+                    at,
+                    value: Value::Scalar {
+                        text: text.into_owned(),
+                        plain,
+                    },
+                })
             }
             Event::SequenceStart(..) => self.start(at, Items::Sequence(Vec::new())),
-            Event::MappingStart(..) => self.start(at, Items::Mapping { entries: Vec::new(), key: None }),
+            Event::MappingStart(..) => self.start(
+                at,
+                Items::Mapping {
+                    entries: Vec::new(),
+                    key: None,
+                },
+            ),
             Event::SequenceEnd | Event::MappingEnd => self.finish(),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
         }
@@ -194,7 +243,9 @@ impl Builder {
     }
 
     fn finish(&mut self) -> Result<(), Refusal> {
-        let Some(Open { at, items }) = self.open.pop() else { return Ok(()) };
+        let Some(Open { at, items }) = self.open.pop() else {
+            return Ok(());
+        };
         let value = match items {
             Items::Sequence(items) => Value::Sequence(items),
             Items::Mapping { entries, .. } => Value::Mapping(entries),
@@ -228,7 +279,10 @@ fn new_key(entries: &[(At<String>, Node)], node: Node) -> Result<At<String>, Ref
             let message = format!("`{}` stands twice, first in line {}", shown(&text), first.at.line);
             Err((node.at, message))
         }
-        None => Ok(At { at: node.at, value: text }),
+        None => Ok(At {
+            at: node.at,
+            value: text,
+        }),
     }
 }
 
@@ -251,14 +305,22 @@ pub struct Map<'n> {
 impl<'n> Map<'n> {
     /// The value of `key`, `None` where the key is absent or its value is empty.
     pub fn get(&self, key: &str) -> Option<&'n Node> {
-        self.entries.iter().find(|(k, _)| k.value == key).map(|(_, node)| node).filter(|node| !node.is_null())
+        self.entries
+            .iter()
+            .find(|(k, _)| k.value == key)
+            .map(|(_, node)| node)
+            .filter(|node| !node.is_null())
     }
 }
 
 impl Reader {
     /// A reader for the file of this name.
     pub fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), problems: Vec::new(), suppressed: 0 }
+        Self {
+            file: file.to_owned(),
+            problems: Vec::new(),
+            suppressed: 0,
+        }
     }
 
     /// Notes a problem at a position.
@@ -294,7 +356,12 @@ impl Reader {
         self.problems.sort_by_key(|p| (p.line, p.column));
         if self.suppressed > 0 {
             let message = format!("and {} more problems", self.suppressed);
-            self.problems.push(Problem { file: self.file, line: 0, column: 0, message });
+            self.problems.push(Problem {
+                file: self.file,
+                line: 0,
+                column: 0,
+                message,
+            });
         }
         self.problems
     }
@@ -303,7 +370,13 @@ impl Reader {
     pub fn mapping<'n>(&mut self, node: &'n Node, what: &str, allowed: &[&str]) -> Option<Map<'n>> {
         let Value::Mapping(entries) = &node.value else {
             let keys = allowed.join(", ");
-            self.problem(node.at, format!("{what} must be a mapping with the keys {keys}; this is {}", node.kind()));
+            self.problem(
+                node.at,
+                format!(
+                    "{what} must be a mapping with the keys {keys}; this is {}",
+                    node.kind()
+                ),
+            );
             return None;
         };
         for (key, _) in entries {
@@ -326,7 +399,10 @@ impl Reader {
     /// `node` as text.
     pub fn text(&mut self, node: &Node, what: &str) -> Option<At<String>> {
         match &node.value {
-            Value::Scalar { text, .. } if !node.is_null() => Some(At { at: node.at, value: text.clone() }),
+            Value::Scalar { text, .. } if !node.is_null() => Some(At {
+                at: node.at,
+                value: text.clone(),
+            }),
             _ => {
                 self.problem(node.at, format!("{what} must be text; this is {}", node.kind()));
                 None
@@ -349,9 +425,16 @@ impl Reader {
 
     /// The list of texts at `key`; empty where it is absent.
     pub fn texts_of(&mut self, map: &Map<'_>, key: &str) -> Vec<At<String>> {
-        let Some(node) = map.get(key) else { return Vec::new() };
-        let Some(items) = self.sequence(node, &format!("`{key}`")) else { return Vec::new() };
-        items.iter().filter_map(|item| self.text(item, &format!("each entry of `{key}`"))).collect()
+        let Some(node) = map.get(key) else {
+            return Vec::new();
+        };
+        let Some(items) = self.sequence(node, &format!("`{key}`")) else {
+            return Vec::new();
+        };
+        items
+            .iter()
+            .filter_map(|item| self.text(item, &format!("each entry of `{key}`")))
+            .collect()
     }
 
     /// One of the words `allowed` at `key`, as its index in `allowed`.
@@ -359,7 +442,10 @@ impl Reader {
         let text = self.text_of(map, key)?;
         let index = allowed.iter().position(|word| *word == text.value);
         if index.is_none() {
-            self.problem(text.at, unknown_word("value", &text.value, &format!("`{key}`"), allowed));
+            self.problem(
+                text.at,
+                unknown_word("value", &text.value, &format!("`{key}`"), allowed),
+            );
         }
         index
     }
@@ -372,7 +458,10 @@ impl Reader {
             _ => {
                 let (low, high) = range;
                 let got = shown(&text.value);
-                self.problem(text.at, format!("`{key}` must be a whole number from {low} to {high}, not `{got}`"));
+                self.problem(
+                    text.at,
+                    format!("`{key}` must be a whole number from {low} to {high}, not `{got}`"),
+                );
                 None
             }
         }
@@ -386,7 +475,10 @@ impl Reader {
             _ => {
                 let (low, high) = range;
                 let got = shown(&text.value);
-                self.problem(text.at, format!("`{key}` must be a number from {low} to {high}, not `{got}`"));
+                self.problem(
+                    text.at,
+                    format!("`{key}` must be a number from {low} to {high}, not `{got}`"),
+                );
                 None
             }
         }
@@ -400,7 +492,11 @@ impl Reader {
 
 /// A value cut to a length that fits a message, with control characters made visible.
 pub fn shown(text: &str) -> String {
-    let mut out: String = text.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect();
+    let mut out: String = text
+        .chars()
+        .take(SHOWN_CHARS)
+        .flat_map(char::escape_debug)
+        .collect();
     if text.chars().nth(SHOWN_CHARS).is_some() {
         out.push_str("...");
     }
@@ -409,9 +505,19 @@ pub fn shown(text: &str) -> String {
 
 /// "unknown key `hots` in `x`; did you mean `host`? allowed: ...".
 pub fn unknown_word(kind: &str, got: &str, what: &str, allowed: &[&str]) -> String {
-    let near = allowed.iter().map(|word| (distance(got, word), *word)).min().filter(|(d, _)| *d <= 2);
-    let hint = near.map(|(_, word)| format!("did you mean `{word}`? ")).unwrap_or_default();
-    format!("unknown {kind} `{}` in {what}; {hint}allowed: {}", shown(got), allowed.join(", "))
+    let near = allowed
+        .iter()
+        .map(|word| (distance(got, word), *word))
+        .min()
+        .filter(|(d, _)| *d <= 2);
+    let hint = near
+        .map(|(_, word)| format!("did you mean `{word}`? "))
+        .unwrap_or_default();
+    format!(
+        "unknown {kind} `{}` in {what}; {hint}allowed: {}",
+        shown(got),
+        allowed.join(", ")
+    )
 }
 
 /// Edit distance of two words (Levenshtein); words longer than 64 bytes count as far apart.
@@ -443,11 +549,21 @@ mod tests {
     #[test]
     fn positions_count_from_one() {
         let root = parse("f", "a: 1\nb:\n  - x\n  - \"y\"\n").unwrap().unwrap();
-        let Value::Mapping(entries) = &root.value else { panic!("mapping expected") };
+        let Value::Mapping(entries) = &root.value else {
+            panic!("mapping expected")
+        };
         assert_eq!(entries[1].0.at, Position { line: 2, column: 1 });
-        let Value::Sequence(items) = &entries[1].1.value else { panic!("list expected") };
+        let Value::Sequence(items) = &entries[1].1.value else {
+            panic!("list expected")
+        };
         assert_eq!(items[1].at, Position { line: 4, column: 5 });
-        assert_eq!(items[1].value, Value::Scalar { text: "y".into(), plain: false });
+        assert_eq!(
+            items[1].value,
+            Value::Scalar {
+                text: "y".into(),
+                plain: false
+            }
+        );
     }
 
     #[test]
@@ -459,18 +575,31 @@ mod tests {
 
     #[test]
     fn what_could_expand_or_mislead_is_refused_with_its_place() {
-        assert_eq!(refused("a: &x 1\n"), "f.yaml:1:7: anchors (&name) are not supported here");
+        assert_eq!(
+            refused("a: &x 1\n"),
+            "f.yaml:1:7: anchors (&name) are not supported here"
+        );
         assert!(refused("b: *x\n").contains("f.yaml:1:"));
         assert!(refused("a: !secret 1\n").contains("tags"));
-        assert_eq!(refused("a: 1\nb: 2\na: 3\n"), "f.yaml:3:1: `a` stands twice, first in line 1");
+        assert_eq!(
+            refused("a: 1\nb: 2\na: 3\n"),
+            "f.yaml:3:1: `a` stands twice, first in line 1"
+        );
         assert!(refused("a: 1\n---\nb: 1\n").contains("second document"));
         assert!(refused("a: [1, 2\n").contains("not valid YAML"));
         assert!(refused("a: \"open\n").contains("not valid YAML"));
+        assert_eq!(
+            refused("a: 1\nb\0: 2\n"),
+            "f.yaml:2:2: a control character (\\0), which YAML does not allow"
+        );
     }
 
     #[test]
     fn budgets_hold() {
-        assert!(refused(&"[".repeat(100_000)).contains("recursion limit"), "the parser's own, before ours");
+        assert!(
+            refused(&"[".repeat(100_000)).contains("recursion limit"),
+            "the parser's own, before ours"
+        );
         assert!(refused(&format!("{}1{}", "[".repeat(40), "]".repeat(40))).contains("nested deeper"));
         let mut deep = String::new();
         for level in 0..200 {
@@ -482,7 +611,13 @@ mod tests {
         assert!(refused(&"#".repeat(MAX_BYTES + 1)).contains("larger than"));
         let mut reader = Reader::new("f");
         for line in 0..MAX_PROBLEMS + 5 {
-            reader.problem(Position { line: line + 1, column: 1 }, "x");
+            reader.problem(
+                Position {
+                    line: line + 1,
+                    column: 1,
+                },
+                "x",
+            );
         }
         let problems = reader.finish();
         assert_eq!(problems.len(), MAX_PROBLEMS + 1);

@@ -41,11 +41,17 @@ impl Engine {
             None => None,
             Some(database) => {
                 let database: &'static Arc<StreamingDatabase> = Box::leak(Box::new(database));
-                let scanner: &'static StreamingScanner<'static> = Box::leak(Box::new(database.create_scanner()?));
+                let scanner: &'static StreamingScanner<'static> =
+                    Box::leak(Box::new(database.create_scanner()?));
                 Some(scanner)
             }
         };
-        Ok(Self { inner: Rc::new(Inner { rules: rules.list().to_vec(), scanner }) })
+        Ok(Self {
+            inner: Rc::new(Inner {
+                rules: rules.list().to_vec(),
+                scanner,
+            }),
+        })
     }
 
     /// Starts the scan of one exchange. Costs next to nothing until text comes.
@@ -60,7 +66,9 @@ impl Engine {
 
     /// A new stream, at offset 0. `Ok(None)` where there is no rule.
     pub(super) fn stream(&self) -> Result<Option<Stream>, EngineError> {
-        let Some(scanner) = self.inner.scanner else { return Ok(None) };
+        let Some(scanner) = self.inner.scanner else {
+            return Ok(None);
+        };
         Ok(Some(Stream(Some(scanner.open_stream()?))))
     }
 }

@@ -21,8 +21,14 @@ impl std::fmt::Debug for HmacKey {
 impl HmacKey {
     /// A key from bytes that were drawn at random or read from where they are kept.
     pub fn from_bytes(key: [u8; 32]) -> Self {
-        let digest = Sha256::new().chain_update(b"observer hmac key id v1|").chain_update(key).finalize();
-        Self { key, id: hex::encode(&digest[..8]) }
+        let digest = Sha256::new()
+            .chain_update(b"observer hmac key id v1|")
+            .chain_update(key)
+            .finalize();
+        Self {
+            key,
+            id: hex::encode(&digest[..8]),
+        }
     }
 
     /// A new key from the operating system's random source.
@@ -75,8 +81,14 @@ mod tests {
             *byte = i;
         }
         let key = HmacKey::from_bytes(bytes);
-        assert_eq!(hex::encode(key.value(Class::Credential, b"abc")), "1bbe9c58bb636d7086e365db6b48bd9d");
-        assert_ne!(key.value(Class::Secret, b"abc"), key.value(Class::Credential, b"abc"));
+        assert_eq!(
+            hex::encode(key.value(Class::Credential, b"abc")),
+            "1bbe9c58bb636d7086e365db6b48bd9d"
+        );
+        assert_ne!(
+            key.value(Class::Secret, b"abc"),
+            key.value(Class::Credential, b"abc")
+        );
     }
 
     #[test]

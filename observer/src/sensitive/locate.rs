@@ -5,11 +5,11 @@
 //!   pieces -> [ look-back | not yet scanned ] -> vectorscan -> ends -> confirm in look-back -> values
 //! ```
 
+use super::Confidence;
 use super::engine::{Engine, EngineError, Hit, Stream};
 use super::key::HmacKey;
 use super::rules::{BEFORE_BYTES, Rule};
 use super::validate::{Check, entropy};
-use super::Confidence;
 
 /// How far before the end of a match its start is looked for, in bytes. The longest common value is a JSON Web
 /// Token of some kilobytes; private keys are recognised by their head.
@@ -88,7 +88,10 @@ impl Tape {
     /// A tape that reuses a buffer.
     pub(super) fn with_buffer(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
-        Self { buffer, ..Self::default() }
+        Self {
+            buffer,
+            ..Self::default()
+        }
     }
 
     /// The buffer, for the next tape.
@@ -161,16 +164,34 @@ impl Tape {
     fn confirm(&mut self, tools: &mut Tools<'_>) {
         let mut hits = std::mem::take(tools.hits);
         for (number, end) in hits.drain(..) {
-            let Some(rule) = tools.engine.rules().get(number) else { continue };
+            let Some(rule) = tools.engine.rules().get(number) else {
+                continue;
+            };
             let rule = rule.clone();
             match self.confirm_one(&rule, end, tools) {
-                Outcome::Found { start, end, confidence, documented } => {
+                Outcome::Found {
+                    start,
+                    end,
+                    confidence,
+                    documented,
+                } => {
                     let value = &self.buffer[start..end];
-                    let hmac = tools.key.filter(|_| rule.class.hashes_values()).map(|k| k.value(rule.class, value));
+                    let hmac = tools
+                        .key
+                        .filter(|_| rule.class.hashes_values())
+                        .map(|k| k.value(rule.class, value));
                     let (line, base) = (self.lines + newlines(&self.buffer[..start]), self.base);
                     let offset = |index: usize| base + u64::try_from(index).unwrap_or(u64::MAX);
                     let (start, end) = (offset(start), offset(end));
-                    let found = Located { rule: number, start, end, confidence, documented, hmac, line };
+                    let found = Located {
+                        rule: number,
+                        start,
+                        end,
+                        confidence,
+                        documented,
+                        hmac,
+                        line,
+                    };
                     self.keep(found, tools);
                 }
                 Outcome::Nothing => {}
@@ -197,13 +218,22 @@ impl Tape {
                 return Outcome::Undecided;
             }
             let Some(whole) = rule.confirm.captures_read_at(&mut locations, window, from) else {
-                return if seen || !clipped { Outcome::Nothing } else { Outcome::Undecided };
+                return if seen || !clipped {
+                    Outcome::Nothing
+                } else {
+                    Outcome::Undecided
+                };
             };
             seen = true;
             if let Some((start, end)) = locations.get(1)
                 && let Some((confidence, documented)) = judge(rule, &window[..start], &window[start..end])
             {
-                return Outcome::Found { start: skipped + start, end: skipped + end, confidence, documented };
+                return Outcome::Found {
+                    start: skipped + start,
+                    end: skipped + end,
+                    confidence,
+                    documented,
+                };
             }
             from = whole.start() + 1;
         }
@@ -232,13 +262,23 @@ impl Tape {
             let line = last.line.min(found.line);
             let longer = found.end - found.start > last.end - last.start;
             let better = if longer { found } else { last.clone() };
-            *last = Located { start, end, line, ..better };
+            *last = Located {
+                start,
+                end,
+                line,
+                ..better
+            };
         }
     }
 }
 
 enum Outcome {
-    Found { start: usize, end: usize, confidence: Confidence, documented: bool },
+    Found {
+        start: usize,
+        end: usize,
+        confidence: Confidence,
+        documented: bool,
+    },
     Nothing,
     Undecided,
 }
@@ -262,7 +302,13 @@ fn judge(rule: &Rule, before: &[u8], value: &[u8]) -> Option<(Confidence, bool)>
     let near = rule.context.as_ref().map(|context| {
         let from = before.len().saturating_sub(context.within);
         let words = before[from..].to_ascii_lowercase();
-        (context.words.iter().any(|word| memchr::memmem::find(&words, word.as_bytes()).is_some()), context.required)
+        (
+            context
+                .words
+                .iter()
+                .any(|word| memchr::memmem::find(&words, word.as_bytes()).is_some()),
+            context.required,
+        )
     });
     match (check, near) {
         (_, Some((false, true))) => None,

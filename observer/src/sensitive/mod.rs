@@ -45,7 +45,13 @@ pub enum Class {
 impl Class {
     /// All words, in the order of the variants.
     pub const NAMES: [&'static str; 5] = ["pii", "secret", "credential", "source_code", "custom"];
-    const ALL: [Self; 5] = [Self::Pii, Self::Secret, Self::Credential, Self::SourceCode, Self::Custom];
+    const ALL: [Self; 5] = [
+        Self::Pii,
+        Self::Secret,
+        Self::Credential,
+        Self::SourceCode,
+        Self::Custom,
+    ];
 
     /// Name as stored.
     pub fn name(self) -> &'static str {

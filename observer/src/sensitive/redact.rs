@@ -69,12 +69,19 @@ impl LineScan {
         self.run(engine, Tape::end);
         self.report.bytes_scanned = self.meter.bytes_scanned;
         self.report.undecided_matches = self.meter.undecided;
-        self.report.findings.sort_by(|a, b| (a.line, &a.rule_id).cmp(&(b.line, &b.rule_id)));
+        self.report
+            .findings
+            .sort_by(|a, b| (a.line, &a.rule_id).cmp(&(b.line, &b.rule_id)));
         self.report
     }
 
     fn run(&mut self, engine: &Engine, step: impl FnOnce(&mut Tape, &mut Tools<'_>)) {
-        let Self { tape, meter, hits, report } = self;
+        let Self {
+            tape,
+            meter,
+            hits,
+            report,
+        } = self;
         let mut out = |located: Located| {
             if report.findings.len() >= MAX_LINE_FINDINGS {
                 report.dropped_matches += 1;
@@ -82,7 +89,16 @@ impl LineScan {
                 report.findings.push(line_finding(engine, &located));
             }
         };
-        step(tape, &mut Tools { engine, key: None, meter, hits, out: &mut out });
+        step(
+            tape,
+            &mut Tools {
+                engine,
+                key: None,
+                meter,
+                hits,
+                out: &mut out,
+            },
+        );
     }
 }
 
@@ -97,7 +113,11 @@ fn line_finding(engine: &Engine, located: &Located) -> LineFinding {
     LineFinding {
         rule_id: rule.id.clone(),
         class: rule.class,
-        severity: if located.documented { Severity::Info } else { rule.severity },
+        severity: if located.documented {
+            Severity::Info
+        } else {
+            rule.severity
+        },
         confidence: located.confidence,
         documented_example: located.documented,
         line: located.line + 1,
@@ -129,16 +149,28 @@ pub fn redact(engine: &Engine, text: &str) -> Redacted {
     let mut located = Vec::new();
     let (mut meter, mut hits, mut tape) = (Meter::default(), Vec::new(), Tape::default());
     let mut out = |l: Located| located.push(l);
-    let mut tools = Tools { engine, key: None, meter: &mut meter, hits: &mut hits, out: &mut out };
+    let mut tools = Tools {
+        engine,
+        key: None,
+        meter: &mut meter,
+        hits: &mut hits,
+        out: &mut out,
+    };
     tape.feed(text.as_bytes(), &mut tools);
     tape.end(&mut tools);
     located.sort_by(|a, b| (a.start, b.end).cmp(&(b.start, a.end)));
     let findings = located.iter().map(|l| line_finding(engine, l)).collect();
     let scanned_all = usize::try_from(meter.bytes_scanned) == Ok(text.len());
     if meter.undecided > 0 || !scanned_all {
-        return Redacted { text: format!("[undecided:{}]", text.len()), findings };
+        return Redacted {
+            text: format!("[undecided:{}]", text.len()),
+            findings,
+        };
     }
-    Redacted { text: replace(text, &spans(engine, text, &located)), findings }
+    Redacted {
+        text: replace(text, &spans(engine, text, &located)),
+        findings,
+    }
 }
 
 /// Byte ranges to replace, apart from one another and in order, each with the rule that gives it its name.
@@ -146,9 +178,15 @@ fn spans<'e>(engine: &'e Engine, text: &str, located: &[Located]) -> Vec<(Range<
     let mut spans: Vec<(Range<usize>, &str)> = Vec::new();
     for l in located {
         let rule = &engine.rules()[l.rule];
-        let (Ok(start), Ok(end)) = (usize::try_from(l.start), usize::try_from(l.end)) else { continue };
+        let (Ok(start), Ok(end)) = (usize::try_from(l.start), usize::try_from(l.end)) else {
+            continue;
+        };
         let rest = text.as_bytes().get(end..).unwrap_or_default();
-        let more = rule.extend.as_ref().and_then(|extend| extend.find(rest)).map_or(0, |m| m.end());
+        let more = rule
+            .extend
+            .as_ref()
+            .and_then(|extend| extend.find(rest))
+            .map_or(0, |m| m.end());
         let span = char_bounds(text, start..end + more);
         match spans.last_mut() {
             Some((last, _)) if span.start < last.end => last.end = last.end.max(span.end),
@@ -160,8 +198,13 @@ fn spans<'e>(engine: &'e Engine, text: &str, located: &[Located]) -> Vec<(Range<
 
 /// Widens a range to whole characters: patterns work on bytes, the text is UTF-8.
 fn char_bounds(text: &str, range: Range<usize>) -> Range<usize> {
-    let start = (0..=range.start.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-    let end = (range.end..=text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
+    let start = (0..=range.start.min(text.len()))
+        .rev()
+        .find(|i| text.is_char_boundary(*i))
+        .unwrap_or(0);
+    let end = (range.end..=text.len())
+        .find(|i| text.is_char_boundary(*i))
+        .unwrap_or(text.len());
     start..end
 }
 

@@ -90,7 +90,11 @@ impl Rules {
     /// The built-in pack; an error is a mistake in the pack that a test finds before a user does.
     pub fn builtin() -> Result<Self, Vec<Problem>> {
         let (rules, problems) = Self::load(&[(BUILTIN_FILE, BUILTIN)], &[]);
-        if problems.is_empty() { Ok(rules) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(rules)
+        } else {
+            Err(problems)
+        }
     }
 
     /// One pack. Rules with a problem are left out; the rest works.
@@ -122,7 +126,15 @@ impl Rules {
         }
         let database = compile(&mut rules, &mut problems);
         let rules = rules.into_iter().map(Arc::new).collect();
-        (Self { version: versions.join("+"), digest: digest.finalize().into(), rules, database }, problems)
+        (
+            Self {
+                version: versions.join("+"),
+                digest: digest.finalize().into(),
+                rules,
+                database,
+            },
+            problems,
+        )
     }
 
     /// Version of the pack or packs, as stored in `rule_version`.
@@ -153,7 +165,12 @@ fn disable_rules(rules: &mut Vec<Rule>, disable: &[String]) -> Vec<Problem> {
         rules.retain(|rule| rule.id != *id);
         if rules.len() == before {
             let message = format!("rules.disable names `{}`, which is no rule", shown(id));
-            problems.push(Problem { file: "configuration".to_owned(), line: 0, column: 0, message });
+            problems.push(Problem {
+                file: "configuration".to_owned(),
+                line: 0,
+                column: 0,
+                message,
+            });
         }
     }
     problems
@@ -179,8 +196,16 @@ fn compile(rules: &mut Vec<Rule>, problems: &mut Vec<Problem>) -> Option<Arc<Str
             None => std::mem::take(rules),
         };
         for rule in left_out {
-            let message = format!("rule `{}` left out: vectorscan refuses its pattern: {error}", rule.id);
-            problems.push(Problem { file: rule.file, line: rule.at.at.line, column: rule.at.at.column, message });
+            let message = format!(
+                "rule `{}` left out: vectorscan refuses its pattern: {error}",
+                rule.id
+            );
+            problems.push(Problem {
+                file: rule.file,
+                line: rule.at.at.line,
+                column: rule.at.at.column,
+                message,
+            });
         }
     }
     None
@@ -188,11 +213,16 @@ fn compile(rules: &mut Vec<Rule>, problems: &mut Vec<Problem>) -> Option<Arc<Str
 
 fn read_pack(reader: &mut Reader, file: &str, root: Option<&Node>, rules: &mut Vec<Rule>) -> Option<String> {
     let Some(root) = root else {
-        reader.problem(yaml::Position::default(), "an empty rule pack; it needs `version` and `rules`");
+        reader.problem(
+            yaml::Position::default(),
+            "an empty rule pack; it needs `version` and `rules`",
+        );
         return None;
     };
     let map = reader.mapping(root, "a rule pack", &["version", "rules"])?;
-    let version = reader.required_text(&map, "a rule pack", "version").map(|v| v.value);
+    let version = reader
+        .required_text(&map, "a rule pack", "version")
+        .map(|v| v.value);
     let Some(list) = map.get("rules") else {
         reader.problem(map.at, "a rule pack needs `rules`");
         return version;
@@ -202,9 +232,14 @@ fn read_pack(reader: &mut Reader, file: &str, root: Option<&Node>, rules: &mut V
             reader.problem(node.at, format!("more than {MAX_RULES} rules"));
             break;
         }
-        let Some(rule) = read_rule(reader, file, node) else { continue };
+        let Some(rule) = read_rule(reader, file, node) else {
+            continue;
+        };
         if rules.iter().any(|r| r.id == rule.id) {
-            reader.problem(node.at, format!("rule `{}` is there already; this one is left out", rule.id));
+            reader.problem(
+                node.at,
+                format!("rule `{}` is there already; this one is left out", rule.id),
+            );
         } else {
             rules.push(rule);
         }
@@ -213,8 +248,23 @@ fn read_pack(reader: &mut Reader, file: &str, root: Option<&Node>, rules: &mut V
 }
 
 const RULE_KEYS: [&str; 17] = [
-    "id", "name", "class", "severity", "pattern", "before", "after", "validator", "entropy", "context",
-    "unless_before", "placeholders", "documented", "extend", "match", "no_match", "fallback",
+    "id",
+    "name",
+    "class",
+    "severity",
+    "pattern",
+    "before",
+    "after",
+    "validator",
+    "entropy",
+    "context",
+    "unless_before",
+    "placeholders",
+    "documented",
+    "extend",
+    "match",
+    "no_match",
+    "fallback",
 ];
 
 fn read_rule(reader: &mut Reader, file: &str, node: &Node) -> Option<Rule> {
@@ -222,26 +272,44 @@ fn read_rule(reader: &mut Reader, file: &str, node: &Node) -> Option<Rule> {
     let id = reader.required_text(&map, "a rule", "id")?;
     if !is_identifier(&id.value) {
         let got = shown(&id.value);
-        reader.problem(id.at, format!("`{got}`: an id is 1 to 64 lower-case letters, digits and underscores"));
+        reader.problem(
+            id.at,
+            format!("`{got}`: an id is 1 to 64 lower-case letters, digits and underscores"),
+        );
         return None;
     }
     let what = format!("rule `{}`", id.value);
     let name = reader.required_text(&map, &what, "name");
     let class = required_word(reader, &map, &what, "class", &Class::NAMES).map(|i| Class::ALL[i]);
     let severity = required_word(reader, &map, &what, "severity", &Severity::NAMES).map(|i| Severity::ALL[i]);
-    let validator = reader.word_of(&map, "validator", &Validator::NAMES).map(|i| Validator::ALL[i]);
+    let validator = reader
+        .word_of(&map, "validator", &Validator::NAMES)
+        .map(|i| Validator::ALL[i]);
     let fallback = reader.flag_of(&map, "fallback").unwrap_or(false);
-    let entropy = reader.number_of(&map, "entropy", (0.0, 8.0)).map_or(0.0, |e| e.value);
+    let entropy = reader
+        .number_of(&map, "entropy", (0.0, 8.0))
+        .map_or(0.0, |e| e.value);
     let context = read_context(reader, &map);
     let unless_before = read_regexes(reader, &map, &what, "unless_before");
     let placeholders = read_regexes(reader, &map, &what, "placeholders");
     let documented = read_regexes(reader, &map, &what, "documented");
     let extend = reader.text_of(&map, "extend").and_then(|text| {
-        let anchored = At { at: text.at, value: format!(r"\A(?:{})", text.value) };
+        let anchored = At {
+            at: text.at,
+            value: format!(r"\A(?:{})", text.value),
+        };
         read_regex(reader, &what, "extend", &anchored)
     });
-    let examples = reader.texts_of(&map, "match").into_iter().map(|t| t.value).collect();
-    let counter_examples = reader.texts_of(&map, "no_match").into_iter().map(|t| t.value).collect();
+    let examples = reader
+        .texts_of(&map, "match")
+        .into_iter()
+        .map(|t| t.value)
+        .collect();
+    let counter_examples = reader
+        .texts_of(&map, "no_match")
+        .into_iter()
+        .map(|t| t.value)
+        .collect();
     let (expression, confirm) = read_pattern(reader, &map, &what)?;
     Some(Rule {
         id: id.value,
@@ -260,7 +328,10 @@ fn read_rule(reader: &mut Reader, file: &str, node: &Node) -> Option<Rule> {
         extend,
         confirm,
         expression,
-        at: At { at: node.at, value: () },
+        at: At {
+            at: node.at,
+            value: (),
+        },
         file: file.to_owned(),
     })
 }
@@ -272,27 +343,42 @@ fn is_identifier(id: &str) -> bool {
 
 fn required_word(reader: &mut Reader, map: &Map<'_>, what: &str, key: &str, words: &[&str]) -> Option<usize> {
     if map.get(key).is_none() {
-        reader.problem(map.at, format!("{what} needs `{key}`, one of {}", words.join(", ")));
+        reader.problem(
+            map.at,
+            format!("{what} needs `{key}`, one of {}", words.join(", ")),
+        );
     }
     reader.word_of(map, key, words)
 }
 
 fn read_context(reader: &mut Reader, map: &Map<'_>) -> Option<Context> {
     let inner = reader.mapping(map.get("context")?, "`context`", &["words", "within", "required"])?;
-    let words: Vec<String> =
-        reader.texts_of(&inner, "words").into_iter().map(|w| w.value.to_ascii_lowercase()).collect();
+    let words: Vec<String> = reader
+        .texts_of(&inner, "words")
+        .into_iter()
+        .map(|w| w.value.to_ascii_lowercase())
+        .collect();
     if words.is_empty() {
         reader.problem(inner.at, "`context` needs `words`");
         return None;
     }
-    let within = reader.integer_of(&inner, "within", (1, 1024)).map_or(64, |n| n.value);
+    let within = reader
+        .integer_of(&inner, "within", (1, 1024))
+        .map_or(64, |n| n.value);
     let required = reader.flag_of(&inner, "required").unwrap_or(false);
-    Some(Context { words, within: usize::try_from(within).unwrap_or(1024), required })
+    Some(Context {
+        words,
+        within: usize::try_from(within).unwrap_or(1024),
+        required,
+    })
 }
 
 fn read_regexes(reader: &mut Reader, map: &Map<'_>, what: &str, key: &str) -> Vec<Regex> {
     let texts = reader.texts_of(map, key);
-    texts.iter().filter_map(|text| read_regex(reader, what, key, text)).collect()
+    texts
+        .iter()
+        .filter_map(|text| read_regex(reader, what, key, text))
+        .collect()
 }
 
 fn read_regex(reader: &mut Reader, what: &str, key: &str, text: &At<String>) -> Option<Regex> {
@@ -309,7 +395,10 @@ fn build(pattern: &str) -> Result<Regex, String> {
     if pattern.len() > MAX_PATTERN {
         return Err(format!("longer than {MAX_PATTERN} bytes"));
     }
-    let regex = RegexBuilder::new(pattern).unicode(false).size_limit(REGEX_SIZE).build();
+    let regex = RegexBuilder::new(pattern)
+        .unicode(false)
+        .size_limit(REGEX_SIZE)
+        .build();
     // The library's message shows the pattern over several lines; the last one says what is wrong.
     regex.map_err(|e| e.to_string().lines().last().unwrap_or_default().trim().to_owned())
 }
@@ -320,7 +409,10 @@ fn read_pattern(reader: &mut Reader, map: &Map<'_>, what: &str) -> Option<(Strin
     // On its own first: a stray bracket must not be made good by what is put around it.
     let groups = read_regex(reader, &format!("{what} left out"), "pattern", &pattern)?.captures_len() - 1;
     if groups > 1 {
-        reader.problem(pattern.at, format!("{what} left out: its pattern has {groups} groups; one at most, the value"));
+        reader.problem(
+            pattern.at,
+            format!("{what} left out: its pattern has {groups} groups; one at most, the value"),
+        );
         return None;
     }
     let edge = |class: Option<At<String>>, end: &str| match class {
@@ -330,12 +422,25 @@ fn read_pattern(reader: &mut Reader, map: &Map<'_>, what: &str) -> Option<(Strin
     };
     let before = edge(reader.text_of(map, "before"), r"\A");
     let after = edge(reader.text_of(map, "after"), r"\z");
-    let core = if groups == 0 { format!("({})", pattern.value) } else { format!("(?:{})", pattern.value) };
-    let whole = At { at: pattern.at, value: format!("{before}{core}{after}") };
-    let confirm = At { at: pattern.at, value: format!(r"(?:{})\z", whole.value) };
+    let core = if groups == 0 {
+        format!("({})", pattern.value)
+    } else {
+        format!("(?:{})", pattern.value)
+    };
+    let whole = At {
+        at: pattern.at,
+        value: format!("{before}{core}{after}"),
+    };
+    let confirm = At {
+        at: pattern.at,
+        value: format!(r"(?:{})\z", whole.value),
+    };
     let confirm = read_regex(reader, &format!("{what} left out"), "pattern", &confirm)?;
     if confirm.is_match(b"") {
-        reader.problem(pattern.at, format!("{what} left out: its pattern fits the empty text"));
+        reader.problem(
+            pattern.at,
+            format!("{what} left out: its pattern fits the empty text"),
+        );
         return None;
     }
     Some((whole.value, confirm))
@@ -349,7 +454,9 @@ pub fn expand_example(template: &str) -> String {
     while let Some(open) = rest.find('<') {
         let (before, from) = rest.split_at(open);
         out.push_str(before);
-        let filled = from[1..].split_once('>').and_then(|(inside, after)| Some((fill(inside)?, after)));
+        let filled = from[1..]
+            .split_once('>')
+            .and_then(|(inside, after)| Some((fill(inside)?, after)));
         match filled {
             Some((text, after)) => {
                 out.push_str(&text);
@@ -395,14 +502,21 @@ mod tests {
         assert!(rules.list().len() >= 20);
         assert!(!rules.version().is_empty());
         for rule in rules.list() {
-            assert!(!rule.examples.is_empty() && !rule.counter_examples.is_empty(), "{} lacks examples", rule.id);
+            assert!(
+                !rule.examples.is_empty() && !rule.counter_examples.is_empty(),
+                "{} lacks examples",
+                rule.id
+            );
         }
     }
 
     #[test]
     fn the_digest_covers_text_and_disabled_rules() {
         let base = Rules::load(&[("a", RULE)], &[]).0;
-        assert_ne!(base.digest(), Rules::load(&[("a", &format!("{RULE}# more"))], &[]).0.digest());
+        assert_ne!(
+            base.digest(),
+            Rules::load(&[("a", &format!("{RULE}# more"))], &[]).0.digest()
+        );
         let (rules, problems) = Rules::load(&[("a", RULE)], &["good".to_owned(), "nosuch".to_owned()]);
         assert_ne!(base.digest(), rules.digest());
         assert!(rules.list().is_empty());
@@ -426,7 +540,10 @@ rules:
   - {id: typo, name: n, clas: secret, severity: low, pattern: 'other'}
 ";
         let (rules, problems) = Rules::parse("mine.yaml", text);
-        assert_eq!(rules.list().iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), ["good"]);
+        assert_eq!(
+            rules.list().iter().map(|r| r.id.as_str()).collect::<Vec<_>>(),
+            ["good"]
+        );
         let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let wanted = [
             ("mine.yaml:4:", "`bad_regex` left out"),
@@ -439,17 +556,27 @@ rules:
             ("mine.yaml:11:", "did you mean `class`"),
         ];
         for (place, words) in wanted {
-            assert!(shown.iter().any(|s| s.starts_with(place) && s.contains(words)), "{place} {words}: {shown:#?}");
+            assert!(
+                shown.iter().any(|s| s.starts_with(place) && s.contains(words)),
+                "{place} {words}: {shown:#?}"
+            );
         }
     }
 
     #[test]
     fn what_only_vectorscan_refuses_is_left_out_too() {
         // Valid for the regex crate, unsupported by vectorscan: a half word boundary.
-        let text = format!("{RULE}  - {{id: half, name: n, class: secret, severity: low, pattern: '\\b{{start}}abcd'}}\n");
+        let text = format!(
+            "{RULE}  - {{id: half, name: n, class: secret, severity: low, pattern: '\\b{{start}}abcd'}}\n"
+        );
         let (rules, problems) = Rules::parse("mine.yaml", &text);
         assert_eq!(rules.list().len(), 1);
-        assert!(problems[0].to_string().starts_with("mine.yaml:4:5: rule `half` left out"), "{problems:?}");
+        assert!(
+            problems[0]
+                .to_string()
+                .starts_with("mine.yaml:4:5: rule `half` left out"),
+            "{problems:?}"
+        );
     }
 
     #[test]

@@ -39,7 +39,12 @@ struct Open {
 
 impl std::fmt::Debug for Scan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Scan({} open texts, {} bytes seen)", self.open.len(), self.bytes_seen)
+        write!(
+            f,
+            "Scan({} open texts, {} bytes seen)",
+            self.open.len(),
+            self.bytes_seen
+        )
     }
 }
 
@@ -96,7 +101,11 @@ impl Scan {
             return None;
         }
         let tape = Tape::with_buffer(self.spare.pop().unwrap_or_default());
-        self.open.push(Open { text, place: place.clone(), tape });
+        self.open.push(Open {
+            text,
+            place: place.clone(),
+            tape,
+        });
         Some(self.open.len() - 1)
     }
 }
@@ -107,7 +116,9 @@ impl TextSink for Scan {
             return;
         }
         self.bytes_seen += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-        let Some(index) = self.slot(place, text) else { return };
+        let Some(index) = self.slot(place, text) else {
+            return;
+        };
         let Open { place, tape, .. } = &mut self.open[index];
         let rules = self.engine.rules();
         let mut out = |located: Located| self.found.add(rules, place, &located);
@@ -141,8 +152,13 @@ struct Found {
 
 impl Found {
     fn add(&mut self, rules: &[std::sync::Arc<Rule>], place: &Place, located: &Located) {
-        let Some(rule) = rules.get(located.rule) else { return };
-        let places = self.by_place.entry((located.rule, located.documented)).or_default();
+        let Some(rule) = rules.get(located.rule) else {
+            return;
+        };
+        let places = self
+            .by_place
+            .entry((located.rule, located.documented))
+            .or_default();
         if !places.contains_key(place) {
             if self.count >= MAX_FINDINGS {
                 self.dropped += 1;
@@ -151,7 +167,9 @@ impl Found {
             self.count += 1;
             places.insert(place.clone(), empty_finding(rule, place, located));
         }
-        let Some(finding) = places.get_mut(place) else { return };
+        let Some(finding) = places.get_mut(place) else {
+            return;
+        };
         let bytes = u32::try_from(located.end - located.start).unwrap_or(u32::MAX);
         finding.count = finding.count.saturating_add(1);
         finding.bytes = finding.bytes.saturating_add(bytes);
@@ -165,12 +183,21 @@ impl Found {
     }
 
     fn into_sorted(&mut self) -> Vec<Finding> {
-        let mut all: Vec<Finding> =
-            std::mem::take(&mut self.by_place).into_values().flat_map(HashMap::into_values).collect();
+        let mut all: Vec<Finding> = std::mem::take(&mut self.by_place)
+            .into_values()
+            .flat_map(HashMap::into_values)
+            .collect();
         for finding in &mut all {
             finding.hmacs.sort_unstable();
         }
-        let key = |f: &Finding| (f.rule_id.clone(), f.place.path.clone(), f.place.role, f.documented_example);
+        let key = |f: &Finding| {
+            (
+                f.rule_id.clone(),
+                f.place.path.clone(),
+                f.place.role,
+                f.documented_example,
+            )
+        };
         all.sort_by_cached_key(|f| (key(f), f.place.side == crate::protocol::Side::Response));
         all
     }
@@ -180,7 +207,11 @@ fn empty_finding(rule: &Rule, place: &Place, located: &Located) -> Finding {
     Finding {
         rule_id: rule.id.clone(),
         class: rule.class,
-        severity: if located.documented { Severity::Info } else { rule.severity },
+        severity: if located.documented {
+            Severity::Info
+        } else {
+            rule.severity
+        },
         confidence: located.confidence,
         place: place.clone(),
         count: 0,

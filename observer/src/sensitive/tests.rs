@@ -18,7 +18,11 @@ fn engine() -> Engine {
 }
 
 fn place(path: &str) -> Place {
-    Place { side: Side::Request, path: path.to_owned(), role: TextRole::Prompt }
+    Place {
+        side: Side::Request,
+        path: path.to_owned(),
+        role: TextRole::Prompt,
+    }
 }
 
 fn scan_pieces(pieces: &[&[u8]]) -> ScanReport {
@@ -60,7 +64,11 @@ fn every_rule_finds_its_examples_and_nothing_else() {
             for template in texts {
                 let report = scan_one(&expand_example(template));
                 if ids(&report).contains(&rule.id.as_str()) != wanted {
-                    wrong.push(format!("{} {}: {template}", rule.id, if wanted { "misses" } else { "takes" }));
+                    wrong.push(format!(
+                        "{} {}: {template}",
+                        rule.id,
+                        if wanted { "misses" } else { "takes" }
+                    ));
                 }
             }
         }
@@ -74,17 +82,35 @@ fn where_pieces_end_does_not_matter() {
     let bytes = text.as_bytes();
     let whole = scan_pieces(&[bytes]);
     let kinds = ids(&whole);
-    for id in ["aws_access_key_id", "aws_secret_access_key", "database_url", "email_address", "payment_card", "iban"] {
+    for id in [
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "database_url",
+        "email_address",
+        "payment_card",
+        "iban",
+    ] {
         assert!(kinds.contains(&id), "{id} not in {kinds:?}");
     }
-    for id in ["jwt", "private_key", "openai_api_key", "anthropic_api_key", "us_ssn", "github_token"] {
+    for id in [
+        "jwt",
+        "private_key",
+        "openai_api_key",
+        "anthropic_api_key",
+        "us_ssn",
+        "github_token",
+    ] {
         assert!(kinds.contains(&id), "{id} not in {kinds:?}");
     }
     for at in 0..=bytes.len() {
         assert_eq!(scan_pieces(&[&bytes[..at], &bytes[at..]]), whole, "split at {at}");
     }
     for size in [1, 2, 3, 4, 7, 64] {
-        assert_eq!(scan_pieces(&bytes.chunks(size).collect::<Vec<_>>()), whole, "pieces of {size}");
+        assert_eq!(
+            scan_pieces(&bytes.chunks(size).collect::<Vec<_>>()),
+            whole,
+            "pieces of {size}"
+        );
     }
 }
 
@@ -115,7 +141,11 @@ fn interleaved_texts_stay_apart() {
     }
     scan.end(8);
     let report = scan.finish();
-    let found: Vec<_> = report.findings.iter().map(|f| (f.rule_id.as_str(), f.place.path.as_str())).collect();
+    let found: Vec<_> = report
+        .findings
+        .iter()
+        .map(|f| (f.rule_id.as_str(), f.place.path.as_str()))
+        .collect();
     assert_eq!(found, [("aws_access_key_id", "$.a"), ("github_token", "$.b")]);
     // The same bytes in one text are no key.
     let mixed: Vec<u8> = a.iter().zip(b.bytes()).flat_map(|(x, y)| [*x, y]).collect();
@@ -138,15 +168,30 @@ fn several_scans_at_once() {
 
 #[test]
 fn one_finding_per_rule_and_place_examples_apart() {
-    let (one, two) = (expand_example("AKIA<base32:16>"), expand_example("ASIA<base32:16>"));
+    let (one, two) = (
+        expand_example("AKIA<base32:16>"),
+        expand_example("ASIA<base32:16>"),
+    );
     let text = format!("{one} {two} {one} AKIAIOSFODNN7EXAMPLE");
     let mut scan = engine().open(Some(&HmacKey::from_bytes([1; 32])));
-    for (number, path) in [(1, "$.messages[*].content"), (2, "$.messages[*].content"), (3, "$.system")] {
+    for (number, path) in [
+        (1, "$.messages[*].content"),
+        (2, "$.messages[*].content"),
+        (3, "$.system"),
+    ] {
         scan.text(&place(path), number, text.as_bytes());
         scan.end(number);
     }
     let report = scan.finish();
-    let row = |f: &Finding| (f.place.path.clone(), f.documented_example, f.count, f.bytes, f.hmacs.len());
+    let row = |f: &Finding| {
+        (
+            f.place.path.clone(),
+            f.documented_example,
+            f.count,
+            f.bytes,
+            f.hmacs.len(),
+        )
+    };
     assert_eq!(
         report.findings.iter().map(row).collect::<Vec<_>>(),
         [
@@ -164,7 +209,12 @@ fn one_finding_per_rule_and_place_examples_apart() {
 fn the_demo_prompt_is_recognised_as_published_examples() {
     let report = scan_one("Use key AKIAIOSFODNN7EXAMPLE and charge 4111 1111 1111 1111.");
     assert_eq!(ids(&report), ["aws_access_key_id", "payment_card"]);
-    assert!(report.findings.iter().all(|f| f.documented_example && f.severity == Severity::Info));
+    assert!(
+        report
+            .findings
+            .iter()
+            .all(|f| f.documented_example && f.severity == Severity::Info)
+    );
     assert_eq!(report.findings[1].confidence, Confidence::ChecksumValid);
 }
 
@@ -172,14 +222,33 @@ fn the_demo_prompt_is_recognised_as_published_examples() {
 fn hashes_only_for_what_cannot_be_guessed() {
     let report = scan_one(&mixture());
     for finding in &report.findings {
-        assert_eq!(finding.hmacs.is_empty(), finding.class == Class::Pii, "{}", finding.rule_id);
+        assert_eq!(
+            finding.hmacs.is_empty(),
+            finding.class == Class::Pii,
+            "{}",
+            finding.rule_id
+        );
     }
     let again = scan_one(&format!("other text {}", expand_example("ghp_<alnum:36>")));
-    let find = |r: &ScanReport| r.findings.iter().find(|f| f.rule_id == "github_token").unwrap().hmacs.clone();
-    assert_eq!(find(&report), find(&again), "the same value has the same hash wherever it stands");
+    let find = |r: &ScanReport| {
+        r.findings
+            .iter()
+            .find(|f| f.rule_id == "github_token")
+            .unwrap()
+            .hmacs
+            .clone()
+    };
+    assert_eq!(
+        find(&report),
+        find(&again),
+        "the same value has the same hash wherever it stands"
+    );
     let mut scan = engine().open(None);
     scan.text(&place("$"), 0, mixture().as_bytes());
-    assert!(scan.finish().findings.iter().all(|f| f.hmacs.is_empty()), "no key, no hash");
+    assert!(
+        scan.finish().findings.iter().all(|f| f.hmacs.is_empty()),
+        "no key, no hash"
+    );
 }
 
 #[test]
@@ -221,7 +290,10 @@ fn ten_megabytes_on_one_line_and_thousands_of_matches() {
     let key = expand_example("AKIA<base32:16> ");
     let text = format!("{}{}", "lorem ipsum ".repeat(850_000), key.repeat(5_000));
     let report = scan_one(&text);
-    assert_eq!((ids(&report), report.findings[0].count), (vec!["aws_access_key_id"], 5_000));
+    assert_eq!(
+        (ids(&report), report.findings[0].count),
+        (vec!["aws_access_key_id"], 5_000)
+    );
     assert_eq!(report.bytes_scanned, u64::try_from(text.len()).unwrap());
     assert_eq!(report.undecided_matches, 0);
 }
@@ -235,7 +307,11 @@ fn confirming_has_a_budget() {
     let finding = &report.findings[0];
     assert_eq!(u64::from(finding.count) + report.undecided_matches, 40_000);
     assert!(report.undecided_matches > 0);
-    assert_eq!(redact(&engine(), &text).text, format!("[undecided:{}]", text.len()), "redaction fails closed");
+    assert_eq!(
+        redact(&engine(), &text).text,
+        format!("[undecided:{}]", text.len()),
+        "redaction fails closed"
+    );
 }
 
 #[test]
@@ -250,22 +326,56 @@ fn bytes_that_are_no_text_do_no_harm() {
 fn redaction_leaves_no_value() {
     let text = mixture();
     let redacted = redact(&engine(), &text);
-    assert!(redacted.text.contains("key [aws_access_key_id:20] and AWS secret [aws_secret_access_key:40]"));
-    assert!(redacted.text.contains("postgres://app:[database_url:16]@db.internal"), "{}", redacted.text);
-    for template in ["<alnum:36>", "<base32:16>", "<b64:64>", "<b64url:43>", "4539", "536-90", "jo.doe", "<alnum:16>"] {
-        assert!(!redacted.text.contains(&expand_example(template)), "{template} left in {}", redacted.text);
+    assert!(
+        redacted
+            .text
+            .contains("key [aws_access_key_id:20] and AWS secret [aws_secret_access_key:40]")
+    );
+    assert!(
+        redacted
+            .text
+            .contains("postgres://app:[database_url:16]@db.internal"),
+        "{}",
+        redacted.text
+    );
+    for template in [
+        "<alnum:36>",
+        "<base32:16>",
+        "<b64:64>",
+        "<b64url:43>",
+        "4539",
+        "536-90",
+        "jo.doe",
+        "<alnum:16>",
+    ] {
+        assert!(
+            !redacted.text.contains(&expand_example(template)),
+            "{template} left in {}",
+            redacted.text
+        );
     }
     assert!(!redacted.text.contains("-----END"), "the whole key block goes");
-    assert_eq!(redact(&engine(), &redacted.text).findings, [], "nothing is found twice");
+    assert_eq!(
+        redact(&engine(), &redacted.text).findings,
+        [],
+        "nothing is found twice"
+    );
     assert_eq!(redact(&engine(), "nothing here: ä€😀").text, "nothing here: ä€😀");
-    assert_eq!(redact(&engine(), "ä4111 1111 1111 1111€").text, "ä[payment_card:19]€");
+    assert_eq!(
+        redact(&engine(), "ä4111 1111 1111 1111€").text,
+        "ä[payment_card:19]€"
+    );
 }
 
 #[test]
 fn findings_by_line() {
     let text = expand_example("one\ntwo AKIA<base32:16>\n\nghp_<alnum:36>");
     let report = scan_text(&engine(), text.as_bytes().chunks(5));
-    let rows: Vec<_> = report.findings.iter().map(|f| (f.line, f.rule_id.as_str(), f.bytes)).collect();
+    let rows: Vec<_> = report
+        .findings
+        .iter()
+        .map(|f| (f.line, f.rule_id.as_str(), f.bytes))
+        .collect();
     assert_eq!(rows, [(2, "aws_access_key_id", 20), (4, "github_token", 40)]);
     let far = format!("{}{text}", "filler line\n".repeat(10_000));
     assert_eq!(scan_text(&engine(), [far.as_bytes()]).findings[0].line, 10_002);
@@ -279,7 +389,10 @@ fn no_rules_scan_everything_and_find_nothing() {
     let mut scan = engine.open(None);
     scan.text(&place("$"), 0, mixture().as_bytes());
     let report = scan.finish();
-    assert_eq!((report.findings.len(), report.bytes_scanned), (0, report.bytes_seen));
+    assert_eq!(
+        (report.findings.len(), report.bytes_scanned),
+        (0, report.bytes_seen)
+    );
 }
 
 #[test]
@@ -301,13 +414,21 @@ fn labelled(name: &str) -> Option<Vec<serde_json::Value>> {
         return None;
     };
     let mut text = String::new();
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
-    Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    flate2::read::GzDecoder::new(file)
+        .read_to_string(&mut text)
+        .unwrap();
+    Some(
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect(),
+    )
 }
 
 #[test]
 fn labelled_checksum_cases() {
-    let Some(rows) = labelled("pii-checksum-cases") else { return };
+    let Some(rows) = labelled("pii-checksum-cases") else {
+        return;
+    };
     let mut wrong = Vec::new();
     let mut seen = 0;
     for row in &rows {
@@ -335,21 +456,35 @@ fn labelled_checksum_cases() {
 
 #[test]
 fn labelled_secrets_recall() {
-    let Some(rows) = labelled("secrets-labelled") else { return };
+    let Some(rows) = labelled("secrets-labelled") else {
+        return;
+    };
     let verbose = std::env::var_os("OBSERVER_SHOW_MISSES").is_some();
     let (mut counts, mut missed) = ([[0u32; 2]; 2], Vec::new());
     for row in &rows {
         let text = row["text"].as_str().unwrap();
         let report = scan_one(text);
-        let found = report.findings.iter().any(|f| f.class != Class::Pii && !f.documented_example);
+        let found = report
+            .findings
+            .iter()
+            .any(|f| f.class != Class::Pii && !f.documented_example);
         let positive = row["kind"] == "positive";
         counts[usize::from(positive)][usize::from(found)] += 1;
         if found != positive {
-            missed.push(format!("{} {} {:?} {text:?}", row["kind"], row["rule_id"], ids(&report)));
+            missed.push(format!(
+                "{} {} {:?} {text:?}",
+                row["kind"],
+                row["rule_id"],
+                ids(&report)
+            ));
         }
     }
     let [[quiet, alarm], [miss, hit]] = counts;
-    println!("labelled secrets: {hit} of {} positives found, {alarm} of {} negatives too", hit + miss, quiet + alarm);
+    println!(
+        "labelled secrets: {hit} of {} positives found, {alarm} of {} negatives too",
+        hit + miss,
+        quiet + alarm
+    );
     if verbose {
         println!("{}", missed.join("\n"));
     }
@@ -358,7 +493,9 @@ fn labelled_secrets_recall() {
 
 #[test]
 fn labelled_sentences_recall() {
-    let Some(rows) = labelled("pii-sentences") else { return };
+    let Some(rows) = labelled("pii-sentences") else {
+        return;
+    };
     let kinds = [
         ("CREDIT_CARD", "payment_card"),
         ("IBAN_CODE", "iban"),
@@ -369,7 +506,11 @@ fn labelled_sentences_recall() {
         let (mut hit, mut miss, mut extra) = (0, Vec::new(), Vec::new());
         for row in &rows {
             let text = row["text"].as_str().unwrap();
-            let labelled = row["spans"].as_array().unwrap().iter().any(|s| s["type"] == label);
+            let labelled = row["spans"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|s| s["type"] == label);
             match (labelled, ids(&scan_one(text)).contains(&rule)) {
                 (true, true) => hit += 1,
                 (true, false) => miss.push(text),
@@ -377,7 +518,11 @@ fn labelled_sentences_recall() {
                 (false, false) => {}
             }
         }
-        println!("labelled sentences, {rule}: {hit} found, {} missed, {} extra", miss.len(), extra.len());
+        println!(
+            "labelled sentences, {rule}: {hit} found, {} missed, {} extra",
+            miss.len(),
+            extra.len()
+        );
         if std::env::var_os("OBSERVER_SHOW_MISSES").is_some() {
             println!("missed {miss:#?}\nextra {extra:#?}");
         }

@@ -78,7 +78,11 @@ fn verdict(valid: bool) -> Check {
 }
 
 fn digits_of(value: &[u8]) -> Vec<u8> {
-    value.iter().filter(|b| b.is_ascii_digit()).map(|b| b - b'0').collect()
+    value
+        .iter()
+        .filter(|b| b.is_ascii_digit())
+        .map(|b| b - b'0')
+        .collect()
 }
 
 fn any_luhn(value: &[u8]) -> Check {
@@ -98,20 +102,26 @@ fn issuer_takes(digits: &[u8]) -> bool {
     if !(12..=19).contains(&digits.len()) {
         return false;
     }
-    let head = |n: usize| digits[..n].iter().fold(0u32, |value, d| value * 10 + u32::from(*d));
+    let head = |n: usize| {
+        digits[..n]
+            .iter()
+            .fold(0u32, |value, d| value * 10 + u32::from(*d))
+    };
     let lengths: &[usize] = match (head(1), head(2), head(3), head(4), head(6)) {
-        (4, ..) => &[13, 16, 19],                                               // Visa
-        (_, 51..=55, ..) | (_, _, _, 2221..=2720, _) => &[16],                  // Mastercard
-        (_, 34 | 37, ..) => &[15],                                              // American Express
-        (_, _, _, 6011, _) | (_, 65, ..) | (_, _, 644..=649, ..) => &[16, 19],  // Discover
+        (4, ..) => &[13, 16, 19],                                                   // Visa
+        (_, 51..=55, ..) | (_, _, _, 2221..=2720, _) => &[16],                      // Mastercard
+        (_, 34 | 37, ..) => &[15],                                                  // American Express
+        (_, _, _, 6011, _) | (_, 65, ..) | (_, _, 644..=649, ..) => &[16, 19],      // Discover
         (_, _, 300..=305, ..) | (_, _, _, 3095, _) | (_, 38 | 39, ..) => &[14, 16], // Diners Club
-        (_, 36, ..) => &[14],                                                   // Diners Club International
-        (_, _, _, 3528..=3589, _) => &[16, 17, 18, 19],                         // JCB
-        (_, _, _, 2131 | 1800, _) => &[15],                                     // JCB, old
-        (_, 62, ..) => &[16, 17, 18, 19],                                       // UnionPay
-        (_, _, _, 2200..=2204, _) => &[16, 17, 18, 19],                         // Mir
-        (_, _, _, 5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763, _) => &[12, 13, 14, 15, 16, 17, 18, 19], // Maestro
-        (.., 636_000..=636_999) => &[16],                                       // InterPayment, InstaPayment
+        (_, 36, ..) => &[14],                           // Diners Club International
+        (_, _, _, 3528..=3589, _) => &[16, 17, 18, 19], // JCB
+        (_, _, _, 2131 | 1800, _) => &[15],             // JCB, old
+        (_, 62, ..) => &[16, 17, 18, 19],               // UnionPay
+        (_, _, _, 2200..=2204, _) => &[16, 17, 18, 19], // Mir
+        (_, _, _, 5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763, _) => {
+            &[12, 13, 14, 15, 16, 17, 18, 19]
+        } // Maestro
+        (.., 636_000..=636_999) => &[16],               // InterPayment, InstaPayment
         _ => &[],
     };
     lengths.contains(&digits.len())
@@ -133,24 +143,107 @@ fn luhn(digits: &[u8]) -> bool {
 
 /// Length of an IBAN by country (IBAN registry of SWIFT).
 const IBAN_LENGTHS: &[(&[u8; 2], usize)] = &[
-    (b"AD", 24), (b"AE", 23), (b"AL", 28), (b"AT", 20), (b"AZ", 28), (b"BA", 20), (b"BE", 16), (b"BG", 22),
-    (b"BH", 22), (b"BI", 27), (b"BR", 29), (b"BY", 28), (b"CH", 21), (b"CR", 22), (b"CY", 28), (b"CZ", 24),
-    (b"DE", 22), (b"DJ", 27), (b"DK", 18), (b"DO", 28), (b"EE", 20), (b"EG", 29), (b"ES", 24), (b"FI", 18),
-    (b"FK", 18), (b"FO", 18), (b"FR", 27), (b"GB", 22), (b"GE", 22), (b"GI", 23), (b"GL", 18), (b"GR", 27),
-    (b"GT", 28), (b"HN", 28), (b"HR", 21), (b"HU", 28), (b"IE", 22), (b"IL", 23), (b"IQ", 23), (b"IS", 26),
-    (b"IT", 27), (b"JO", 30), (b"KW", 30), (b"KZ", 20), (b"LB", 28), (b"LC", 32), (b"LI", 21), (b"LT", 20),
-    (b"LU", 20), (b"LV", 21), (b"LY", 25), (b"MC", 27), (b"MD", 24), (b"ME", 22), (b"MK", 19), (b"MN", 20),
-    (b"MR", 27), (b"MT", 31), (b"MU", 30), (b"NI", 28), (b"NL", 18), (b"NO", 15), (b"OM", 23), (b"PK", 24),
-    (b"PL", 28), (b"PS", 29), (b"PT", 25), (b"QA", 29), (b"RO", 24), (b"RS", 22), (b"RU", 33), (b"SA", 24),
-    (b"SC", 31), (b"SD", 18), (b"SE", 24), (b"SI", 19), (b"SK", 24), (b"SM", 27), (b"SO", 23), (b"ST", 25),
-    (b"SV", 28), (b"TL", 23), (b"TN", 24), (b"TR", 26), (b"UA", 29), (b"VA", 22), (b"VG", 24), (b"XK", 20),
+    (b"AD", 24),
+    (b"AE", 23),
+    (b"AL", 28),
+    (b"AT", 20),
+    (b"AZ", 28),
+    (b"BA", 20),
+    (b"BE", 16),
+    (b"BG", 22),
+    (b"BH", 22),
+    (b"BI", 27),
+    (b"BR", 29),
+    (b"BY", 28),
+    (b"CH", 21),
+    (b"CR", 22),
+    (b"CY", 28),
+    (b"CZ", 24),
+    (b"DE", 22),
+    (b"DJ", 27),
+    (b"DK", 18),
+    (b"DO", 28),
+    (b"EE", 20),
+    (b"EG", 29),
+    (b"ES", 24),
+    (b"FI", 18),
+    (b"FK", 18),
+    (b"FO", 18),
+    (b"FR", 27),
+    (b"GB", 22),
+    (b"GE", 22),
+    (b"GI", 23),
+    (b"GL", 18),
+    (b"GR", 27),
+    (b"GT", 28),
+    (b"HN", 28),
+    (b"HR", 21),
+    (b"HU", 28),
+    (b"IE", 22),
+    (b"IL", 23),
+    (b"IQ", 23),
+    (b"IS", 26),
+    (b"IT", 27),
+    (b"JO", 30),
+    (b"KW", 30),
+    (b"KZ", 20),
+    (b"LB", 28),
+    (b"LC", 32),
+    (b"LI", 21),
+    (b"LT", 20),
+    (b"LU", 20),
+    (b"LV", 21),
+    (b"LY", 25),
+    (b"MC", 27),
+    (b"MD", 24),
+    (b"ME", 22),
+    (b"MK", 19),
+    (b"MN", 20),
+    (b"MR", 27),
+    (b"MT", 31),
+    (b"MU", 30),
+    (b"NI", 28),
+    (b"NL", 18),
+    (b"NO", 15),
+    (b"OM", 23),
+    (b"PK", 24),
+    (b"PL", 28),
+    (b"PS", 29),
+    (b"PT", 25),
+    (b"QA", 29),
+    (b"RO", 24),
+    (b"RS", 22),
+    (b"RU", 33),
+    (b"SA", 24),
+    (b"SC", 31),
+    (b"SD", 18),
+    (b"SE", 24),
+    (b"SI", 19),
+    (b"SK", 24),
+    (b"SM", 27),
+    (b"SO", 23),
+    (b"ST", 25),
+    (b"SV", 28),
+    (b"TL", 23),
+    (b"TN", 24),
+    (b"TR", 26),
+    (b"UA", 29),
+    (b"VA", 22),
+    (b"VG", 24),
+    (b"XK", 20),
     (b"YE", 30),
 ];
 
 fn iban(value: &[u8]) -> Check {
-    let text: Vec<u8> =
-        value.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_uppercase).collect();
-    let length = IBAN_LENGTHS.iter().find(|(country, _)| text.starts_with(*country)).map(|(_, n)| *n);
+    let text: Vec<u8> = value
+        .iter()
+        .filter(|b| b.is_ascii_alphanumeric())
+        .map(u8::to_ascii_uppercase)
+        .collect();
+    let length = IBAN_LENGTHS
+        .iter()
+        .find(|(country, _)| text.starts_with(*country))
+        .map(|(_, n)| *n);
     verdict(length == Some(text.len()) && mod_97(&text) == 1)
 }
 
@@ -177,23 +270,37 @@ fn ssn(value: &[u8]) -> Check {
 }
 
 fn email(value: &[u8]) -> Check {
-    let Some(at) = value.iter().rposition(|b| *b == b'@') else { return Check::Reject };
+    let Some(at) = value.iter().rposition(|b| *b == b'@') else {
+        return Check::Reject;
+    };
     let (local, domain) = (&value[..at], &value[at + 1..]);
     let dots_fit = |s: &[u8]| !s.starts_with(b".") && !s.ends_with(b".") && !s.windows(2).any(|w| w == b"..");
-    let labels_fit = domain
-        .split(|b| *b == b'.')
-        .all(|label| !label.is_empty() && label.len() <= 63 && !label.starts_with(b"-") && !label.ends_with(b"-"));
+    let labels_fit = domain.split(|b| *b == b'.').all(|label| {
+        !label.is_empty() && label.len() <= 63 && !label.starts_with(b"-") && !label.ends_with(b"-")
+    });
     // What stands in code like an address but is none: images@2x.png, name@1.2.3 is excluded by the pattern.
-    let file = [&b".png"[..], b".jpg", b".jpeg", b".gif", b".svg", b".webp", b".js", b".css"]
-        .iter()
-        .any(|end| domain.to_ascii_lowercase().ends_with(end));
-    let fits = (1..=64).contains(&local.len()) && domain.len() <= 253 && dots_fit(local) && labels_fit && !file;
+    let file = [
+        &b".png"[..],
+        b".jpg",
+        b".jpeg",
+        b".gif",
+        b".svg",
+        b".webp",
+        b".js",
+        b".css",
+    ]
+    .iter()
+    .any(|end| domain.to_ascii_lowercase().ends_with(end));
+    let fits =
+        (1..=64).contains(&local.len()) && domain.len() <= 253 && dots_fit(local) && labels_fit && !file;
     if fits { Check::Plausible } else { Check::Reject }
 }
 
 fn jwt(value: &[u8]) -> Check {
     let head = value.split(|b| *b == b'.').next().unwrap_or_default();
-    let Some(json) = base64url(head) else { return Check::Reject };
+    let Some(json) = base64url(head) else {
+        return Check::Reject;
+    };
     // No strict parse: a head with one damaged character still belongs to a token that should not be here.
     let fits = json.starts_with(b"{") && memchr::memmem::find(&json, br#""alg""#).is_some();
     if fits { Check::Plausible } else { Check::Reject }
@@ -231,7 +338,11 @@ fn mixed(value: &[u8]) -> Check {
 fn random(value: &[u8]) -> Check {
     let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
     let letters = value.iter().filter(|b| b.is_ascii_alphabetic()).count();
-    if digits >= 2 && letters >= 4 { Check::Plausible } else { Check::Reject }
+    if digits >= 2 && letters >= 4 {
+        Check::Plausible
+    } else {
+        Check::Reject
+    }
 }
 
 /// Shannon entropy of the bytes of `value`, in bits per byte; 0 for nothing.
@@ -263,14 +374,32 @@ mod tests {
     fn cards_by_issuer_length_and_luhn() {
         // Test numbers published by payment providers.
         let good = [
-            "4111111111111111", "4111 1111 1111 1111", "4242-4242-4242-4242", "4222222222222", "5555555555554444",
-            "2223003122003222", "378282246310005", "3714 496353 98431", "6011111111111117", "30569309025904",
-            "38520000023237", "3530111333300000", "6200000000000005", "2200770212727079", "4012888888881881",
+            "4111111111111111",
+            "4111 1111 1111 1111",
+            "4242-4242-4242-4242",
+            "4222222222222",
+            "5555555555554444",
+            "2223003122003222",
+            "378282246310005",
+            "3714 496353 98431",
+            "6011111111111117",
+            "30569309025904",
+            "38520000023237",
+            "3530111333300000",
+            "6200000000000005",
+            "2200770212727079",
+            "4012888888881881",
         ];
         check_all(Validator::Card, Check::Valid, &good);
         let bad = [
-            "4111111111111112", "411111111111111", "1234567812345670", "0000000000000000", "4444444444444444444",
-            "9999999999999995", "", "4",
+            "4111111111111112",
+            "411111111111111",
+            "1234567812345670",
+            "0000000000000000",
+            "4444444444444444444",
+            "9999999999999995",
+            "",
+            "4",
         ];
         check_all(Validator::Card, Check::Reject, &bad);
     }
@@ -278,37 +407,72 @@ mod tests {
     #[test]
     fn ibans_by_country_and_checksum() {
         let good = [
-            "DE89370400440532013000", "DE89 3704 0044 0532 0130 00", "GB82 WEST 1234 5698 7654 32",
-            "FR1420041010050500013M02606", "NO9386011117947", "MT84MALT011000012345MTLCAST001S",
+            "DE89370400440532013000",
+            "DE89 3704 0044 0532 0130 00",
+            "GB82 WEST 1234 5698 7654 32",
+            "FR1420041010050500013M02606",
+            "NO9386011117947",
+            "MT84MALT011000012345MTLCAST001S",
             "CH93-0076-2011-6238-5295-7",
         ];
         check_all(Validator::Iban, Check::Valid, &good);
         let bad = [
-            "DE89370400440532013001", "DE8937040044053201300", "XX89370400440532013000", "GB82WEST12345698765433",
-            "", "DE",
+            "DE89370400440532013001",
+            "DE8937040044053201300",
+            "XX89370400440532013000",
+            "GB82WEST12345698765433",
+            "",
+            "DE",
         ];
         check_all(Validator::Iban, Check::Reject, &bad);
     }
 
     #[test]
     fn social_security_numbers_that_can_exist() {
-        check_all(Validator::Ssn, Check::Plausible, &["536-90-4399", "536 90 4399", "001-01-0001", "899-99-9999"]);
-        let bad = ["000-12-3456", "666-12-3456", "900-12-3456", "123-00-4567", "123-45-0000", "111-11-1111", "1-2-3"];
+        check_all(
+            Validator::Ssn,
+            Check::Plausible,
+            &["536-90-4399", "536 90 4399", "001-01-0001", "899-99-9999"],
+        );
+        let bad = [
+            "000-12-3456",
+            "666-12-3456",
+            "900-12-3456",
+            "123-00-4567",
+            "123-45-0000",
+            "111-11-1111",
+            "1-2-3",
+        ];
         check_all(Validator::Ssn, Check::Reject, &bad);
     }
 
     #[test]
     fn addresses_of_mail() {
-        check_all(Validator::Email, Check::Plausible, &["a@b.co", "x.y+z@sub.host.org", "o'neil@host.ie"]);
+        check_all(
+            Validator::Email,
+            Check::Plausible,
+            &["a@b.co", "x.y+z@sub.host.org", "o'neil@host.ie"],
+        );
         let long = format!("{}@b.co", "a".repeat(65));
-        check_all(Validator::Email, Check::Reject, &[".a@b.co", "a.@b.co", "a..b@c.de", "a@-b.co", "i@2x.png", &long]);
+        check_all(
+            Validator::Email,
+            Check::Reject,
+            &[".a@b.co", "a.@b.co", "a..b@c.de", "a@-b.co", "i@2x.png", &long],
+        );
     }
 
     #[test]
     fn tokens_with_a_json_head() {
-        let good = ["eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.e30."];
+        let good = [
+            "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
+            "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.e30.",
+        ];
         check_all(Validator::Jwt, Check::Plausible, &good);
-        check_all(Validator::Jwt, Check::Reject, &["eyJhIjoxfQ.e30.c2ln", "e*J.e30.x", "AAAA.e30.x", ""]);
+        check_all(
+            Validator::Jwt,
+            Check::Reject,
+            &["eyJhIjoxfQ.e30.c2ln", "e*J.e30.x", "AAAA.e30.x", ""],
+        );
     }
 
     #[test]
