@@ -7,4 +7,5 @@
 
 pub mod protocol;
 pub mod exchange;
+pub mod catalog;
 pub mod dialect;

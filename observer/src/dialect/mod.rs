@@ -1,5 +1,11 @@
 //! Dialect stage: HTTP messages in, exchanges out, with the text of the bodies handed on as it passes.
 
+pub mod connection;
+pub mod reader;
+
+pub use connection::{ConnectionHooks, ConnectionReader, Scope};
+pub use reader::{ExchangeReader, NotAi, Outcome};
+
 use crate::protocol::Side;
 
 /// What a text in a body is.

@@ -75,6 +75,8 @@ pub enum Incomplete {
     Malformed,
     /// A budget was reached.
     OverBudget,
+    /// A content coding that is not known, or one that could not be undone.
+    Encoding,
 }
 
 impl Incomplete {
@@ -85,6 +87,7 @@ impl Incomplete {
             Self::Closed => "closed_early",
             Self::Malformed => "parse_failed",
             Self::OverBudget => "over_budget",
+            Self::Encoding => "encoding_failed",
         }
     }
 }
@@ -116,6 +119,15 @@ pub enum HttpEvent<'a> {
         /// The bytes.
         data: &'a [u8],
     },
+    /// Body bytes are missing here, and the body goes on after them. A content coding cannot be undone from here on.
+    BodyGap {
+        /// Exchange number.
+        exchange: u64,
+        /// Request or response body.
+        side: Side,
+        /// How many bytes, where known.
+        missing: Option<u64>,
+    },
     /// One side of the exchange is over. `incomplete` is `None` when it ended as its framing says.
     End {
         /// Exchange number.
@@ -124,6 +136,9 @@ pub enum HttpEvent<'a> {
         side: Side,
         /// Why it did not end cleanly.
         incomplete: Option<Incomplete>,
+        /// Bytes of this message on the connection: head, framing and body, interim responses and holes of known
+        /// length included.
+        wire_bytes: u64,
     },
     /// Bytes that belong to no exchange were skipped while looking for the next message.
     Skipped {
