@@ -77,6 +77,8 @@ pub enum Incomplete {
     OverBudget,
     /// A content coding that is not known, or one that could not be undone.
     Encoding,
+    /// A protocol that is not read: HTTP/2, or what a connection was switched to.
+    Unsupported,
 }
 
 impl Incomplete {
@@ -88,6 +90,7 @@ impl Incomplete {
             Self::Malformed => "parse_failed",
             Self::OverBudget => "over_budget",
             Self::Encoding => "encoding_failed",
+            Self::Unsupported => "protocol_unsupported",
         }
     }
 }
