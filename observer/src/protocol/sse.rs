@@ -27,7 +27,6 @@ enum Field {
 }
 
 /// Decoder of one event stream.
-#[derive(Debug)]
 pub struct SseDecoder {
     state: State,
     name: Vec<u8>,

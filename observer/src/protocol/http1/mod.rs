@@ -49,7 +49,6 @@ enum State {
     Over,
 }
 
-#[derive(Debug)]
 struct Half {
     state: State,
     head: Vec<u8>,
@@ -81,7 +80,6 @@ enum Method {
 }
 
 /// Decoder of one connection.
-#[derive(Debug)]
 pub struct Http1Connection {
     request: Half,
     response: Half,

@@ -84,7 +84,6 @@ enum State {
 }
 
 /// Walker over one body.
-#[derive(Debug)]
 pub struct JsonWalker {
     state: State,
     stack: Vec<Container>,

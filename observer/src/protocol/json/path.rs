@@ -83,14 +83,16 @@ impl Cursor {
         &self.nodes[path.index()].text
     }
 
-    /// Path of the container around `path`; the root is its own.
-    pub fn parent(&self, path: PathId) -> PathId {
-        self.nodes[path.index()].parent
-    }
-
     /// Number of paths so far.
     pub fn paths(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// The path with this index (below `paths()`) as text, and the path around it (the root is its own). Parents come
+    /// before their children.
+    pub fn nth(&self, index: usize) -> (&str, PathId) {
+        let node = &self.nodes[index];
+        (&node.text, node.parent)
     }
 
     /// Position of the current value in the array around it, or around the object it is in; 0 outside.
@@ -111,11 +113,16 @@ impl Cursor {
         }
     }
 
-    /// The innermost container ends; it becomes the current value, and is complete.
-    pub fn end(&mut self) {
+    /// The innermost container ends and becomes the current value again.
+    pub fn leave(&mut self) {
         if let Some(level) = self.stack.pop() {
             self.value = level.node;
         }
+    }
+
+    /// The innermost container ends and is complete.
+    pub fn end(&mut self) {
+        self.leave();
         self.value_end();
     }
 
@@ -127,7 +134,7 @@ impl Cursor {
         known.is_some()
     }
 
-    /// The current value (not a container) is complete.
+    /// The current value is complete.
     pub fn value_end(&mut self) {
         if let Some(level) = self.stack.last_mut() {
             level.index += 1;
