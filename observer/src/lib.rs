@@ -11,6 +11,7 @@ pub mod identity;
 pub mod flow;
 pub mod protocol;
 pub mod exchange;
+pub mod catalog;
 pub mod dialect;
 pub mod policy;
 pub mod sensitive;
