@@ -16,4 +16,6 @@ pub mod dialect;
 pub mod policy;
 pub mod sensitive;
 pub mod evidence;
+pub mod coverage;
+pub mod pipeline;
 pub mod store;
