@@ -1,1 +1,5 @@
-//! x
+//! What the end-to-end tests and the demo share: an HTTPS endpoint that answers as AI services do, and a harness that
+//! runs the daemon and real clients and reads back what was stored.
+
+pub mod endpoint;
+pub mod harness;

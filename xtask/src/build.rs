@@ -31,14 +31,24 @@ pub(crate) fn toolchain() -> Option<Toolchain> {
 /// Folder of the prebuilt `core` for BPF that belongs to Debian's rustc.
 pub(crate) fn debian_core() -> Option<PathBuf> {
     let sysroot = output(Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"]))?;
-    let libraries = Path::new(&sysroot).join("lib/rustlib").join(BPF_TARGET).join("lib");
+    let libraries = Path::new(&sysroot)
+        .join("lib/rustlib")
+        .join(BPF_TARGET)
+        .join("lib");
     let mut entries = std::fs::read_dir(&libraries).ok()?.filter_map(Result::ok);
-    entries.any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-")).then_some(libraries)
+    entries
+        .any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
+        .then_some(libraries)
 }
 
 fn nightly_with_source() -> bool {
-    output(Command::new("rustup").args(["run", "nightly", "rustc", "--print", "sysroot"]))
-        .is_some_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/core").exists())
+    output(Command::new("rustup").args(["run", "nightly", "rustc", "--print", "sysroot"])).is_some_and(
+        |sysroot| {
+            Path::new(&sysroot)
+                .join("lib/rustlib/src/rust/library/core")
+                .exists()
+        },
+    )
 }
 
 /// bpf-linker in the path or in cargo's own folder of programs, which need not be in the path.
@@ -78,7 +88,14 @@ pub(crate) fn all() -> Result<()> {
     step(AREA, "daemon and test endpoint", || {
         check(
             cargo()
-                .args(["build", "--package", "observer", "--package", "observer-tests", "--bins"])
+                .args([
+                    "build",
+                    "--package",
+                    "observer",
+                    "--package",
+                    "observer-tests",
+                    "--bins",
+                ])
                 .env("OBSERVER_EBPF_OBJECT", object_file()),
         )
     })
@@ -93,9 +110,17 @@ pub(crate) fn kernel_object() -> Result<PathBuf> {
     )?;
     let linker = bpf_linker().context("bpf-linker is missing. Run `cargo xtask setup`")?;
     let target_dir = work_dir().join("ebpf-target");
-    step(AREA, &format!("kernel programs ({toolchain:?} toolchain)"), || {
-        check(kernel_build(toolchain, &linker).arg("--target-dir").arg(&target_dir))
-    })?;
+    step(
+        AREA,
+        &format!("kernel programs ({toolchain:?} toolchain)"),
+        || {
+            check(
+                kernel_build(toolchain, &linker)
+                    .arg("--target-dir")
+                    .arg(&target_dir),
+            )
+        },
+    )?;
     let built = target_dir.join(BPF_TARGET).join("release/observer-ebpf");
     let bytes = std::fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     let object = object_file();
@@ -111,12 +136,18 @@ fn kernel_build(toolchain: Toolchain, linker: &Path) -> Command {
     let mut command = match toolchain {
         Toolchain::Debian => {
             let mut command = cargo();
-            command.arg("build").env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
+            command
+                .arg("build")
+                .env("RUSTC", DEBIAN_RUSTC)
+                .env("RUSTC_BOOTSTRAP", "1");
             command
         }
         Toolchain::Nightly => {
             let mut command = Command::new("rustup");
-            command.current_dir(root()).env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTC");
+            command
+                .current_dir(root())
+                .env_remove("RUSTUP_TOOLCHAIN")
+                .env_remove("RUSTC");
             command.args(["run", "nightly", "cargo", "build", "-Z", "build-std=core"]);
             command
         }

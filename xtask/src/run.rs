@@ -8,7 +8,10 @@ use anyhow::{Context, Result, bail};
 
 /// Root of the repository: the folder above `xtask/`.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("/"))
+        .to_path_buf()
 }
 
 /// Everything that xtask makes and Git ignores, apart from `target/`.
@@ -22,7 +25,10 @@ pub(crate) fn cargo() -> Command {
     command.current_dir(root());
     // Set by the cargo that started xtask, for xtask's own package; a child's build must not see them.
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|n| n.starts_with("CARGO_PKG_") || n.starts_with("CARGO_MANIFEST_")) {
+        if name
+            .to_str()
+            .is_some_and(|n| n.starts_with("CARGO_PKG_") || n.starts_with("CARGO_MANIFEST_"))
+        {
             command.env_remove(name);
         }
     }
@@ -40,7 +46,10 @@ pub(crate) fn step<T>(area: &str, what: &str, work: impl FnOnce() -> Result<T>) 
     let start = Instant::now();
     let result = work();
     let outcome = if result.is_ok() { "done" } else { "FAILED" };
-    say(area, &format!("{what}: {outcome} in {:.1} s", start.elapsed().as_secs_f64()));
+    say(
+        area,
+        &format!("{what}: {outcome} in {:.1} s", start.elapsed().as_secs_f64()),
+    );
     result
 }
 
@@ -60,7 +69,10 @@ pub(crate) fn check(command: &mut Command) -> Result<()> {
 /// Runs a command and returns its standard output; `None` when it could not be started or failed.
 pub(crate) fn output(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Whether a program of this name is in the path.

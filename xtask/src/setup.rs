@@ -25,30 +25,78 @@ struct Need {
 }
 
 const BUILD_NEEDS: &[Need] = &[
-    Need { package: "cmake", present: || in_path("cmake") },
-    Need { package: "make", present: || in_path("make") },
-    Need { package: "g++", present: || in_path("c++") },
-    Need { package: "ragel", present: || in_path("ragel") },
-    Need { package: "pkg-config", present: || in_path("pkg-config") },
-    Need { package: "libboost-dev", present: || Path::new("/usr/include/boost/version.hpp").exists() },
+    Need {
+        package: "cmake",
+        present: || in_path("cmake"),
+    },
+    Need {
+        package: "make",
+        present: || in_path("make"),
+    },
+    Need {
+        package: "g++",
+        present: || in_path("c++"),
+    },
+    Need {
+        package: "ragel",
+        present: || in_path("ragel"),
+    },
+    Need {
+        package: "pkg-config",
+        present: || in_path("pkg-config"),
+    },
+    Need {
+        package: "libboost-dev",
+        present: || Path::new("/usr/include/boost/version.hpp").exists(),
+    },
 ];
 
 const CLIENT_NEEDS: &[Need] = &[
-    Need { package: "curl", present: || in_path("curl") },
-    Need { package: "nodejs", present: || in_path("node") },
-    Need { package: "python3-venv", present: || python_with_venv().is_some() },
+    Need {
+        package: "curl",
+        present: || in_path("curl"),
+    },
+    Need {
+        package: "nodejs",
+        present: || in_path("node"),
+    },
+    Need {
+        package: "python3-venv",
+        present: || python_with_venv().is_some(),
+    },
 ];
 
-const NPM_NEED: &[Need] = &[Need { package: "npm", present: || in_path("npm") }];
+const NPM_NEED: &[Need] = &[Need {
+    package: "npm",
+    present: || in_path("npm"),
+}];
 
 /// What Debian's own BPF toolchain is made of: a compiler with a prebuilt `core` for BPF, and what bpf-linker links.
 const DEBIAN_BPF: &[Need] = &[
-    Need { package: "rustc-web", present: || build::debian_core().is_some() },
-    Need { package: "libstd-rust-web-dev-bpf", present: || build::debian_core().is_some() },
-    Need { package: "llvm-22-dev", present: || in_path("bpf-linker") || llvm().join("bin/llvm-config").exists() },
-    Need { package: "libpolly-22-dev", present: || in_path("bpf-linker") || llvm().join("lib/libPolly.a").exists() },
-    Need { package: "zlib1g-dev", present: || in_path("bpf-linker") || Path::new("/usr/include/zlib.h").exists() },
-    Need { package: "libzstd-dev", present: || in_path("bpf-linker") || Path::new("/usr/include/zstd.h").exists() },
+    Need {
+        package: "rustc-web",
+        present: || build::debian_core().is_some(),
+    },
+    Need {
+        package: "libstd-rust-web-dev-bpf",
+        present: || build::debian_core().is_some(),
+    },
+    Need {
+        package: "llvm-22-dev",
+        present: || in_path("bpf-linker") || llvm().join("bin/llvm-config").exists(),
+    },
+    Need {
+        package: "libpolly-22-dev",
+        present: || in_path("bpf-linker") || llvm().join("lib/libPolly.a").exists(),
+    },
+    Need {
+        package: "zlib1g-dev",
+        present: || in_path("bpf-linker") || Path::new("/usr/include/zlib.h").exists(),
+    },
+    Need {
+        package: "libzstd-dev",
+        present: || in_path("bpf-linker") || Path::new("/usr/include/zstd.h").exists(),
+    },
 ];
 
 fn llvm() -> PathBuf {
@@ -85,12 +133,19 @@ fn install_packages() -> Result<()> {
     if build::toolchain().is_none() {
         needs.extend(DEBIAN_BPF);
     }
-    let missing: Vec<&str> = needs.iter().filter(|need| !(need.present)()).map(|need| need.package).collect();
+    let missing: Vec<&str> = needs
+        .iter()
+        .filter(|need| !(need.present)())
+        .map(|need| need.package)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
     if !in_path("apt-get") {
-        bail!("missing: {}. This is not a Debian or Ubuntu machine: install their equals by hand, then run this again", missing.join(" "));
+        bail!(
+            "missing: {}. This is not a Debian or Ubuntu machine: install their equals by hand, then run this again",
+            missing.join(" ")
+        );
     }
     if !is_root() {
         bail!(
@@ -118,11 +173,18 @@ fn install_bpf_linker() -> Result<()> {
     command.args(["install", "bpf-linker", "--version", BPF_LINKER, "--locked"]);
     if llvm().join("bin/llvm-config").exists() {
         command.args(["--no-default-features", "--features", "llvm-22"]);
-        command.env("LLVM_PREFIX", llvm()).env("LLVM_SYS_221_PREFIX", llvm());
+        command
+            .env("LLVM_PREFIX", llvm())
+            .env("LLVM_SYS_221_PREFIX", llvm());
     } else if build::toolchain() == Some(Toolchain::Debian) {
-        bail!("bpf-linker is missing and so is {}: install llvm-22-dev", llvm().display());
+        bail!(
+            "bpf-linker is missing and so is {}: install llvm-22-dev",
+            llvm().display()
+        );
     }
-    step(AREA, "cargo install bpf-linker (about a minute)", || check(&mut command))
+    step(AREA, "cargo install bpf-linker (about a minute)", || {
+        check(&mut command)
+    })
 }
 
 fn install_chdb() -> Result<()> {
@@ -131,16 +193,25 @@ fn install_chdb() -> Result<()> {
         return Ok(());
     }
     if std::env::consts::ARCH != "x86_64" {
-        bail!("the embedded ClickHouse engine is packaged for x86_64 only; put a libchdb.so at {}", target.display());
+        bail!(
+            "the embedded ClickHouse engine is packaged for x86_64 only; put a libchdb.so at {}",
+            target.display()
+        );
     }
     let dir = work_dir().join("lib");
     std::fs::create_dir_all(&dir)?;
     let archive = step(AREA, &format!("npm pack {CHDB_PACKAGE} (178 MB)"), || {
-        output(Command::new("npm").current_dir(&dir).args(["pack", "--silent", CHDB_PACKAGE]))
-            .and_then(|text| text.lines().last().map(|name| dir.join(name)))
-            .context("npm pack failed: is the npm registry reachable?")
+        output(
+            Command::new("npm")
+                .current_dir(&dir)
+                .args(["pack", "--silent", CHDB_PACKAGE]),
+        )
+        .and_then(|text| text.lines().last().map(|name| dir.join(name)))
+        .context("npm pack failed: is the npm registry reachable?")
     })?;
-    step(AREA, "unpack and check libchdb.so (566 MB)", || unpack_chdb(&dir, &archive))?;
+    step(AREA, "unpack and check libchdb.so (566 MB)", || {
+        unpack_chdb(&dir, &archive)
+    })?;
     // The name appears only now: a library that exists is one whose digest was right.
     std::fs::rename(dir.join("package/libchdb.so"), &target)?;
     std::fs::remove_dir_all(dir.join("package"))?;
@@ -148,9 +219,19 @@ fn install_chdb() -> Result<()> {
 }
 
 fn unpack_chdb(dir: &Path, archive: &Path) -> Result<()> {
-    check(Command::new("tar").current_dir(dir).arg("-xzf").arg(archive).arg("package/libchdb.so"))?;
-    let digest = output(Command::new("sha256sum").current_dir(dir).arg("package/libchdb.so"))
-        .context("sha256sum failed")?;
+    check(
+        Command::new("tar")
+            .current_dir(dir)
+            .arg("-xzf")
+            .arg(archive)
+            .arg("package/libchdb.so"),
+    )?;
+    let digest = output(
+        Command::new("sha256sum")
+            .current_dir(dir)
+            .arg("package/libchdb.so"),
+    )
+    .context("sha256sum failed")?;
     if !digest.starts_with(CHDB_SHA256) {
         bail!("libchdb.so has another digest than expected: {digest}");
     }
@@ -172,14 +253,26 @@ fn install_python_clients() -> Result<()> {
     if std::fs::read_to_string(&marker).is_ok_and(|have| have == wanted) {
         return Ok(());
     }
-    step(AREA, "Python packages of the clients (openai, anthropic, requests, ...)", || {
-        let python = python_with_venv().context("no Python with the venv module: install python3-venv")?;
-        check(Command::new(python).args(["-m", "venv", "--clear"]).arg(&venv))?;
-        check(
-            Command::new(client_python())
-                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-                .arg(&list),
-        )
-    })?;
+    step(
+        AREA,
+        "Python packages of the clients (openai, anthropic, requests, ...)",
+        || {
+            let python =
+                python_with_venv().context("no Python with the venv module: install python3-venv")?;
+            check(Command::new(python).args(["-m", "venv", "--clear"]).arg(&venv))?;
+            check(
+                Command::new(client_python())
+                    .args([
+                        "-m",
+                        "pip",
+                        "install",
+                        "--quiet",
+                        "--disable-pip-version-check",
+                        "-r",
+                    ])
+                    .arg(&list),
+            )
+        },
+    )?;
     std::fs::write(marker, wanted).context("cannot write the marker of installed packages")
 }
