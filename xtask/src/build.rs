@@ -85,19 +85,9 @@ fn target_dir() -> PathBuf {
 /// Kernel object, daemon, endpoint.
 pub(crate) fn all() -> Result<()> {
     kernel_object()?;
+    // All default members at once, as `cargo test` takes them: so dependencies have the same features and are built once.
     step(AREA, "daemon and test endpoint", || {
-        check(
-            cargo()
-                .args([
-                    "build",
-                    "--package",
-                    "observer",
-                    "--package",
-                    "observer-tests",
-                    "--bins",
-                ])
-                .env("OBSERVER_EBPF_OBJECT", object_file()),
-        )
+        check(cargo().arg("build").env("OBSERVER_EBPF_OBJECT", object_file()))
     })
 }
 

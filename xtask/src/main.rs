@@ -5,8 +5,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod build;
+mod demo;
+mod http;
+mod report;
 mod run;
 mod setup;
+mod stage;
+mod test;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Everything a developer of Observer runs")]
@@ -25,6 +30,20 @@ enum Verb {
         #[arg(long)]
         kernel_only: bool,
     },
+    /// Let real clients talk to a local AI endpoint and show what Observer recorded of it (root)
+    Demo {
+        /// How the result is shown
+        #[arg(long, value_enum, default_value = "table")]
+        format: demo::Format,
+        /// Leave everything running until Ctrl-C
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Format, lints and all tests, live-kernel ones included (root)
+    Test {
+        /// Only tests whose name contains this; leaves out format and lints
+        filter: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -41,6 +60,8 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Setup => setup::all().map(|()| ExitCode::SUCCESS),
         Verb::Build { kernel_only: true } => build::kernel_object().map(|_| ExitCode::SUCCESS),
-        Verb::Build { kernel_only: false } => build::all().map(|_| ExitCode::SUCCESS),
+        Verb::Build { kernel_only: false } => build::all().map(|()| ExitCode::SUCCESS),
+        Verb::Demo { format, keep } => demo::run(format, keep).map(|()| ExitCode::SUCCESS),
+        Verb::Test { filter } => test::run(filter.as_deref()),
     }
 }
