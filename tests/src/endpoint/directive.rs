@@ -67,7 +67,7 @@ impl Directives {
             (_, "slow", Some(millis)) => self.delay = Some(Duration::from_millis(millis.min(10_000))),
             (_, "cached", Some(count)) => self.cached = count,
             (_, "error", Some(status)) => {
-                self.error = u16::try_from(status).ok().filter(|s| (400..600).contains(s))
+                self.error = u16::try_from(status).ok().filter(|s| (400..600).contains(s));
             }
             _ => {}
         }
