@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::host::{Host, Record};
 use crate::endpoint::LoggedRequest;
 
-/// What a stored interaction must say. Fields that are `None` are not compared, where nothing else is written.
+/// What a stored interaction must say.
 #[derive(Debug, Clone)]
 pub struct Expected {
     /// `server_address`.
@@ -35,6 +35,8 @@ pub struct Expected {
     pub error: &'static str,
     /// `gen_ai_response_finish_reasons`.
     pub finish: Vec<&'static str>,
+    /// `tool_names`.
+    pub tools: Vec<&'static str>,
     /// `gen_ai_usage_input_tokens`; `None` is unknown and must be stored so.
     pub input_tokens: Option<u64>,
     /// `gen_ai_usage_output_tokens`; `None` is unknown and must be stored so.
@@ -62,6 +64,7 @@ impl Expected {
             status: 200,
             error: "",
             finish: vec!["stop"],
+            tools: vec![],
             input_tokens: None,
             output_tokens: None,
             pid,
@@ -139,6 +142,7 @@ fn interaction(wrong: &mut String, row: &Value, expected: &Expected, logged: &Lo
         ("gen_ai_response_finish_reasons", json!(expected.finish)),
         ("gen_ai_usage_input_tokens", json!(expected.input_tokens)),
         ("gen_ai_usage_output_tokens", json!(expected.output_tokens)),
+        ("tool_names", json!(expected.tools)),
         ("error_type", json!(expected.error)),
         ("process_pid", json!(expected.pid)),
         ("process_executable_path", json!(expected.executable)),
