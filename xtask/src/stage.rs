@@ -189,3 +189,60 @@ pub(crate) fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
 pub(crate) fn is_ready(metrics: SocketAddr) -> bool {
     http::get(metrics, "/healthz").is_ok_and(|(status, _)| status == 200)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_a_sleeper() -> (Stage, PathBuf) {
+        let mut stage = Stage::new().expect("a stage");
+        stage
+            .start("sleeper", Command::new("sleep").arg("600"))
+            .expect("sleep");
+        let dir = stage.dir().to_path_buf();
+        assert!(dir.join("sleeper.log").exists());
+        (stage, dir)
+    }
+
+    #[test]
+    fn an_orderly_end_stops_programs_and_removes_the_folder() {
+        let (stage, dir) = with_a_sleeper();
+        let pid = stage.programs[0].1.id();
+        drop(stage);
+        assert!(!dir.exists());
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    #[test]
+    fn a_sudden_end_of_xtask_stops_programs_and_removes_the_folder() {
+        let (mut stage, dir) = with_a_sleeper();
+        // What the kernel does when xtask dies: our side of the pipe closes without a word.
+        stage.pipe = None;
+        let start = Instant::now();
+        while stage.ended("sleeper").is_none() {
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "the program was not stopped"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(stage.janitor.wait().expect("janitor").success());
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_program_that_ends_early_is_told_with_its_last_lines() {
+        let mut stage = Stage::new().expect("a stage");
+        stage
+            .start("short", Command::new("sh").args(["-c", "echo no luck; exit 3"]))
+            .expect("sh");
+        let error = stage
+            .wait_for("short", Duration::from_secs(10), || None::<()>)
+            .expect_err("it ended");
+        let text = error.to_string();
+        assert!(
+            text.contains("exit status: 3") && text.contains("no luck"),
+            "{text}"
+        );
+    }
+}
