@@ -129,6 +129,12 @@ pub struct Exchange {
     pub request_bytes: u64,
     /// Response bytes as received on the connection: head and body, before any decoding.
     pub response_bytes: u64,
+    /// Text of the request handed to the scan, in bytes after decoding (binary parts left out).
+    pub request_text_bytes: u64,
+    /// Text of the response handed to the scan, in bytes after decoding (binary parts left out).
+    pub response_text_bytes: u64,
+    /// Base64 images, audio and files in both bodies, in bytes as written: not scanned.
+    pub binary_bytes: u64,
     /// Why the request was not read whole.
     pub request_incomplete: Option<Incomplete>,
     /// Why the response was not read whole.

@@ -5,6 +5,15 @@
 //! `kernel`, `identity`, `store`, `metrics` and `app` do input and output. All others are pure: bytes or values
 //! in, values and losses out, time passed in.
 
-pub mod dialect;
-pub mod exchange;
+pub mod config;
+pub mod kernel;
+pub mod identity;
+pub mod flow;
 pub mod protocol;
+pub mod exchange;
+pub mod catalog;
+pub mod dialect;
+pub mod policy;
+pub mod sensitive;
+pub mod evidence;
+pub mod store;

@@ -1,5 +1,21 @@
 //! Dialect stage: HTTP messages in, exchanges out, with the text of the bodies handed on as it passes.
 
+mod body;
+pub mod connection;
+mod facts;
+mod locate;
+pub mod reader;
+mod recognise;
+mod request;
+mod response;
+mod rules;
+mod texts;
+#[cfg(test)]
+mod tests;
+
+pub use connection::{ConnectionHooks, ConnectionReader, Scope};
+pub use reader::{ExchangeReader, NotAi, Outcome, Verdict};
+
 use crate::protocol::Side;
 
 /// What a text in a body is.

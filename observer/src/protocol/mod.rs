@@ -24,32 +24,24 @@ pub struct Fields(pub Vec<(String, Vec<u8>)>);
 impl Fields {
     /// First value of the field `name` (lower case), as text. Octets that are not UTF-8 are replaced.
     pub fn get(&self, name: &str) -> Option<String> {
-        self.0
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| String::from_utf8_lossy(v).into_owned())
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| String::from_utf8_lossy(v).into_owned())
     }
 
     /// All values of the field `name` (lower case), raw.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.0
-            .iter()
-            .filter(move |(n, _)| n == name)
-            .map(|(_, v)| v.as_slice())
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_slice())
     }
 }
 
 // Header values hold credentials: the names may be shown, the values never.
 impl std::fmt::Debug for Fields {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list()
-            .entries(self.0.iter().map(|(n, v)| (n, v.len())))
-            .finish()
+        f.debug_list().entries(self.0.iter().map(|(n, v)| (n, v.len()))).finish()
     }
 }
 
 /// Head of a request, without its body.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct RequestHead {
     /// Method as sent, for example `POST`.
     pub method: String,
@@ -61,6 +53,14 @@ pub struct RequestHead {
     pub host: String,
     /// Header fields.
     pub fields: Fields,
+}
+
+// Path and query can hold identifiers and keys.
+impl std::fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let head = f.debug_struct("RequestHead").field("method", &self.method).field("host", &self.host).finish();
+        head.and_then(|()| self.fields.fmt(f))
+    }
 }
 
 /// Head of a response, without its body.
@@ -83,6 +83,10 @@ pub enum Incomplete {
     Malformed,
     /// A budget was reached.
     OverBudget,
+    /// A content coding that is not known, or one that could not be undone.
+    Encoding,
+    /// A protocol that is not read: HTTP/2, or what a connection was switched to.
+    Unsupported,
 }
 
 impl Incomplete {
@@ -93,13 +97,14 @@ impl Incomplete {
             Self::Closed => "closed_early",
             Self::Malformed => "parse_failed",
             Self::OverBudget => "over_budget",
+            Self::Encoding => "encoding_failed",
+            Self::Unsupported => "protocol_unsupported",
         }
     }
 }
 
 /// What a connection decoder reports. `exchange` numbers the exchanges of one connection from 0 in the order of
 /// their requests (HTTP/1.1: position in the pipeline; HTTP/2, later: one per stream).
-#[derive(Debug)]
 pub enum HttpEvent<'a> {
     /// A request head is complete.
     RequestHead {
@@ -124,6 +129,15 @@ pub enum HttpEvent<'a> {
         /// The bytes.
         data: &'a [u8],
     },
+    /// Body bytes are missing here, and the body goes on after them. A content coding cannot be undone from here on.
+    BodyGap {
+        /// Exchange number.
+        exchange: u64,
+        /// Request or response body.
+        side: Side,
+        /// How many bytes, where known.
+        missing: Option<u64>,
+    },
     /// One side of the exchange is over. `incomplete` is `None` when it ended as its framing says.
     End {
         /// Exchange number.
@@ -132,6 +146,9 @@ pub enum HttpEvent<'a> {
         side: Side,
         /// Why it did not end cleanly.
         incomplete: Option<Incomplete>,
+        /// Bytes of this message on the connection: head, framing and body, interim responses and holes of known
+        /// length included.
+        wire_bytes: u64,
     },
     /// Bytes that belong to no exchange were skipped while looking for the next message.
     Skipped {

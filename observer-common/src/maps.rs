@@ -1,0 +1,99 @@
+//! Keys and values of the kernel maps that the daemon writes or reads.
+
+/// Longest reversed host pattern in the map of catalogue hosts.
+pub const HOST_KEY_LEN: usize = 128;
+
+/// Key of the map of flows. A forked child has its own process id; a reused process id has another start.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FlowKey {
+    /// Start of the process, nanoseconds since boot.
+    pub process_start_ns: u64,
+    /// Address of the TLS handle.
+    pub handle: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Named padding, 0.
+    pub pad: u32,
+}
+
+/// Offsets, in bytes, of the kernel fields that the programs read, taken from the running kernel's BTF.
+/// 0 in `task_start` or `sock_family`: not known, and what depends on it is reported as unknown.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KernelOffsets {
+    /// `task_struct.group_leader`
+    pub task_group_leader: u32,
+    /// `task_struct.start_boottime`
+    pub task_start: u32,
+    /// `sock.__sk_common.skc_family`
+    pub sock_family: u32,
+    /// `sock.__sk_common.skc_dport`
+    pub sock_dport: u32,
+    /// `sock.__sk_common.skc_num`
+    pub sock_num: u32,
+    /// `sock.__sk_common.skc_daddr`
+    pub sock_daddr: u32,
+    /// `sock.__sk_common.skc_rcv_saddr`
+    pub sock_saddr: u32,
+    /// `sock.__sk_common.skc_v6_daddr`
+    pub sock_v6_daddr: u32,
+    /// `sock.__sk_common.skc_v6_rcv_saddr`
+    pub sock_v6_saddr: u32,
+    /// `sock.sk_protocol`
+    pub sock_protocol: u32,
+}
+
+impl FlowKey {
+    /// The key as the bytes that the kernel map holds.
+    pub fn to_bytes(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.process_start_ns.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&self.handle.to_ne_bytes());
+        bytes[16..20].copy_from_slice(&self.pid.to_ne_bytes());
+        bytes
+    }
+}
+
+impl KernelOffsets {
+    /// The fields in order, as the kernel programs' constant holds them.
+    pub fn to_words(&self) -> [u32; 10] {
+        [
+            self.task_group_leader,
+            self.task_start,
+            self.sock_family,
+            self.sock_dport,
+            self.sock_num,
+            self.sock_daddr,
+            self.sock_saddr,
+            self.sock_v6_daddr,
+            self.sock_v6_saddr,
+            self.sock_protocol,
+        ]
+    }
+}
+
+/// Value of the map of flows: state of one TLS flow.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Flow {
+    /// Flow id, see `wire::Header`.
+    pub id: u64,
+    /// Plaintext bytes by direction.
+    pub bytes: [u64; 2],
+    /// Bytes delivered while undecided, by direction.
+    pub delivered: [u64; 2],
+    /// Most bytes delivered by direction while undecided.
+    pub prefix: u64,
+    /// Address of the kernel's socket; 0 while not tied.
+    pub socket: u64,
+    /// Connection id of that socket.
+    pub connection_id: u64,
+    /// `wire::CLASS_*`.
+    pub class: u32,
+    /// `wire::TIE_*`.
+    pub tie: u32,
+}
+
+const _: () = assert!(size_of::<FlowKey>() == 24);
+const _: () = assert!(size_of::<KernelOffsets>() == 40);

@@ -1,0 +1,323 @@
+//! Layout of the records in the ring buffer: a [`Header`], then the body that its `kind` names, then `len` payload
+//! bytes where the body has a `len`. The space behind them up to the end of the reservation is not part of the
+//! record. All integers are in host order: kernel and daemon are on one machine.
+
+use crate::decode::{Reader, Truncated};
+
+/// Length of a task's command name in the kernel (`TASK_COMM_LEN`).
+pub const COMM_LEN: usize = 16;
+
+/// Longest server name that is reported (RFC 6066 section 3 allows 65,535; DNS allows 255).
+pub const MAX_NAME_LEN: usize = 255;
+
+/// Most payload bytes in one record; a longer call is cut into several, with absolute stream offsets.
+pub const MAX_CHUNK: usize = 16 * 1024;
+
+macro_rules! record {
+    ($(#[$meta:meta])* $name:ident, $size:literal { $($(#[$fmeta:meta])* $field:ident : $ty:ty,)* }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+
+        const _: () = assert!(core::mem::size_of::<$name>() == $size);
+
+        impl $name {
+            /// Bytes of this layout.
+            pub const SIZE: usize = $size;
+
+            /// Reads the fields in order.
+            ///
+            /// # Errors
+            /// [`Truncated`] when fewer bytes are left than the layout has.
+            pub fn read(r: &mut Reader<'_>) -> Result<Self, Truncated> {
+                Ok(Self { $($field: r.field()?,)* })
+            }
+        }
+    };
+}
+
+record! {
+    /// Starts every record.
+    Header, 80 {
+        /// One of the `KIND_*` constants.
+        kind: u16,
+        /// Reserved, 0.
+        flags: u16,
+        /// CPU that wrote the record.
+        cpu: u32,
+        /// Time of the event, nanoseconds since boot (CLOCK_BOOTTIME).
+        time_ns: u64,
+        /// Start of the process (thread-group leader), nanoseconds since boot; 0 where the kernel's type
+        /// information did not give the place of it.
+        process_start_ns: u64,
+        /// Flow that the record belongs to, unique while the kernel programs are loaded; 0 for none.
+        flow_id: u64,
+        /// Connection that the record belongs to, unique while the kernel programs are loaded; 0 for not known.
+        connection_id: u64,
+        /// cgroup v2 id of the task.
+        cgroup_id: u64,
+        /// Process id (thread-group id) in the initial PID namespace.
+        pid: u32,
+        /// Thread id in the initial PID namespace.
+        tid: u32,
+        /// User id in the initial user namespace.
+        uid: u32,
+        /// Group id in the initial user namespace.
+        gid: u32,
+        /// Command name of the thread, NUL-padded.
+        comm: [u8; COMM_LEN],
+    }
+}
+
+/// Plaintext of a TLS write or read: body [`TlsData`], then its bytes.
+pub const KIND_TLS_DATA: u16 = 1;
+/// The server name was set on a TLS handle: body [`TlsName`], then the name.
+pub const KIND_TLS_NAME: u16 = 2;
+/// A TLS handle was freed: body [`TlsFree`].
+pub const KIND_TLS_FREE: u16 = 3;
+/// A socket began to connect, or was first seen when it was already connected: body [`Connect`].
+pub const KIND_CONNECT: u16 = 4;
+/// A TCP connection ended: body [`Close`].
+pub const KIND_CLOSE: u16 = 5;
+/// A process replaced its image (`execve`). No body.
+pub const KIND_EXEC: u16 = 6;
+/// A process ended. No body.
+pub const KIND_EXIT: u16 = 7;
+/// A process maps a file executable (a library is being loaded). No body.
+pub const KIND_MAP_EXEC: u16 = 8;
+
+/// Bytes that the process sent.
+pub const DIRECTION_SENT: u8 = 0;
+/// Bytes that the process received.
+pub const DIRECTION_RECEIVED: u8 = 1;
+
+/// The flow is not decided: a bounded prefix is delivered.
+pub const CLASS_UNDECIDED: u32 = 0;
+/// The flow carries AI traffic: everything is delivered.
+pub const CLASS_AI: u32 = 1;
+/// The flow is not AI traffic: nothing is delivered, bytes are counted.
+pub const CLASS_OTHER: u32 = 2;
+
+/// Handle and socket are not tied.
+pub const TIE_NONE: u8 = 0;
+/// The socket call happened inside the TLS call on the same thread.
+pub const TIE_IN_CALL: u8 = 1;
+/// The socket call followed the TLS call on the same thread (memory BIO).
+pub const TIE_AFTER_CALL: u8 = 2;
+
+record! {
+    /// A piece of plaintext.
+    TlsData, 40 {
+        /// Address of the TLS handle in the process.
+        handle: u64,
+        /// Offset of the first byte in this direction of the flow.
+        offset: u64,
+        /// Bytes that the call transferred from `offset` on. Larger than `len` when the piece was cut (another record
+        /// follows, or the prefix of an undecided flow was used up).
+        call_len: u64,
+        /// Payload bytes in this record.
+        len: u32,
+        /// `CLASS_*` of the flow when the record was written.
+        class: u32,
+        /// `DIRECTION_*`.
+        direction: u8,
+        /// `TIE_*`: how `connection_id` was found.
+        tie: u8,
+        /// Named padding, 0.
+        pad: [u8; 6],
+    }
+}
+
+record! {
+    /// The server name that a client set on its TLS handle.
+    TlsName, 16 {
+        /// Address of the TLS handle in the process.
+        handle: u64,
+        /// Bytes of the name that follow.
+        len: u32,
+        /// `CLASS_*` that the catalogue in the kernel gave the name.
+        class: u32,
+    }
+}
+
+record! {
+    /// End of a TLS handle, with the totals of both directions so that a hole at the end is visible.
+    TlsFree, 32 {
+        /// Address of the TLS handle in the process.
+        handle: u64,
+        /// Plaintext bytes sent on the flow.
+        sent: u64,
+        /// Plaintext bytes received on the flow.
+        received: u64,
+        /// `CLASS_*` of the flow.
+        class: u32,
+        /// `TIE_*`.
+        tie: u32,
+    }
+}
+
+/// The connection existed before it was first seen.
+pub const CONNECT_EXISTING: u16 = 1;
+
+record! {
+    /// A connection of a socket. The peer is what the kernel holds for the socket, never a guess.
+    Connect, 48 {
+        /// Address of the peer; IPv4 in the first four bytes.
+        peer_address: [u8; 16],
+        /// Local address where known, else zeros.
+        local_address: [u8; 16],
+        /// `AF_INET` or `AF_INET6`.
+        family: u16,
+        /// Port of the peer.
+        peer_port: u16,
+        /// Local port; 0 when not yet bound.
+        local_port: u16,
+        /// `CONNECT_*` bits.
+        flags: u16,
+        /// File descriptor given to `connect(2)`; -1 when not known.
+        fd: i32,
+        /// Named padding, 0.
+        pad: u32,
+    }
+}
+
+/// The connection was established at some time.
+pub const CLOSE_WAS_ESTABLISHED: u32 = 1;
+
+record! {
+    /// End of a TCP connection with what its socket calls transferred.
+    Close, 24 {
+        /// Bytes that socket calls sent.
+        sent: u64,
+        /// Bytes that socket calls received.
+        received: u64,
+        /// `CLOSE_*` bits.
+        flags: u32,
+        /// Local port.
+        local_port: u32,
+    }
+}
+
+/// A record with its payload borrowed from the ring buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// Plaintext.
+    TlsData(TlsData, &'a [u8]),
+    /// Server name as the client wrote it.
+    TlsName(TlsName, &'a [u8]),
+    /// Handle freed.
+    TlsFree(TlsFree),
+    /// Connection seen.
+    Connect(Connect),
+    /// Connection ended.
+    Close(Close),
+    /// Image replaced.
+    Exec,
+    /// Process ended.
+    Exit,
+    /// Executable mapping made.
+    MapExec,
+}
+
+/// Why bytes are not a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodeError {
+    /// Fewer bytes than the layout or its `len` says.
+    Truncated,
+    /// A kind that this daemon does not know.
+    UnknownKind(u16),
+}
+
+impl From<Truncated> for DecodeError {
+    fn from(_: Truncated) -> Self {
+        Self::Truncated
+    }
+}
+
+/// Reads one record from the bytes of a ring-buffer entry.
+///
+/// # Errors
+/// [`DecodeError`] when the bytes are too few or of an unknown kind.
+pub fn decode(bytes: &[u8]) -> Result<(Header, Body<'_>), DecodeError> {
+    let mut r = Reader::new(bytes);
+    let header = Header::read(&mut r)?;
+    let body = match header.kind {
+        KIND_TLS_DATA => {
+            let data = TlsData::read(&mut r)?;
+            Body::TlsData(data, r.bytes(data.len as usize)?)
+        }
+        KIND_TLS_NAME => {
+            let name = TlsName::read(&mut r)?;
+            Body::TlsName(name, r.bytes(name.len as usize)?)
+        }
+        KIND_TLS_FREE => Body::TlsFree(TlsFree::read(&mut r)?),
+        KIND_CONNECT => Body::Connect(Connect::read(&mut r)?),
+        KIND_CLOSE => Body::Close(Close::read(&mut r)?),
+        KIND_EXEC => Body::Exec,
+        KIND_EXIT => Body::Exit,
+        KIND_MAP_EXEC => Body::MapExec,
+        other => return Err(DecodeError::UnknownKind(other)),
+    };
+    Ok((header, body))
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::{vec, vec::Vec};
+
+    use super::*;
+
+    fn tls_data_record(payload: &[u8]) -> Vec<u8> {
+        let mut b = vec![0u8; Header::SIZE + TlsData::SIZE];
+        b[0..2].copy_from_slice(&KIND_TLS_DATA.to_ne_bytes());
+        b[8..16].copy_from_slice(&77u64.to_ne_bytes());
+        b[48..52].copy_from_slice(&1234u32.to_ne_bytes());
+        b[64..68].copy_from_slice(b"curl");
+        let body = Header::SIZE;
+        b[body..body + 8].copy_from_slice(&0xabcu64.to_ne_bytes());
+        b[body + 8..body + 16].copy_from_slice(&9u64.to_ne_bytes());
+        b[body + 24..body + 28].copy_from_slice(&u32::try_from(payload.len()).unwrap().to_ne_bytes());
+        b[body + 32] = DIRECTION_RECEIVED;
+        b.extend_from_slice(payload);
+        b
+    }
+
+    #[test]
+    fn a_data_record_gives_back_its_fields_and_payload() {
+        let (h, body) = decode(&tls_data_record(b"hello")).map(|(h, b)| (h, std::format!("{b:?}"))).unwrap();
+        assert_eq!((h.kind, h.time_ns, h.pid, &h.comm[..5]), (KIND_TLS_DATA, 77, 1234, &b"curl\0"[..]));
+        assert!(body.contains("offset: 9") && body.contains("104, 101, 108, 108, 111"), "{body}");
+    }
+
+    #[test]
+    fn bytes_behind_the_payload_are_not_part_of_the_record() {
+        let mut bytes = tls_data_record(b"hello");
+        bytes.extend_from_slice(b"stale bytes of another flow");
+        let Ok((_, Body::TlsData(_, payload))) = decode(&bytes) else { panic!("not decoded") };
+        assert_eq!(payload, b"hello");
+    }
+
+    #[test]
+    fn every_cut_of_a_record_is_an_error_and_not_a_panic() {
+        let bytes = tls_data_record(b"hello");
+        for n in 0..bytes.len() {
+            assert_eq!(decode(&bytes[..n]), Err(DecodeError::Truncated), "cut at {n}");
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_the_entry_is_refused() {
+        let mut bytes = tls_data_record(b"hello");
+        bytes[Header::SIZE + 24..Header::SIZE + 28].copy_from_slice(&u32::MAX.to_ne_bytes());
+        assert_eq!(decode(&bytes), Err(DecodeError::Truncated));
+    }
+
+    #[test]
+    fn an_unknown_kind_is_named() {
+        let mut bytes = tls_data_record(b"");
+        bytes[0..2].copy_from_slice(&999u16.to_ne_bytes());
+        assert_eq!(decode(&bytes), Err(DecodeError::UnknownKind(999)));
+    }
+}

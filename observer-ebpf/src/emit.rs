@@ -1,0 +1,130 @@
+//! The only door to the ring buffer: reserve, fill, submit, and count what was refused.
+//!
+//! Records with payload are reserved in steps of size, since the verifier wants a constant: a record takes at most
+//! twice its payload, never the worst case.
+
+use core::mem::{MaybeUninit, size_of};
+
+use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_probe_read_user_str};
+use observer_common::{
+    counters,
+    wire::{Header, MAX_CHUNK, MAX_NAME_LEN, TlsData, TlsName},
+};
+
+use crate::maps::{RECORDS, count};
+
+/// A record without payload.
+#[repr(C)]
+struct Plain<B> {
+    header: Header,
+    body: B,
+}
+
+/// A record with room for `N` payload bytes.
+#[repr(C, align(8))]
+struct WithPayload<B, const N: usize> {
+    header: Header,
+    body: B,
+    payload: [MaybeUninit<u8>; N],
+}
+
+/// Emits a record that is header and body only.
+#[inline(always)]
+pub(crate) fn plain<B: 'static>(header: Header, body: B) -> bool {
+    let Some(mut entry) = RECORDS.reserve::<Plain<B>>(0) else {
+        count(counters::LOST_RING, 1);
+        return false;
+    };
+    entry.write(Plain { header, body });
+    entry.submit(0);
+    count(counters::RECORDS, 1);
+    true
+}
+
+/// Emits a record with `len` payload bytes read from `source` in the current process.
+#[inline(always)]
+fn with_payload<B: 'static, const N: usize>(header: Header, body: B, source: u64, len: u32) -> bool {
+    let Some(mut entry) = RECORDS.reserve::<WithPayload<B, N>>(0) else {
+        count(counters::LOST_RING, 1);
+        count(counters::LOST_RING_BYTES, u64::from(len));
+        return false;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: `record` points to a reservation of the right size; the payload is written by the helper, which gets a
+    // length that is checked against N right here, where the verifier sees it.
+    let read = unsafe {
+        (&raw mut (*record).header).write(header);
+        (&raw mut (*record).body).write(body);
+        let len = if len as usize > N { N as u32 } else { len };
+        bpf_probe_read_user((&raw mut (*record).payload).cast(), len, source as *const _)
+    };
+    if read != 0 {
+        entry.discard(0);
+        count(counters::LOST_FAULT, 1);
+        count(counters::LOST_FAULT_BYTES, u64::from(len));
+        return false;
+    }
+    entry.submit(0);
+    count(counters::RECORDS, 1);
+    true
+}
+
+/// Emits one piece of plaintext of at most [`MAX_CHUNK`] bytes.
+#[inline(always)]
+pub(crate) fn piece(header: Header, body: TlsData, source: u64) -> bool {
+    let len = body.len;
+    if len as usize > 8192 {
+        with_payload::<TlsData, MAX_CHUNK>(header, body, source, len)
+    } else if len > 4096 {
+        with_payload::<TlsData, 8192>(header, body, source, len)
+    } else if len > 2048 {
+        with_payload::<TlsData, 4096>(header, body, source, len)
+    } else if len > 1024 {
+        with_payload::<TlsData, 2048>(header, body, source, len)
+    } else if len > 384 {
+        with_payload::<TlsData, 1024>(header, body, source, len)
+    } else {
+        with_payload::<TlsData, 384>(header, body, source, len)
+    }
+}
+
+const _: () = assert!(size_of::<WithPayload<TlsData, MAX_CHUNK>>() == Header::SIZE + TlsData::SIZE + MAX_CHUNK);
+
+/// Room for a server name and its terminating NUL.
+pub(crate) const NAME_ROOM: usize = MAX_NAME_LEN + 1;
+
+/// Emits the server name at `source` in the current process; `classify` sees the name first and gives its class.
+/// Gives that class, or `None` when there was no room or the name could not be read.
+#[inline(always)]
+pub(crate) fn name(
+    header: Header,
+    handle: u64,
+    source: u64,
+    classify: impl Fn(*const u8, u32) -> u32,
+) -> Option<u32> {
+    let Some(mut entry) = RECORDS.reserve::<WithPayload<TlsName, NAME_ROOM>>(0) else {
+        count(counters::LOST_RING, 1);
+        return None;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: `record` points to a reservation of the right size, of which the helper fills at most NAME_ROOM bytes.
+    let read = unsafe {
+        (&raw mut (*record).header).write(header);
+        bpf_probe_read_user_str((&raw mut (*record).payload).cast(), NAME_ROOM as u32, source as *const _)
+    };
+    if read <= 1 || read > NAME_ROOM as i64 {
+        entry.discard(0);
+        count(counters::LOST_FAULT, 1);
+        return None;
+    }
+    let len = read as u32 - 1;
+    // SAFETY: as above; the payload was just written.
+    let class = unsafe {
+        let class = classify((&raw const (*record).payload).cast(), len);
+        (&raw mut (*record).body).write(TlsName { handle, len, class });
+        class
+    };
+    entry.submit(0);
+    count(counters::RECORDS, 1);
+    Some(class)
+}

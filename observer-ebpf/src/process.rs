@@ -1,0 +1,63 @@
+//! Processes: new image, end, libraries being loaded.
+
+use aya_ebpf::{
+    EbpfContext,
+    helpers::bpf_get_current_pid_tgid,
+    macros::{raw_tracepoint, tracepoint},
+    programs::{RawTracePointContext, TracePointContext},
+};
+use observer_common::wire::{KIND_EXEC, KIND_EXIT, KIND_MAP_EXEC};
+
+use crate::{
+    emit,
+    maps::THREADS,
+    task::{header, observed_pid, process_start_ns},
+};
+
+/// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub(crate) fn process_exec(_ctx: RawTracePointContext) -> i32 {
+    process_event(KIND_EXEC);
+    0
+}
+
+/// `sched_process_exit(struct task_struct *p)`: called for every thread; the leader's end counts as the process's.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub(crate) fn process_exit(_ctx: RawTracePointContext) -> i32 {
+    let id = bpf_get_current_pid_tgid();
+    // Most threads never made a TLS call and have no entry.
+    let _ = THREADS.remove(&id);
+    if (id >> 32) as u32 == id as u32 {
+        process_event(KIND_EXIT);
+    }
+    0
+}
+
+/// `sys_enter_mmap`: addr 16, len 24, prot 32, flags 40, fd 48, off 56.
+#[tracepoint(category = "syscalls", name = "sys_enter_mmap")]
+pub(crate) fn map_exec(ctx: TracePointContext) -> u32 {
+    const PROT_EXEC: u64 = 4;
+    // SAFETY: the offsets are those of the tracepoint's format file, the same on all 64-bit kernels.
+    let (prot, fd) = unsafe { (read_arg(&ctx, 32), read_arg(&ctx, 48)) };
+    if prot & PROT_EXEC != 0 && fd as i32 >= 0 {
+        process_event(KIND_MAP_EXEC);
+    }
+    0
+}
+
+/// Reads a system call argument from the tracepoint record.
+///
+/// # Safety
+/// `offset` must be that of an 8-byte argument in the tracepoint's format.
+#[inline(always)]
+pub(crate) unsafe fn read_arg(ctx: &TracePointContext, offset: usize) -> u64 {
+    // SAFETY: by the caller; the verifier checks the bound.
+    unsafe { *ctx.as_ptr().cast::<u8>().add(offset).cast::<u64>() }
+}
+
+#[inline(always)]
+fn process_event(kind: u16) {
+    if observed_pid().is_some() {
+        emit::plain(header(kind, process_start_ns()), ());
+    }
+}

@@ -1,0 +1,92 @@
+//! Facts about the current task.
+
+use aya_ebpf::{
+    bindings::task_struct,
+    helpers::{
+        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task,
+        bpf_get_current_uid_gid, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
+    },
+};
+use observer_common::wire::Header;
+
+use crate::maps::{NEW_THREAD, THREADS, Thread, count, daemon_pid, offsets};
+
+pub(crate) fn now_ns() -> u64 {
+    // SAFETY: helper without arguments.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+pub(crate) fn cpu() -> u32 {
+    // SAFETY: helper without arguments.
+    unsafe { bpf_get_smp_processor_id() }
+}
+
+/// Process id of the current task, or `None` for the daemon itself.
+#[inline(always)]
+pub(crate) fn observed_pid() -> Option<u32> {
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    (pid != daemon_pid()).then_some(pid)
+}
+
+/// Start of the current process in nanoseconds since boot; 0 when the kernel did not say where it stands.
+#[inline(always)]
+pub(crate) fn process_start_ns() -> u64 {
+    let at = offsets();
+    if at.task_start == 0 {
+        return 0;
+    }
+    // SAFETY: helper without arguments.
+    let task = unsafe { bpf_get_current_task() } as *const u8;
+    let leader_at = task.wrapping_add(at.task_group_leader as usize).cast::<*const task_struct>();
+    // SAFETY: bpf_probe_read_kernel checks the address.
+    let Ok(leader) = (unsafe { bpf_probe_read_kernel(leader_at) }) else { return 0 };
+    let start_at = leader.cast::<u8>().wrapping_add(at.task_start as usize).cast::<u64>();
+    // SAFETY: as above.
+    unsafe { bpf_probe_read_kernel(start_at) }.unwrap_or(0)
+}
+
+/// State of the current thread, made when it is new; `None` when the table is full (counted).
+#[inline(always)]
+pub(crate) fn thread() -> Option<&'static mut Thread> {
+    let id = bpf_get_current_pid_tgid();
+    if let Some(thread) = known_thread(id) {
+        return Some(thread);
+    }
+    if THREADS.insert(&id, &NEW_THREAD, 0).is_err() {
+        count(observer_common::counters::LOST_THREADS_FULL, 1);
+        return None;
+    }
+    let thread = known_thread(id)?;
+    thread.process_start_ns = process_start_ns();
+    Some(thread)
+}
+
+/// State of thread `id` (pid_tgid) if it has any.
+#[inline(always)]
+pub(crate) fn known_thread(id: u64) -> Option<&'static mut Thread> {
+    // SAFETY: an entry is changed by its own thread only, and removed when that thread ends.
+    THREADS.get_ptr_mut(&id).map(|t| unsafe { &mut *t })
+}
+
+/// A header for a record about the current task.
+#[inline(always)]
+pub(crate) fn header(kind: u16, process_start_ns: u64) -> Header {
+    let id = bpf_get_current_pid_tgid();
+    let owner = bpf_get_current_uid_gid();
+    Header {
+        kind,
+        flags: 0,
+        cpu: cpu(),
+        time_ns: now_ns(),
+        process_start_ns,
+        flow_id: 0,
+        connection_id: 0,
+        // SAFETY: helper without arguments.
+        cgroup_id: unsafe { bpf_get_current_cgroup_id() },
+        pid: (id >> 32) as u32,
+        tid: id as u32,
+        uid: owner as u32,
+        gid: (owner >> 32) as u32,
+        comm: bpf_get_current_comm().unwrap_or_default(),
+    }
+}

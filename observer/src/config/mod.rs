@@ -1,0 +1,243 @@
+//! Configuration: `observer.yaml` as written (`raw`), as used ([`Config`]), and the pure step between them, which
+//! reports every mistake at once. Nothing here opens a file.
+
+pub mod glob;
+mod raw;
+mod valid;
+pub mod yaml;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use glob::Glob;
+use yaml::{Problem, Reader};
+
+/// The configuration in use. Every value is there; `Option` means that the thing itself is optional.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// This host, as rows name it.
+    pub host: Host,
+    /// Policy file; none: every verdict is `unknown`.
+    pub policy_file: Option<PathBuf>,
+    /// Hosts of AI services beside the built-in catalogue.
+    pub extra_hosts: Vec<ExtraHost>,
+    /// Rules for sensitive data.
+    pub rules: RuleFiles,
+    /// Capture in the kernel.
+    pub capture: Capture,
+    /// Where evidence goes.
+    pub store: Store,
+    /// Address of `/metrics` and `/healthz`; none: switched off.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Time between two seals.
+    pub seal_interval: Duration,
+    /// Directory for what must survive a restart: keys, spool.
+    pub state_dir: PathBuf,
+    /// Directory for what must not: pid file, sockets.
+    pub run_dir: PathBuf,
+    /// Logging.
+    pub log: Log,
+    /// SHA-256 of the file's text; of nothing where there is no file.
+    pub digest: [u8; 32],
+}
+
+/// This host, as rows name it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Host {
+    /// Identifier; empty: the machine's own (`/etc/machine-id`).
+    pub id: String,
+    /// Name; empty: the machine's own.
+    pub name: String,
+}
+
+/// A host of an AI service that the built-in catalogue does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtraHost {
+    /// Host name in lower case; `*.` at its beginning stands for any subdomain.
+    pub host: String,
+    /// `gen_ai.provider.name` for it.
+    pub provider: String,
+}
+
+/// Rules for sensitive data.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuleFiles {
+    /// Packs beside the built-in one.
+    pub files: Vec<PathBuf>,
+    /// Identifiers of rules that are not wanted.
+    pub disable: Vec<String>,
+}
+
+/// Capture in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// Bytes of each direction that a flow may deliver before it is known to be AI or not.
+    pub undecided_prefix_bytes: u32,
+    /// Size of the ring buffer, a power of two.
+    pub ring_buffer_bytes: u32,
+    /// Executables that are not looked at, by full path.
+    pub exclude_executables: Vec<Glob>,
+}
+
+/// Where evidence goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// ClickHouse over HTTP or HTTPS; none: the embedded store is started.
+    pub url: Option<String>,
+    /// Database.
+    pub database: String,
+    /// User.
+    pub user: String,
+    /// File that holds the password, one line.
+    pub password_file: Option<PathBuf>,
+    /// Certificates to trust, PEM; none: those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// The embedded store.
+    pub embedded: Embedded,
+    /// Rows in a batch at most.
+    pub batch_rows: u32,
+    /// Age of a batch at most.
+    pub batch_interval: Duration,
+    /// Memory for rows while the store cannot be reached.
+    pub buffer_bytes: u64,
+}
+
+/// The embedded store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embedded {
+    /// Directory of its data.
+    pub data_dir: PathBuf,
+    /// Address on which it answers.
+    pub listen: SocketAddr,
+    /// Path of `libchdb.so`; none: the usual places.
+    pub library: Option<PathBuf>,
+}
+
+/// Logging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// Least severe level that is written.
+    pub level: LogLevel,
+    /// Form of a line.
+    pub format: LogFormat,
+}
+
+/// Levels of logging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What may be wrong.
+    Warn,
+    /// What happens.
+    Info,
+    /// Why it happens.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+impl LogLevel {
+    /// All words, in the order of the variants.
+    pub const NAMES: [&'static str; 5] = ["error", "warn", "info", "debug", "trace"];
+    const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// The word as written in the configuration; `tracing` knows it too.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// Forms of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl LogFormat {
+    /// All words, in the order of the variants.
+    pub const NAMES: [&'static str; 2] = ["text", "json"];
+    const ALL: [Self; 2] = [Self::Text, Self::Json];
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let state_dir = PathBuf::from("/var/lib/observer");
+        Self {
+            host: Host::default(),
+            policy_file: None,
+            extra_hosts: Vec::new(),
+            rules: RuleFiles::default(),
+            capture: Capture {
+                undecided_prefix_bytes: 256 * 1024,
+                ring_buffer_bytes: 16 * 1024 * 1024,
+                exclude_executables: Vec::new(),
+            },
+            store: Store {
+                url: None,
+                database: "ai_evidence".to_owned(),
+                user: "default".to_owned(),
+                password_file: None,
+                ca_file: None,
+                embedded: Embedded {
+                    data_dir: state_dir.join("store"),
+                    listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8123)),
+                    library: None,
+                },
+                batch_rows: 1_000,
+                batch_interval: Duration::from_secs(1),
+                buffer_bytes: 32 * 1024 * 1024,
+            },
+            metrics_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
+            seal_interval: Duration::from_secs(30),
+            state_dir,
+            run_dir: PathBuf::from("/run/observer"),
+            log: Log {
+                level: LogLevel::Info,
+                format: LogFormat::Text,
+            },
+            digest: Sha256::digest(b"").into(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration. Every mistake is reported at once, with file, line and what is allowed. Paths that
+    /// are not absolute are taken from the directory of `file_name`.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, Vec<Problem>> {
+        let mut reader = Reader::new(file_name);
+        let root = match yaml::parse(file_name, text) {
+            Ok(root) => root,
+            Err(problem) => {
+                reader.add(problem);
+                return Err(reader.finish());
+            }
+        };
+        let raw = root
+            .as_ref()
+            .map(|root| raw::read(&mut reader, root))
+            .unwrap_or_default();
+        let directory = Path::new(file_name).parent().unwrap_or(Path::new(""));
+        let mut config = valid::validate(&mut reader, directory, raw);
+        config.digest = Sha256::digest(text.as_bytes()).into();
+        if reader.is_clean() {
+            Ok(config)
+        } else {
+            Err(reader.finish())
+        }
+    }
+
+    /// A configuration file that says what holds without one, with a comment on each key.
+    pub fn default_yaml() -> &'static str {
+        include_str!("default.yaml")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! The configuration as written: texts with their places. Only shape and keys are checked here.
+
+use super::yaml::{At, Map, Node, Reader};
+
+type Text = Option<At<String>>;
+
+/// All keys of the file.
+#[derive(Debug, Default)]
+pub(super) struct Raw {
+    pub(super) host_id: Text,
+    pub(super) host_name: Text,
+    pub(super) policy_file: Text,
+    /// Host and provider.
+    pub(super) extra_hosts: Vec<(Text, Text)>,
+    pub(super) rules_files: Vec<At<String>>,
+    pub(super) rules_disable: Vec<At<String>>,
+    pub(super) undecided_prefix_bytes: Text,
+    pub(super) ring_buffer_bytes: Text,
+    pub(super) exclude_executables: Vec<At<String>>,
+    pub(super) store: RawStore,
+    pub(super) metrics_listen: Text,
+    pub(super) seal_interval_seconds: Text,
+    pub(super) state_dir: Text,
+    pub(super) run_dir: Text,
+    pub(super) log_level: Option<usize>,
+    pub(super) log_format: Option<usize>,
+}
+
+/// The keys below `store`.
+#[derive(Debug, Default)]
+pub(super) struct RawStore {
+    pub(super) url: Text,
+    pub(super) database: Text,
+    pub(super) user: Text,
+    pub(super) password_file: Text,
+    pub(super) ca_file: Text,
+    pub(super) data_dir: Text,
+    pub(super) listen: Text,
+    pub(super) library: Text,
+    pub(super) batch_rows: Text,
+    pub(super) batch_seconds: Text,
+    pub(super) buffer_bytes: Text,
+}
+
+const ROOT: [&str; 11] = [
+    "host",
+    "policy",
+    "catalog",
+    "rules",
+    "capture",
+    "store",
+    "metrics",
+    "seal",
+    "state_dir",
+    "run_dir",
+    "log",
+];
+const STORE: [&str; 9] = [
+    "url",
+    "database",
+    "user",
+    "password_file",
+    "ca_file",
+    "embedded",
+    "batch_rows",
+    "batch_seconds",
+    "buffer_bytes",
+];
+
+/// Reads the tree. What is wrong is noted in `reader` and left out.
+pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
+    let Some(root) = reader.mapping(root, "the configuration", &ROOT) else {
+        return Raw::default();
+    };
+    let mut raw = Raw {
+        state_dir: reader.text_of(&root, "state_dir"),
+        run_dir: reader.text_of(&root, "run_dir"),
+        ..Raw::default()
+    };
+    if let Some(host) = section(reader, &root, "host", &["id", "name"]) {
+        raw.host_id = reader.text_of(&host, "id");
+        raw.host_name = reader.text_of(&host, "name");
+    }
+    if let Some(policy) = section(reader, &root, "policy", &["file"]) {
+        raw.policy_file = reader.text_of(&policy, "file");
+    }
+    if let Some(catalog) = section(reader, &root, "catalog", &["extra_hosts"]) {
+        raw.extra_hosts = extra_hosts(reader, &catalog);
+    }
+    if let Some(rules) = section(reader, &root, "rules", &["files", "disable"]) {
+        raw.rules_files = reader.texts_of(&rules, "files");
+        raw.rules_disable = reader.texts_of(&rules, "disable");
+    }
+    let keys = [
+        "undecided_prefix_bytes",
+        "ring_buffer_bytes",
+        "exclude_executables",
+    ];
+    if let Some(capture) = section(reader, &root, "capture", &keys) {
+        raw.undecided_prefix_bytes = reader.text_of(&capture, "undecided_prefix_bytes");
+        raw.ring_buffer_bytes = reader.text_of(&capture, "ring_buffer_bytes");
+        raw.exclude_executables = reader.texts_of(&capture, "exclude_executables");
+    }
+    if let Some(store) = section(reader, &root, "store", &STORE) {
+        raw.store = read_store(reader, &store);
+    }
+    if let Some(metrics) = section(reader, &root, "metrics", &["listen"]) {
+        raw.metrics_listen = reader.text_of(&metrics, "listen");
+    }
+    if let Some(seal) = section(reader, &root, "seal", &["interval_seconds"]) {
+        raw.seal_interval_seconds = reader.text_of(&seal, "interval_seconds");
+    }
+    if let Some(log) = section(reader, &root, "log", &["level", "format"]) {
+        raw.log_level = reader.word_of(&log, "level", &super::LogLevel::NAMES);
+        raw.log_format = reader.word_of(&log, "format", &super::LogFormat::NAMES);
+    }
+    raw
+}
+
+fn section<'n>(reader: &mut Reader, map: &Map<'n>, key: &str, allowed: &[&str]) -> Option<Map<'n>> {
+    map.get(key)
+        .and_then(|node| reader.mapping(node, &format!("`{key}`"), allowed))
+}
+
+fn read_store(reader: &mut Reader, store: &Map<'_>) -> RawStore {
+    let mut raw = RawStore {
+        url: reader.text_of(store, "url"),
+        database: reader.text_of(store, "database"),
+        user: reader.text_of(store, "user"),
+        password_file: reader.text_of(store, "password_file"),
+        ca_file: reader.text_of(store, "ca_file"),
+        batch_rows: reader.text_of(store, "batch_rows"),
+        batch_seconds: reader.text_of(store, "batch_seconds"),
+        buffer_bytes: reader.text_of(store, "buffer_bytes"),
+        ..RawStore::default()
+    };
+    if let Some(embedded) = section(reader, store, "embedded", &["data_dir", "listen", "library"]) {
+        raw.data_dir = reader.text_of(&embedded, "data_dir");
+        raw.listen = reader.text_of(&embedded, "listen");
+        raw.library = reader.text_of(&embedded, "library");
+    }
+    raw
+}
+
+fn extra_hosts(reader: &mut Reader, catalog: &Map<'_>) -> Vec<(Text, Text)> {
+    let Some(list) = catalog
+        .get("extra_hosts")
+        .and_then(|node| reader.sequence(node, "`extra_hosts`"))
+    else {
+        return Vec::new();
+    };
+    let what = "an entry of `extra_hosts`";
+    let mut hosts = Vec::new();
+    for node in list {
+        let Some(entry) = reader.mapping(node, what, &["host", "provider"]) else {
+            continue;
+        };
+        let host = reader.required_text(&entry, what, "host");
+        hosts.push((host, reader.required_text(&entry, what, "provider")));
+    }
+    hosts
+}

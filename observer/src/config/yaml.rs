@@ -1,0 +1,642 @@
+//! YAML with positions: a small tree, and a reader that collects every problem instead of stopping at the first.
+//!
+//! Deliberately less than YAML 1.2: no anchors, aliases or tags, one document, no key twice in one mapping. A file
+//! of a few hundred lines that people edit by hand loses nothing by that, and a document made to expand without
+//! end ("billion laughs") is refused at its first alias.
+
+use std::fmt;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+/// Largest file taken, in bytes.
+pub const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Deepest nesting taken.
+pub const MAX_DEPTH: usize = 32;
+/// Most nodes (scalars, sequences and mappings) in one file.
+pub const MAX_NODES: usize = 100_000;
+/// Most problems reported for one file; one more line says that there were others.
+pub const MAX_PROBLEMS: usize = 100;
+/// Longest piece of a value shown in a message, in characters.
+const SHOWN_CHARS: usize = 60;
+
+/// Something wrong in a file that a person wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Name of the file as the user gave it.
+    pub file: String,
+    /// Line, from 1; 0 where the problem is not at a line.
+    pub line: usize,
+    /// Column in characters, from 1; 0 where the problem is not at a line.
+    pub column: usize,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            write!(f, "{}: {}", self.file, self.message)
+        } else {
+            write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// A position in a file, both from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Line.
+    pub line: usize,
+    /// Column in characters.
+    pub column: usize,
+}
+
+impl Position {
+    fn of(span: Span) -> Self {
+        Self {
+            line: span.start.line(),
+            column: span.start.col() + 1,
+        }
+    }
+}
+
+/// A value with the position where it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct At<T> {
+    /// Where.
+    pub at: Position,
+    /// What.
+    pub value: T,
+}
+
+/// One node of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Where it begins.
+    pub at: Position,
+    /// What it holds.
+    pub value: Value,
+}
+
+/// What a node holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Text as written, quotes removed. `plain` is true where it had no quotes.
+    Scalar {
+        /// The text.
+        text: String,
+        /// Whether it was written without quotes.
+        plain: bool,
+    },
+    /// A list.
+    Sequence(Vec<Node>),
+    /// Keys and values in the order written, no key twice.
+    Mapping(Vec<(At<String>, Node)>),
+}
+
+impl Node {
+    /// True for an empty value, `~` and `null`.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null"))
+    }
+
+    fn kind(&self) -> &'static str {
+        match &self.value {
+            _ if self.is_null() => "nothing",
+            Value::Scalar { .. } => "a single value",
+            Value::Sequence(_) => "a list",
+            Value::Mapping(_) => "a mapping",
+        }
+    }
+}
+
+/// Turns `text` into a tree. `Ok(None)` is a file with nothing in it but comments.
+pub fn parse(file: &str, text: &str) -> Result<Option<Node>, Problem> {
+    let fail = |at: Position, message: String| Problem {
+        file: file.to_owned(),
+        line: at.line,
+        column: at.column,
+        message,
+    };
+    if text.len() > MAX_BYTES {
+        return Err(fail(
+            Position::default(),
+            format!("larger than {MAX_BYTES} bytes"),
+        ));
+    }
+    // The parser would take a NUL for the end of the file and ignore what follows.
+    if let Some((at, c)) = first_control(text) {
+        return Err(fail(
+            at,
+            format!(
+                "a control character ({}), which YAML does not allow",
+                c.escape_debug()
+            ),
+        ));
+    }
+    let mut builder = Builder::default();
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        let (event, span) = event.map_err(|e| {
+            let at = Position {
+                line: e.marker().line(),
+                column: e.marker().col() + 1,
+            };
+            fail(at, format!("not valid YAML: {}", e.info()))
+        })?;
+        builder
+            .event(event, Position::of(span))
+            .map_err(|(at, message)| fail(at, message))?;
+    }
+    Ok(builder.root.filter(|node| !node.is_null()))
+}
+
+fn first_control(text: &str) -> Option<(Position, char)> {
+    let lines = (1..).zip(text.split('\n'));
+    lines
+        .flat_map(|(line, text)| {
+            (1..)
+                .zip(text.chars())
+                .map(move |(column, c)| (Position { line, column }, c))
+        })
+        .find(|(_, c)| c.is_control() && !matches!(c, '\t' | '\r' | '\u{85}'))
+}
+
+/// A collection whose end has not come yet.
+struct Open {
+    at: Position,
+    items: Items,
+}
+
+enum Items {
+    Sequence(Vec<Node>),
+    Mapping {
+        entries: Vec<(At<String>, Node)>,
+        key: Option<At<String>>,
+    },
+}
+
+#[derive(Default)]
+struct Builder {
+    open: Vec<Open>,
+    root: Option<Node>,
+    nodes: usize,
+    documents: usize,
+}
+
+type Refusal = (Position, String);
+
+impl Builder {
+    fn event(&mut self, event: Event<'_>, at: Position) -> Result<(), Refusal> {
+        match event {
+            Event::DocumentStart(_) => self.document(at),
+            Event::Alias(_) => Err((at, "aliases (*name) are not supported here".to_owned())),
+            Event::Scalar(_, _, anchor, _)
+            | Event::SequenceStart(anchor, _)
+            | Event::MappingStart(anchor, _)
+                if anchor != 0 =>
+            {
+                Err((at, "anchors (&name) are not supported here".to_owned()))
+            }
+            Event::Scalar(_, _, _, Some(_))
+            | Event::SequenceStart(_, Some(_))
+            | Event::MappingStart(_, Some(_)) => Err((at, "tags (!name) are not supported here".to_owned())),
+            Event::Scalar(text, style, ..) => {
+                let plain = style == ScalarStyle::Plain;
+                self.node(Node {
+                    at,
+                    value: Value::Scalar {
+                        text: text.into_owned(),
+                        plain,
+                    },
+                })
+            }
+            Event::SequenceStart(..) => self.start(at, Items::Sequence(Vec::new())),
+            Event::MappingStart(..) => self.start(
+                at,
+                Items::Mapping {
+                    entries: Vec::new(),
+                    key: None,
+                },
+            ),
+            Event::SequenceEnd | Event::MappingEnd => self.finish(),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+        }
+    }
+
+    fn document(&mut self, at: Position) -> Result<(), Refusal> {
+        self.documents += 1;
+        if self.documents > 1 {
+            return Err((at, "a second document (---); only one is allowed".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, at: Position, items: Items) -> Result<(), Refusal> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err((at, format!("nested deeper than {MAX_DEPTH} levels")));
+        }
+        self.open.push(Open { at, items });
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Refusal> {
+        let Some(Open { at, items }) = self.open.pop() else {
+            return Ok(());
+        };
+        let value = match items {
+            Items::Sequence(items) => Value::Sequence(items),
+            Items::Mapping { entries, .. } => Value::Mapping(entries),
+        };
+        self.node(Node { at, value })
+    }
+
+    fn node(&mut self, node: Node) -> Result<(), Refusal> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err((node.at, format!("more than {MAX_NODES} values")));
+        }
+        match self.open.last_mut().map(|open| &mut open.items) {
+            None => self.root = Some(node),
+            Some(Items::Sequence(items)) => items.push(node),
+            Some(Items::Mapping { entries, key }) => match key.take() {
+                Some(key) => entries.push((key, node)),
+                None => *key = Some(new_key(entries, node)?),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn new_key(entries: &[(At<String>, Node)], node: Node) -> Result<At<String>, Refusal> {
+    let Value::Scalar { text, .. } = node.value else {
+        return Err((node.at, "a key must be a single word".to_owned()));
+    };
+    match entries.iter().find(|(key, _)| key.value == text) {
+        Some((first, _)) => {
+            let message = format!("`{}` stands twice, first in line {}", shown(&text), first.at.line);
+            Err((node.at, message))
+        }
+        None => Ok(At {
+            at: node.at,
+            value: text,
+        }),
+    }
+}
+
+/// Reads values out of a tree and keeps what is wrong with them.
+#[derive(Debug)]
+pub struct Reader {
+    file: String,
+    problems: Vec<Problem>,
+    suppressed: usize,
+}
+
+/// A mapping whose keys were checked. Look-ups are linear: mappings here have a dozen keys.
+#[derive(Debug, Clone, Copy)]
+pub struct Map<'n> {
+    /// Where the mapping begins.
+    pub at: Position,
+    entries: &'n [(At<String>, Node)],
+}
+
+impl<'n> Map<'n> {
+    /// The value of `key`, `None` where the key is absent or its value is empty.
+    pub fn get(&self, key: &str) -> Option<&'n Node> {
+        self.entries
+            .iter()
+            .find(|(k, _)| k.value == key)
+            .map(|(_, node)| node)
+            .filter(|node| !node.is_null())
+    }
+}
+
+impl Reader {
+    /// A reader for the file of this name.
+    pub fn new(file: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            problems: Vec::new(),
+            suppressed: 0,
+        }
+    }
+
+    /// Notes a problem at a position.
+    pub fn problem(&mut self, at: Position, message: impl Into<String>) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            self.suppressed += 1;
+            return;
+        }
+        self.problems.push(Problem {
+            file: self.file.clone(),
+            line: at.line,
+            column: at.column,
+            message: message.into(),
+        });
+    }
+
+    /// Takes over a problem found elsewhere.
+    pub fn add(&mut self, problem: Problem) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            self.suppressed += 1;
+        } else {
+            self.problems.push(problem);
+        }
+    }
+
+    /// True where nothing was wrong so far.
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// All problems, in the order of their lines.
+    pub fn finish(mut self) -> Vec<Problem> {
+        self.problems.sort_by_key(|p| (p.line, p.column));
+        if self.suppressed > 0 {
+            let message = format!("and {} more problems", self.suppressed);
+            self.problems.push(Problem {
+                file: self.file,
+                line: 0,
+                column: 0,
+                message,
+            });
+        }
+        self.problems
+    }
+
+    /// `node` as a mapping with no other keys than `allowed`.
+    pub fn mapping<'n>(&mut self, node: &'n Node, what: &str, allowed: &[&str]) -> Option<Map<'n>> {
+        let Value::Mapping(entries) = &node.value else {
+            let keys = allowed.join(", ");
+            self.problem(
+                node.at,
+                format!(
+                    "{what} must be a mapping with the keys {keys}; this is {}",
+                    node.kind()
+                ),
+            );
+            return None;
+        };
+        for (key, _) in entries {
+            if !allowed.contains(&key.value.as_str()) {
+                self.problem(key.at, unknown_word("key", &key.value, what, allowed));
+            }
+        }
+        Some(Map { at: node.at, entries })
+    }
+
+    /// `node` as a list. A single value or mapping is not taken for a list of one.
+    pub fn sequence<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Node]> {
+        if let Value::Sequence(items) = &node.value {
+            return Some(items);
+        }
+        self.problem(node.at, format!("{what} must be a list; this is {}", node.kind()));
+        None
+    }
+
+    /// `node` as text.
+    pub fn text(&mut self, node: &Node, what: &str) -> Option<At<String>> {
+        match &node.value {
+            Value::Scalar { text, .. } if !node.is_null() => Some(At {
+                at: node.at,
+                value: text.clone(),
+            }),
+            _ => {
+                self.problem(node.at, format!("{what} must be text; this is {}", node.kind()));
+                None
+            }
+        }
+    }
+
+    /// The text of the key `key`; `None` where it is absent.
+    pub fn text_of(&mut self, map: &Map<'_>, key: &str) -> Option<At<String>> {
+        map.get(key).and_then(|node| self.text(node, &format!("`{key}`")))
+    }
+
+    /// The text of the key `key`, whose absence is a problem.
+    pub fn required_text(&mut self, map: &Map<'_>, what: &str, key: &str) -> Option<At<String>> {
+        if map.get(key).is_none() {
+            self.problem(map.at, format!("{what} needs `{key}`"));
+        }
+        self.text_of(map, key)
+    }
+
+    /// The list of texts at `key`; empty where it is absent.
+    pub fn texts_of(&mut self, map: &Map<'_>, key: &str) -> Vec<At<String>> {
+        let Some(node) = map.get(key) else {
+            return Vec::new();
+        };
+        let Some(items) = self.sequence(node, &format!("`{key}`")) else {
+            return Vec::new();
+        };
+        items
+            .iter()
+            .filter_map(|item| self.text(item, &format!("each entry of `{key}`")))
+            .collect()
+    }
+
+    /// One of the words `allowed` at `key`, as its index in `allowed`.
+    pub fn word_of(&mut self, map: &Map<'_>, key: &str, allowed: &[&str]) -> Option<usize> {
+        let text = self.text_of(map, key)?;
+        let index = allowed.iter().position(|word| *word == text.value);
+        if index.is_none() {
+            self.problem(
+                text.at,
+                unknown_word("value", &text.value, &format!("`{key}`"), allowed),
+            );
+        }
+        index
+    }
+
+    /// A whole number at `key`, within `range` (both ends included).
+    pub fn integer_of(&mut self, map: &Map<'_>, key: &str, range: (u64, u64)) -> Option<At<u64>> {
+        let text = self.text_of(map, key)?;
+        match text.value.replace('_', "").parse::<u64>() {
+            Ok(value) if (range.0..=range.1).contains(&value) => Some(At { at: text.at, value }),
+            _ => {
+                let (low, high) = range;
+                let got = shown(&text.value);
+                self.problem(
+                    text.at,
+                    format!("`{key}` must be a whole number from {low} to {high}, not `{got}`"),
+                );
+                None
+            }
+        }
+    }
+
+    /// A number at `key`, within `range` (both ends included).
+    pub fn number_of(&mut self, map: &Map<'_>, key: &str, range: (f64, f64)) -> Option<At<f64>> {
+        let text = self.text_of(map, key)?;
+        match text.value.parse::<f64>() {
+            Ok(value) if value >= range.0 && value <= range.1 => Some(At { at: text.at, value }),
+            _ => {
+                let (low, high) = range;
+                let got = shown(&text.value);
+                self.problem(
+                    text.at,
+                    format!("`{key}` must be a number from {low} to {high}, not `{got}`"),
+                );
+                None
+            }
+        }
+    }
+
+    /// `true` or `false` at `key`.
+    pub fn flag_of(&mut self, map: &Map<'_>, key: &str) -> Option<bool> {
+        self.word_of(map, key, &["false", "true"]).map(|index| index == 1)
+    }
+}
+
+/// A value cut to a length that fits a message, with control characters made visible.
+pub fn shown(text: &str) -> String {
+    let mut out: String = text
+        .chars()
+        .take(SHOWN_CHARS)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(SHOWN_CHARS).is_some() {
+        out.push_str("...");
+    }
+    out
+}
+
+/// "unknown key `hots` in `x`; did you mean `host`? allowed: ...".
+pub fn unknown_word(kind: &str, got: &str, what: &str, allowed: &[&str]) -> String {
+    let near = allowed
+        .iter()
+        .map(|word| (distance(got, word), *word))
+        .min()
+        .filter(|(d, _)| *d <= 2);
+    let hint = near
+        .map(|(_, word)| format!("did you mean `{word}`? "))
+        .unwrap_or_default();
+    format!(
+        "unknown {kind} `{}` in {what}; {hint}allowed: {}",
+        shown(got),
+        allowed.join(", ")
+    )
+}
+
+/// Edit distance of two words (Levenshtein); words longer than 64 bytes count as far apart.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len().max(b.len()) > 64 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        parse("f.yaml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn positions_count_from_one() {
+        let root = parse("f", "a: 1\nb:\n  - x\n  - \"y\"\n").unwrap().unwrap();
+        let Value::Mapping(entries) = &root.value else {
+            panic!("mapping expected")
+        };
+        assert_eq!(entries[1].0.at, Position { line: 2, column: 1 });
+        let Value::Sequence(items) = &entries[1].1.value else {
+            panic!("list expected")
+        };
+        assert_eq!(items[1].at, Position { line: 4, column: 5 });
+        assert_eq!(
+            items[1].value,
+            Value::Scalar {
+                text: "y".into(),
+                plain: false
+            }
+        );
+    }
+
+    #[test]
+    fn nothing_but_comments_is_nothing() {
+        for text in ["", "# only a comment\n", "---\n", "~\n", "\n\n"] {
+            assert_eq!(parse("f", text).unwrap(), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_could_expand_or_mislead_is_refused_with_its_place() {
+        assert_eq!(
+            refused("a: &x 1\n"),
+            "f.yaml:1:7: anchors (&name) are not supported here"
+        );
+        assert!(refused("b: *x\n").contains("f.yaml:1:"));
+        assert!(refused("a: !secret 1\n").contains("tags"));
+        assert_eq!(
+            refused("a: 1\nb: 2\na: 3\n"),
+            "f.yaml:3:1: `a` stands twice, first in line 1"
+        );
+        assert!(refused("a: 1\n---\nb: 1\n").contains("second document"));
+        assert!(refused("a: [1, 2\n").contains("not valid YAML"));
+        assert!(refused("a: \"open\n").contains("not valid YAML"));
+        assert_eq!(
+            refused("a: 1\nb\0: 2\n"),
+            "f.yaml:2:2: a control character (\\0), which YAML does not allow"
+        );
+    }
+
+    #[test]
+    fn budgets_hold() {
+        assert!(
+            refused(&"[".repeat(100_000)).contains("recursion limit"),
+            "the parser's own, before ours"
+        );
+        assert!(refused(&format!("{}1{}", "[".repeat(40), "]".repeat(40))).contains("nested deeper"));
+        let mut deep = String::new();
+        for level in 0..200 {
+            deep.push_str(&" ".repeat(level));
+            deep.push_str("a:\n");
+        }
+        assert!(refused(&deep).contains("nested deeper"));
+        assert!(refused(&"- x\n".repeat(MAX_NODES + 1)).contains("more than 100000 values"));
+        assert!(refused(&"#".repeat(MAX_BYTES + 1)).contains("larger than"));
+        let mut reader = Reader::new("f");
+        for line in 0..MAX_PROBLEMS + 5 {
+            reader.problem(
+                Position {
+                    line: line + 1,
+                    column: 1,
+                },
+                "x",
+            );
+        }
+        let problems = reader.finish();
+        assert_eq!(problems.len(), MAX_PROBLEMS + 1);
+        assert_eq!(problems[MAX_PROBLEMS].to_string(), "f: and 5 more problems");
+    }
+
+    #[test]
+    fn words_near_are_suggested() {
+        assert_eq!(
+            unknown_word("key", "polcy", "`x`", &["policy", "host"]),
+            "unknown key `polcy` in `x`; did you mean `policy`? allowed: policy, host"
+        );
+        assert!(!unknown_word("key", "zebra", "`x`", &["policy"]).contains("did you mean"));
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn values_shown_are_short_and_printable() {
+        assert_eq!(shown("a\u{1b}[31m"), "a\\u{1b}[31m");
+        assert_eq!(shown(&"x".repeat(100)).len(), SHOWN_CHARS + 3);
+    }
+}

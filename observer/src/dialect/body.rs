@@ -1,0 +1,201 @@
+//! One body on its way: content coding off, then JSON, an event stream of JSON, or text that is neither.
+
+use crate::protocol::encoding::{ContentDecoder, EncodingLoss};
+use crate::protocol::json::{JsonEvents, JsonWalker};
+use crate::protocol::sse::SseDecoder;
+use crate::protocol::{Fields, Incomplete, Side};
+
+/// Takes the content of a body.
+pub(super) trait Document: JsonEvents {
+    /// An event of a stream begins; its data follows as JSON events.
+    fn event(&mut self, name: &[u8]);
+    /// The document broke off: the next JSON event belongs to a new one.
+    fn broken(&mut self);
+    /// Bytes that are not JSON.
+    fn raw(&mut self, piece: &[u8]);
+    /// No more of them for now.
+    fn raw_end(&mut self);
+}
+
+enum Mode {
+    /// Nothing but blanks so far; bytes of a byte order mark count as blanks.
+    Sniff,
+    Json(JsonWalker),
+    Sse(SseDecoder),
+    Raw,
+}
+
+/// Reader of one body.
+pub(super) struct Body {
+    side: Side,
+    decoder: ContentDecoder,
+    mode: Mode,
+    /// The head says that this is an event stream.
+    event_stream: bool,
+    /// Bytes after content decoding.
+    decoded: u64,
+    /// Worst thing that happened to the content.
+    incomplete: Option<Incomplete>,
+}
+
+impl Body {
+    /// A reader for a body behind a head with these fields.
+    pub(super) fn new(side: Side, fields: &Fields) -> Self {
+        let codings: Vec<String> =
+            fields.all("content-encoding").map(|v| String::from_utf8_lossy(v).into_owned()).collect();
+        let media = fields.get("content-type").unwrap_or_default().to_ascii_lowercase();
+        Self {
+            side,
+            decoder: ContentDecoder::new(Some(&codings.join(","))),
+            mode: Mode::Sniff,
+            event_stream: side == Side::Response && media.contains("text/event-stream"),
+            decoded: 0,
+            incomplete: None,
+        }
+    }
+
+    pub(super) fn decoded(&self) -> u64 {
+        self.decoded
+    }
+
+    pub(super) fn incomplete(&self) -> Option<Incomplete> {
+        self.incomplete
+    }
+
+    /// Whether the body is an event stream.
+    pub(super) fn is_event_stream(&self) -> bool {
+        matches!(self.mode, Mode::Sse(_)) || (self.event_stream && matches!(self.mode, Mode::Sniff))
+    }
+
+    pub(super) fn push(&mut self, data: &[u8], document: &mut impl Document) {
+        let Self { side, decoder, mode, event_stream, decoded, incomplete } = self;
+        let result = decoder.push(data, &mut |piece| {
+            *decoded += piece.len() as u64;
+            content(mode, *side, *event_stream, piece, document, incomplete);
+        });
+        if let Err(loss) = result {
+            incomplete.get_or_insert(encoding_loss(loss));
+        }
+    }
+
+    /// Bytes are missing here.
+    pub(super) fn gap(&mut self, document: &mut impl Document) {
+        self.incomplete = Some(Incomplete::Gap);
+        self.decoder.gap();
+        match &mut self.mode {
+            Mode::Sse(sse) => {
+                sse.gap();
+                document.broken();
+            }
+            Mode::Json(_) | Mode::Sniff => {
+                document.broken();
+                self.mode = Mode::Raw;
+            }
+            Mode::Raw => document.raw_end(),
+        }
+    }
+
+    /// The body is over; `clean` as far as the framing knows.
+    pub(super) fn close(&mut self, clean: bool, document: &mut impl Document) {
+        match &mut self.mode {
+            Mode::Json(walker) => {
+                if walker.close(document).is_err() {
+                    document.broken();
+                    self.incomplete.get_or_insert(Incomplete::Malformed);
+                }
+            }
+            Mode::Sse(sse) => {
+                let incomplete = &mut self.incomplete;
+                sse.close(&mut |name, data| event(name, data, document, incomplete));
+                if sse.lost() > 0 {
+                    self.incomplete.get_or_insert(Incomplete::OverBudget);
+                }
+            }
+            Mode::Raw | Mode::Sniff => {}
+        }
+        document.raw_end();
+        if clean && !self.decoder.is_complete() {
+            self.incomplete.get_or_insert(Incomplete::Encoding);
+        }
+    }
+}
+
+fn encoding_loss(loss: EncodingLoss) -> Incomplete {
+    match loss {
+        EncodingLoss::OverBudget => Incomplete::OverBudget,
+        EncodingLoss::Unsupported | EncodingLoss::Corrupt | EncodingLoss::Ended => Incomplete::Encoding,
+    }
+}
+
+fn content(
+    mode: &mut Mode,
+    side: Side,
+    event_stream: bool,
+    piece: &[u8],
+    document: &mut impl Document,
+    incomplete: &mut Option<Incomplete>,
+) {
+    let mut rest = piece;
+    if matches!(mode, Mode::Sniff) {
+        let blank = |b: &u8| b.is_ascii_whitespace() || matches!(b, 0xef | 0xbb | 0xbf);
+        let skip = piece.iter().take_while(|b| blank(b)).count();
+        rest = &piece[skip..];
+        let Some(first) = rest.first() else { return };
+        *mode = match first {
+            b'{' | b'[' => Mode::Json(JsonWalker::new()),
+            b'd' | b'e' | b'i' | b'r' | b':' if side == Side::Response => Mode::Sse(SseDecoder::new()),
+            _ if event_stream => Mode::Sse(SseDecoder::new()),
+            _ => {
+                incomplete.get_or_insert(Incomplete::Malformed);
+                Mode::Raw
+            }
+        };
+    }
+    match mode {
+        Mode::Json(walker) => {
+            if let Err((loss, read)) = walker.push(rest, document) {
+                incomplete.get_or_insert(json_loss(loss));
+                document.broken();
+                document.raw(&rest[read..]);
+                *mode = Mode::Raw;
+            }
+        }
+        Mode::Sse(sse) => sse.push(rest, &mut |name, data| event(name, data, document, incomplete)),
+        Mode::Raw => document.raw(rest),
+        Mode::Sniff => {}
+    }
+}
+
+/// One event: JSON, the end mark `[DONE]`, or text.
+fn event(name: &[u8], data: &[u8], document: &mut impl Document, incomplete: &mut Option<Incomplete>) {
+    let trimmed = data.trim_ascii();
+    if trimmed.is_empty() || trimmed == b"[DONE]" {
+        return;
+    }
+    document.event(name);
+    if !matches!(trimmed[0], b'{' | b'[') {
+        document.raw(data);
+        document.raw_end();
+        return;
+    }
+    let mut walker = JsonWalker::new();
+    let failed = match walker.push(data, document) {
+        Err((loss, read)) => Some((json_loss(loss), read)),
+        Ok(()) => walker.close(document).err().map(|loss| (json_loss(loss), data.len())),
+    };
+    if let Some((loss, read)) = failed {
+        incomplete.get_or_insert(loss);
+        document.broken();
+        if read < data.len() {
+            document.raw(&data[read..]);
+            document.raw_end();
+        }
+    }
+}
+
+fn json_loss(loss: crate::protocol::json::JsonLoss) -> Incomplete {
+    match loss {
+        crate::protocol::json::JsonLoss::Malformed => Incomplete::Malformed,
+        crate::protocol::json::JsonLoss::OverBudget => Incomplete::OverBudget,
+    }
+}

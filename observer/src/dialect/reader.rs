@@ -1,0 +1,342 @@
+//! Reads one exchange: heads and bodies in, facts and text out.
+
+use std::sync::Arc;
+
+use super::body::Body;
+use super::recognise;
+use super::request::{RequestBody, RequestDoc};
+use super::response::{ResponseBody, ResponseDoc};
+use super::{TextSink, facts};
+use crate::catalog::{Catalog, Match};
+use crate::exchange::{Dialect, DialectEvidence, Exchange};
+use crate::protocol::{Fields, Incomplete, RequestHead, ResponseHead, Side};
+
+/// Decoded bytes of a body after which its shape is known or will not be.
+pub const SHAPE_BUDGET: u64 = 64 * 1024;
+
+/// Path endings of requests that clients of AI servers make besides AI calls.
+const NEUTRAL: &[&str] = &["/models", "/api/tags", "/api/version", "/health", "/v1/me"];
+
+/// Why an exchange is not an AI interaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NotAi {
+    /// Nothing about it is AI.
+    Other,
+    /// The catalogue knows the host, but this is other traffic of it (login, telemetry, files).
+    CatalogHostOther,
+    /// An AI call in a dialect that is not read yet.
+    UnknownDialect,
+}
+
+impl NotAi {
+    /// Name as stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::CatalogHostOther => "catalog_host_other",
+            Self::UnknownDialect => "unknown_dialect",
+        }
+    }
+}
+
+/// What became of an exchange.
+#[derive(Debug)]
+pub enum Outcome {
+    /// An AI exchange.
+    Ai(Box<Exchange>),
+    /// Not one.
+    NotAi(NotAi),
+}
+
+/// What an exchange is, as far as known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// More bytes may tell. `true`: its path says AI, and only a body that disagrees can change that.
+    Undecided(bool),
+    /// An AI exchange in this dialect.
+    Ai(Dialect, DialectEvidence),
+    /// Not one; stays so.
+    NotAi(NotAi),
+}
+
+/// One side of the exchange.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ended {
+    pub(super) over: bool,
+    pub(super) incomplete: Option<Incomplete>,
+    pub(super) wire_bytes: u64,
+}
+
+/// Reader of one exchange.
+pub struct ExchangeReader {
+    pub(super) head: Option<RequestHead>,
+    pub(super) host: String,
+    pub(super) catalog: Option<Match>,
+    /// The catalogue knows the host, for whatever path.
+    catalog_host: bool,
+    pub(super) status: Option<u16>,
+    pub(super) started_ns: u64,
+    pub(super) first_response_ns: Option<u64>,
+    request_body: Option<Body>,
+    response_body: Option<Body>,
+    /// The response head says that its body is neither JSON nor an event stream.
+    response_foreign: bool,
+    pub(super) request: RequestBody,
+    pub(super) response: ResponseBody,
+    pub(super) request_end: Ended,
+    pub(super) response_end: Ended,
+    ended_ns: Option<u64>,
+    verdict: Verdict,
+}
+
+impl ExchangeReader {
+    /// A reader for the request with this head, or for a response whose request was not seen. `server_name` is the
+    /// name asked for in the TLS handshake; it stands in where the request names no host.
+    pub fn new(
+        catalog: &Arc<Catalog>,
+        head: Option<RequestHead>,
+        server_name: Option<&str>,
+        started_ns: u64,
+    ) -> Self {
+        let named = head.as_ref().map(|h| h.host.clone()).filter(|host| !host.is_empty());
+        let host = named.or_else(|| server_name.map(str::to_ascii_lowercase)).unwrap_or_default();
+        let path = head.as_ref().map_or("", |h| h.path.as_str());
+        let mut reader = Self {
+            catalog: catalog.lookup(&host, path),
+            catalog_host: catalog.host_is_ai(&host),
+            host,
+            request_body: head.as_ref().map(|h| Body::new(Side::Request, &h.fields)),
+            head,
+            status: None,
+            started_ns,
+            first_response_ns: None,
+            response_body: None,
+            response_foreign: false,
+            request: RequestBody::new(),
+            response: ResponseBody::new(),
+            request_end: Ended::default(),
+            response_end: Ended::default(),
+            ended_ns: None,
+            verdict: Verdict::Undecided(false),
+        };
+        if reader.head.is_none() {
+            reader.request_end = Ended { over: true, incomplete: Some(Incomplete::Gap), wire_bytes: 0 };
+        }
+        reader.judge();
+        reader
+    }
+
+    /// What the exchange is, as far as known.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// Takes the response head, whose first byte came at `first_ns`.
+    pub fn response_head(&mut self, head: &ResponseHead, first_ns: u64) {
+        self.status = Some(head.status);
+        self.first_response_ns = Some(first_ns);
+        self.response_body = Some(Body::new(Side::Response, &head.fields));
+        self.response_foreign = !may_be_json(&head.fields, true);
+        self.judge();
+    }
+
+    /// Takes body bytes with transfer coding removed, content coding still on, at `now_ns`.
+    pub fn body(&mut self, side: Side, data: &[u8], now_ns: u64, sink: &mut dyn TextSink) {
+        if matches!(self.verdict, Verdict::NotAi(_)) {
+            return;
+        }
+        self.with_body(side, now_ns, sink, |body, document| match document {
+            Doc::Request(mut doc) => body.push(data, &mut doc),
+            Doc::Response(mut doc) => body.push(data, &mut doc),
+        });
+        self.judge();
+    }
+
+    /// Body bytes are missing here, and the body goes on.
+    pub fn gap(&mut self, side: Side, sink: &mut dyn TextSink) {
+        self.with_body(side, 0, sink, |body, document| match document {
+            Doc::Request(mut doc) => body.gap(&mut doc),
+            Doc::Response(mut doc) => body.gap(&mut doc),
+        });
+    }
+
+    /// One side is over at `now_ns`; `wire_bytes` is its size on the connection.
+    pub fn end(
+        &mut self,
+        side: Side,
+        incomplete: Option<Incomplete>,
+        wire_bytes: u64,
+        now_ns: u64,
+        sink: &mut dyn TextSink,
+    ) {
+        self.with_body(side, now_ns, sink, |body, document| match document {
+            Doc::Request(mut doc) => body.close(incomplete.is_none(), &mut doc),
+            Doc::Response(mut doc) => body.close(incomplete.is_none(), &mut doc),
+        });
+        let content = match side {
+            Side::Request => self.request_body.as_ref().and_then(Body::incomplete),
+            Side::Response => {
+                self.response.close(sink);
+                self.ended_ns = Some(now_ns);
+                self.response_body.as_ref().and_then(Body::incomplete)
+            }
+        };
+        let ended = Ended { over: true, incomplete: incomplete.or(content), wire_bytes };
+        match side {
+            Side::Request => self.request_end = ended,
+            Side::Response => self.response_end = ended,
+        }
+        self.judge();
+    }
+
+    /// Whether both sides are over.
+    pub fn is_over(&self) -> bool {
+        self.request_end.over && self.response_end.over
+    }
+
+    /// Whether a client of an AI server makes this request besides AI calls, so that it says nothing about the
+    /// connection.
+    pub fn is_neutral(&self) -> bool {
+        let path = self.head.as_ref().filter(|h| h.method != "POST").map(|h| h.path.trim_end_matches('/'));
+        path.is_some_and(|path| NEUTRAL.iter().any(|suffix| path.ends_with(suffix)))
+    }
+
+    /// What it was. `now_ns` is the time of giving up where the response did not end.
+    pub fn finish(mut self, now_ns: u64) -> Outcome {
+        for end in [&mut self.request_end, &mut self.response_end] {
+            if !std::mem::replace(&mut end.over, true) {
+                end.incomplete.get_or_insert(Incomplete::Closed);
+            }
+        }
+        self.judge();
+        match self.verdict {
+            Verdict::Ai(dialect, evidence) => {
+                let streamed = self.response_body.as_ref().is_some_and(Body::is_event_stream);
+                let ended_ns = self.ended_ns.unwrap_or(now_ns);
+                Outcome::Ai(Box::new(facts::exchange(self, dialect, evidence, streamed, ended_ns)))
+            }
+            Verdict::NotAi(why) => Outcome::NotAi(why),
+            Verdict::Undecided(_) => Outcome::NotAi(self.not_ai()),
+        }
+    }
+
+    fn with_body(
+        &mut self,
+        side: Side,
+        now_ns: u64,
+        sink: &mut dyn TextSink,
+        f: impl FnOnce(&mut Body, Doc<'_>),
+    ) {
+        match side {
+            Side::Request => {
+                if let Some(body) = &mut self.request_body {
+                    f(body, Doc::Request(RequestDoc { body: &mut self.request, sink }));
+                }
+            }
+            Side::Response => {
+                if let Some(body) = &mut self.response_body {
+                    f(body, Doc::Response(ResponseDoc { body: &mut self.response, sink, now_ns }));
+                }
+            }
+        }
+    }
+
+    fn judge(&mut self) {
+        if !matches!(self.verdict, Verdict::NotAi(_)) {
+            self.verdict = self.judgement();
+        }
+    }
+
+    /// Host, path, request shape, response shape, in this order.
+    fn judgement(&self) -> Verdict {
+        use DialectEvidence as By;
+        let path = self.head.as_ref().map_or("", |h| h.path.as_str());
+        if let Some(head) = &self.head
+            && (head.method != "POST" || !may_be_json(&head.fields, false))
+        {
+            return Verdict::NotAi(self.not_ai());
+        }
+        let response = self.response_shape();
+        if let Some((dialect, telling)) = recognise::by_path(path) {
+            if self.catalog.is_some() {
+                return Verdict::Ai(dialect, By::Host);
+            }
+            let agrees = recognise::agrees(dialect, self.request.marks) || response == Some(dialect);
+            if telling || agrees || (self.request_unread() && self.over()) {
+                return Verdict::Ai(dialect, By::PathSuffix);
+            }
+            return if self.over() { Verdict::NotAi(NotAi::Other) } else { Verdict::Undecided(true) };
+        }
+        if recognise::is_foreign(path) {
+            return if self.over() { Verdict::NotAi(self.not_ai()) } else { Verdict::Undecided(false) };
+        }
+        let by = |shape| if self.catalog.is_some() { By::Host } else { shape };
+        if let Some(dialect) = recognise::by_request(self.request.marks, self.names_anthropic()) {
+            return Verdict::Ai(dialect, by(By::RequestShape));
+        }
+        match response {
+            Some(dialect) => Verdict::Ai(dialect, by(By::ResponseShape)),
+            None if self.over() => Verdict::NotAi(self.not_ai()),
+            None => Verdict::Undecided(false),
+        }
+    }
+
+    /// Whether nothing more can be learnt: too much of the request without a shape, or request and response read.
+    fn over(&self) -> bool {
+        let decoded = |body: &Option<Body>| body.as_ref().map_or(0, Body::decoded);
+        let request_long = decoded(&self.request_body) >= SHAPE_BUDGET;
+        let response_long = decoded(&self.response_body) >= SHAPE_BUDGET;
+        let response = self.response_end.over || response_long || self.response_foreign;
+        request_long || (self.request_end.over && response)
+    }
+
+    /// Whether the request body could not be read, so that it cannot disagree with the path.
+    fn request_unread(&self) -> bool {
+        self.head.is_some() && self.request_end.over && self.request_end.incomplete.is_some()
+    }
+
+    fn response_shape(&self) -> Option<Dialect> {
+        let body = &self.response;
+        recognise::by_response(
+            body.object.as_deref(),
+            body.kind.as_deref(),
+            body.marks,
+            body.has_embeddings(),
+        )
+    }
+
+    fn names_anthropic(&self) -> bool {
+        self.head.as_ref().is_some_and(|h| h.fields.all("anthropic-version").next().is_some())
+    }
+
+    /// Which kind of "not AI" this is.
+    fn not_ai(&self) -> NotAi {
+        let head = self.head.as_ref();
+        let post = head.is_some_and(|h| h.method == "POST");
+        let path = head.map_or("", |h| h.path.as_str());
+        let shaped = recognise::by_request(self.request.marks, false).is_some();
+        if post && recognise::is_foreign(path) && (self.catalog_host || shaped) {
+            NotAi::UnknownDialect
+        } else if self.catalog_host {
+            NotAi::CatalogHostOther
+        } else {
+            NotAi::Other
+        }
+    }
+}
+
+enum Doc<'a> {
+    Request(RequestDoc<'a>),
+    Response(ResponseDoc<'a>),
+}
+
+/// Whether a body with these fields may be JSON (`stream`: or an event stream). A missing type may be anything.
+fn may_be_json(fields: &Fields, stream: bool) -> bool {
+    let media = fields.get("content-type").unwrap_or_default().to_ascii_lowercase();
+    let media = media.split(';').next().unwrap_or_default().trim().to_owned();
+    media.is_empty()
+        || media.contains("json")
+        || media == "text/plain"
+        || media == "application/octet-stream"
+        || (stream && media == "text/event-stream")
+}

@@ -1,0 +1,157 @@
+//! Reads request bodies: facts, shape and text.
+
+use super::body::Document;
+use super::locate::Locator;
+use super::rules::{Fact, Mark, REQUEST_RULES, Slot};
+use super::texts::{StringReader, Text, Texts};
+use super::{TextRole, TextSink};
+use crate::protocol::Side;
+use crate::protocol::json::{Container, JsonEvents, Literal};
+
+/// Roles that messages of the known dialects have.
+const ROLES: &[&[u8]] = &[b"system", b"user", b"assistant", b"developer", b"tool", b"function"];
+/// Digits from which on an integer is handed on as text: it could be a card or account number.
+const MIN_NUMBER_TEXT: usize = 12;
+
+/// What a request body said so far.
+pub(super) struct RequestBody {
+    at: Locator,
+    strings: StringReader,
+    raw: Option<Text>,
+    pub(super) texts: Texts,
+    /// Role for the text of the current message. A message that states its role after its content has no better
+    /// answer than "prompt" while the content passes.
+    message: TextRole,
+    pub(super) marks: u32,
+    pub(super) model: Option<String>,
+    pub(super) stream: Option<bool>,
+    pub(super) conversation: Option<String>,
+}
+
+impl RequestBody {
+    pub(super) fn new() -> Self {
+        Self {
+            at: Locator::new(&REQUEST_RULES),
+            strings: StringReader::new(),
+            raw: None,
+            texts: Texts::new(Side::Request),
+            message: TextRole::Prompt,
+            marks: 0,
+            model: None,
+            stream: None,
+            conversation: None,
+        }
+    }
+
+    fn fact(&mut self, fact: Fact, value: String) {
+        match fact {
+            Fact::Model => self.model = Some(value),
+            Fact::Conversation => self.conversation = Some(value),
+            Fact::Role => {
+                if ROLES.contains(&value.as_bytes()) {
+                    self.marks |= Mark::MessageRole as u32;
+                }
+                self.message = match value.as_str() {
+                    "tool" | "function" => TextRole::ToolResult,
+                    _ => TextRole::Prompt,
+                };
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A request body with the sink its text goes to.
+pub(super) struct RequestDoc<'a> {
+    pub(super) body: &'a mut RequestBody,
+    pub(super) sink: &'a mut dyn TextSink,
+}
+
+impl JsonEvents for RequestDoc<'_> {
+    fn begin(&mut self, container: Container) {
+        let body = &mut *self.body;
+        // A message is an object two levels below the top.
+        if container == Container::Object && body.at.cursor.depth() == 2 {
+            body.message = TextRole::Prompt;
+        }
+        body.at.cursor.begin(container);
+    }
+
+    fn end(&mut self, _: Container) {
+        self.body.at.cursor.end();
+    }
+
+    fn key(&mut self, key: &[u8], _: bool) {
+        let body = &mut *self.body;
+        if body.at.cursor.key(key) {
+            body.marks |= body.at.marks();
+        } else {
+            body.texts.whole(&body.at.cursor, body.at.cursor.path(), TextRole::Other, key, self.sink);
+        }
+    }
+
+    fn string(&mut self, piece: &[u8]) {
+        if self.body.strings.is_idle() {
+            let action = self.body.at.slot().action(self.body.message, false);
+            self.body.strings.begin(action, &mut self.body.texts, &self.body.at.cursor);
+        }
+        let body = &mut *self.body;
+        body.strings.piece(piece, &mut body.texts, &body.at.cursor, self.sink);
+    }
+
+    fn string_end(&mut self) {
+        let slot = self.body.at.slot();
+        let body = &mut *self.body;
+        let kept = body.strings.end(&mut body.texts, &body.at.cursor, self.sink);
+        let kept = kept.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        if let (Slot::Fact(fact), Some(value)) = (slot, kept) {
+            body.fact(fact, value);
+        }
+        body.at.cursor.value_end();
+    }
+
+    fn number(&mut self, text: &[u8]) {
+        if long_integer(text)
+            && let Slot::Text(role) | Slot::Tree(role) = self.body.at.slot()
+        {
+            let body = &mut *self.body;
+            body.texts.whole(&body.at.cursor, body.at.cursor.path(), role, text, self.sink);
+        }
+        self.body.at.cursor.value_end();
+    }
+
+    fn literal(&mut self, literal: Literal) {
+        if self.body.at.slot() == Slot::Fact(Fact::Stream) && literal != Literal::Null {
+            self.body.stream = Some(literal == Literal::True);
+        }
+        self.body.at.cursor.value_end();
+    }
+}
+
+impl Document for RequestDoc<'_> {
+    fn event(&mut self, _: &[u8]) {}
+
+    fn broken(&mut self) {
+        let body = &mut *self.body;
+        body.strings.abort(&mut body.texts, &body.at.cursor, self.sink);
+        body.at.cursor.reset();
+    }
+
+    fn raw(&mut self, piece: &[u8]) {
+        let body = &mut *self.body;
+        let text = body.raw.get_or_insert_with(|| body.texts.begin_raw(&body.at.cursor));
+        body.texts.piece(text, piece, self.sink);
+    }
+
+    fn raw_end(&mut self) {
+        if let Some(text) = self.body.raw.take() {
+            self.body.texts.end(text, self.sink);
+        }
+    }
+}
+
+
+/// Whether a number is handed on as text.
+pub(super) fn long_integer(text: &[u8]) -> bool {
+    text.len() >= MIN_NUMBER_TEXT && text.iter().all(u8::is_ascii_digit)
+}

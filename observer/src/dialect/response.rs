@@ -1,0 +1,368 @@
+//! Reads response bodies, plain and streamed: facts, shape and text.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::body::Document;
+use super::locate::Locator;
+use super::request::long_integer;
+use super::rules::{Fact, Mark, RESPONSE_RULES, Slot};
+use super::texts::{MAX_FRAGMENT, StringReader, Text, Texts};
+use super::{TextRole, TextSink};
+use crate::exchange::Usage;
+use crate::protocol::Side;
+use crate::protocol::json::path::PathId;
+use crate::protocol::json::{Container, JsonEvents, Literal};
+
+/// Most streamed texts (choices, blocks, tool calls) of one answer that are put together; fragments of further ones
+/// are texts of their own.
+pub(super) const MAX_STREAMED_TEXTS: usize = 1024;
+/// Most distinct tool names and finish reasons kept.
+pub(super) const MAX_NAMES: usize = 64;
+/// Longest error type kept.
+const MAX_ERROR: usize = 64;
+
+/// A fragment of a streamed text, held until the document has said where it belongs.
+struct Fragment {
+    path: PathId,
+    /// `None`: the type of the event decides.
+    role: Option<TextRole>,
+    bytes: Vec<u8>,
+    /// Choice, block or output item.
+    outer: Option<u64>,
+    /// Tool call or part in it.
+    inner: Option<u64>,
+}
+
+/// What the current document said; forgotten at its end.
+#[derive(Default)]
+struct Doc {
+    /// Name of the event, else `type` of the document.
+    kind: String,
+    fragments: Vec<Fragment>,
+    held: usize,
+    /// Where the current choice and the current tool call begin in `fragments`, and their numbers.
+    choice: (usize, Option<u64>),
+    tool: (usize, Option<u64>),
+    outer: Option<u64>,
+    inner: Option<u64>,
+    status: Option<String>,
+    code: Option<String>,
+    /// `code` at the top: an error code in an event of type `error`.
+    flat_code: Option<String>,
+}
+
+/// What a response body said so far.
+pub(super) struct ResponseBody {
+    at: Locator,
+    strings: StringReader,
+    raw: Option<Text>,
+    doc: Doc,
+    streamed: HashMap<(PathId, u64, u64), Text>,
+    pub(super) texts: Texts,
+    /// Time of the first fragment of model output.
+    pub(super) first_fragment_ns: Option<u64>,
+    /// Something was lost: what repeats fragments may be the only copy.
+    holes: bool,
+    pub(super) marks: u32,
+    pub(super) id: Option<String>,
+    pub(super) model: Option<String>,
+    /// Last `object` and `type` at the top of a document.
+    pub(super) object: Option<String>,
+    pub(super) kind: Option<String>,
+    item_object: Option<String>,
+    pub(super) usage: Usage,
+    pub(super) finish: BTreeSet<String>,
+    /// State of a response object; stands for a finish reason where there is none.
+    pub(super) status: Option<String>,
+    pub(super) tools: BTreeSet<String>,
+    pub(super) error_type: Option<String>,
+    pub(super) error_code: Option<String>,
+}
+
+impl ResponseBody {
+    pub(super) fn new() -> Self {
+        Self {
+            at: Locator::new(&RESPONSE_RULES),
+            strings: StringReader::new(),
+            raw: None,
+            doc: Doc::default(),
+            streamed: HashMap::new(),
+            texts: Texts::new(Side::Response),
+            first_fragment_ns: None,
+            holes: false,
+            marks: 0,
+            id: None,
+            model: None,
+            object: None,
+            kind: None,
+            item_object: None,
+            usage: Usage::default(),
+            finish: BTreeSet::new(),
+            status: None,
+            tools: BTreeSet::new(),
+            error_type: None,
+            error_code: None,
+        }
+    }
+
+    /// Whether items of a list are embeddings.
+    pub(super) fn has_embeddings(&self) -> bool {
+        self.marks & Mark::Embedding as u32 != 0 || self.item_object.as_deref() == Some("embedding")
+    }
+
+    /// The body is over: so are all streamed texts.
+    pub(super) fn close(&mut self, sink: &mut dyn TextSink) {
+        for (_, text) in self.streamed.drain() {
+            self.texts.end(text, sink);
+        }
+    }
+
+    fn word_fact(&mut self, fact: Fact, value: String) {
+        match fact {
+            Fact::Id if self.id.is_none() => self.id = Some(value),
+            Fact::Model => self.model = Some(value),
+            Fact::Object => self.object = Some(value),
+            Fact::ItemObject => self.item_object = Some(value),
+            Fact::Type => {
+                if self.doc.kind.is_empty() {
+                    self.doc.kind.clone_from(&value);
+                }
+                self.kind = Some(value);
+            }
+            Fact::Finish => insert(&mut self.finish, value),
+            Fact::ToolName => insert(&mut self.tools, value),
+            Fact::Status => self.doc.status = Some(value),
+            Fact::ErrorType => self.error_type = error_word(value).or(self.error_type.take()),
+            Fact::ErrorCode => self.doc.code = error_word(value),
+            Fact::FlatCode => self.doc.flat_code = error_word(value),
+            _ => {}
+        }
+    }
+
+    fn number_fact(&mut self, fact: Fact, text: &[u8]) {
+        let Some(value) = whole_number(text) else { return };
+        let usage = &mut self.usage;
+        match fact {
+            Fact::Input => usage.input_tokens = Some(value),
+            Fact::Output => usage.output_tokens = Some(value),
+            Fact::CacheRead => usage.cache_read_input_tokens = Some(value),
+            Fact::CacheCreation => usage.cache_creation_input_tokens = Some(value),
+            Fact::Reasoning => usage.reasoning_output_tokens = Some(value),
+            Fact::ChoiceIndex => self.doc.choice.1 = Some(value),
+            Fact::ToolIndex => self.doc.tool.1 = Some(value),
+            Fact::OuterIndex => self.doc.outer = Some(value),
+            Fact::InnerIndex => self.doc.inner = Some(value),
+            Fact::ErrorCode => self.doc.code = Some(value.to_string()),
+            _ => {}
+        }
+    }
+
+    /// A fragment came at the cursor.
+    fn fragment(&mut self, role: Option<TextRole>, bytes: Vec<u8>, now_ns: u64) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.first_fragment_ns.get_or_insert(now_ns);
+        self.doc.held += bytes.len();
+        let path = self.at.cursor.path();
+        self.doc.fragments.push(Fragment { path, role, bytes, outer: None, inner: None });
+    }
+
+    /// Hands fragments on to the texts they belong to.
+    fn flush(&mut self, sink: &mut dyn TextSink) {
+        let Doc { kind, outer, inner, .. } = &self.doc;
+        let media = kind.contains("audio") || kind.contains("image");
+        let by_kind = match ["arguments", "input", "code"].iter().any(|word| kind.contains(word)) {
+            true => TextRole::ToolArguments,
+            false => TextRole::Answer,
+        };
+        let (doc_outer, doc_inner) = (outer.unwrap_or(0), inner.unwrap_or(0));
+        self.doc.held = 0;
+        self.doc.choice.0 = 0;
+        self.doc.tool.0 = 0;
+        for fragment in std::mem::take(&mut self.doc.fragments) {
+            if media && fragment.role.is_none() {
+                self.texts.binary += fragment.bytes.len() as u64;
+                continue;
+            }
+            let role = fragment.role.unwrap_or(by_kind);
+            let key = (fragment.path, fragment.outer.unwrap_or(doc_outer), fragment.inner.unwrap_or(doc_inner));
+            if !self.streamed.contains_key(&key) {
+                if self.streamed.len() >= MAX_STREAMED_TEXTS {
+                    self.texts.whole(&self.at.cursor, fragment.path, role, &fragment.bytes, sink);
+                    continue;
+                }
+                let text = self.texts.begin(&self.at.cursor, fragment.path, role);
+                self.streamed.insert(key, text);
+            }
+            if let Some(text) = self.streamed.get_mut(&key) {
+                self.texts.piece(text, &fragment.bytes, sink);
+            }
+        }
+    }
+
+    /// The document is over: what only it as a whole could say.
+    fn document_end(&mut self, sink: &mut dyn TextSink) {
+        self.flush(sink);
+        let doc = std::mem::take(&mut self.doc);
+        if let Some(status) = doc.status {
+            self.status = Some(status);
+        }
+        let flat = doc.flat_code.filter(|_| doc.kind == "error");
+        if let Some(code) = doc.code.or(flat) {
+            self.error_code = Some(code);
+        }
+    }
+}
+
+/// A response body with the sink its text goes to and the time of the bytes.
+pub(super) struct ResponseDoc<'a> {
+    pub(super) body: &'a mut ResponseBody,
+    pub(super) sink: &'a mut dyn TextSink,
+    pub(super) now_ns: u64,
+}
+
+impl JsonEvents for ResponseDoc<'_> {
+    fn begin(&mut self, container: Container) {
+        let body = &mut *self.body;
+        let from = body.doc.fragments.len();
+        match body.at.slot() {
+            Slot::Choice => body.doc.choice = (from, None),
+            Slot::ToolCall => body.doc.tool = (from, None),
+            _ => {}
+        }
+        body.at.cursor.begin(container);
+    }
+
+    fn end(&mut self, _: Container) {
+        let body = &mut *self.body;
+        body.at.cursor.leave();
+        let position = body.at.cursor.array_index();
+        let doc = &mut body.doc;
+        match body.at.slot() {
+            Slot::Choice => {
+                let number = doc.choice.1.unwrap_or(position);
+                let from = doc.choice.0.min(doc.fragments.len());
+                doc.fragments[from..].iter_mut().for_each(|f| f.outer = Some(number));
+            }
+            Slot::ToolCall => {
+                let number = doc.tool.1.unwrap_or(position);
+                let from = doc.tool.0.min(doc.fragments.len());
+                doc.fragments[from..].iter_mut().for_each(|f| f.inner = Some(number));
+            }
+            _ => {}
+        }
+        body.at.cursor.value_end();
+        if body.at.cursor.depth() == 0 {
+            body.document_end(self.sink);
+        }
+    }
+
+    fn key(&mut self, key: &[u8], _: bool) {
+        let body = &mut *self.body;
+        if body.at.cursor.key(key) {
+            body.marks |= body.at.marks();
+        } else if body.at.slot() != Slot::Echo {
+            body.texts.whole(&body.at.cursor, body.at.cursor.path(), TextRole::Other, key, self.sink);
+        }
+    }
+
+    fn string(&mut self, piece: &[u8]) {
+        let body = &mut *self.body;
+        if body.strings.is_idle() {
+            let repeated = body.first_fragment_ns.is_some() && !body.holes;
+            let action = body.at.slot().action(TextRole::Answer, repeated);
+            body.strings.begin(action, &mut body.texts, &body.at.cursor);
+        }
+        body.strings.piece(piece, &mut body.texts, &body.at.cursor, self.sink);
+    }
+
+    fn string_end(&mut self) {
+        let body = &mut *self.body;
+        let slot = body.at.slot();
+        let kept = body.strings.end(&mut body.texts, &body.at.cursor, self.sink).map(<[u8]>::to_vec);
+        match (slot, kept) {
+            (Slot::Fact(fact), Some(kept)) => {
+                if fact == Fact::FlatCode {
+                    // Elsewhere it is program text.
+                    let path = body.at.cursor.path();
+                    body.texts.whole(&body.at.cursor, path, TextRole::ToolArguments, &kept, self.sink);
+                }
+                body.word_fact(fact, String::from_utf8_lossy(&kept).into_owned());
+            }
+            (Slot::Delta(role), Some(kept)) => body.fragment(Some(role), kept, self.now_ns),
+            (Slot::TypedDelta, Some(kept)) => body.fragment(None, kept, self.now_ns),
+            _ => {}
+        }
+        if body.doc.held > MAX_FRAGMENT {
+            body.flush(self.sink);
+        }
+        body.at.cursor.value_end();
+    }
+
+    fn number(&mut self, text: &[u8]) {
+        let body = &mut *self.body;
+        match body.at.slot() {
+            Slot::Fact(fact) => body.number_fact(fact, text),
+            Slot::Text(role) | Slot::Tree(role) if long_integer(text) => {
+                body.texts.whole(&body.at.cursor, body.at.cursor.path(), role, text, self.sink);
+            }
+            _ => {}
+        }
+        body.at.cursor.value_end();
+    }
+
+    fn literal(&mut self, _: Literal) {
+        self.body.at.cursor.value_end();
+    }
+}
+
+impl Document for ResponseDoc<'_> {
+    fn event(&mut self, name: &[u8]) {
+        let body = &mut *self.body;
+        body.doc = Doc { kind: String::from_utf8_lossy(name).into_owned(), ..Doc::default() };
+        body.at.cursor.reset();
+    }
+
+    fn broken(&mut self) {
+        let body = &mut *self.body;
+        body.strings.abort(&mut body.texts, &body.at.cursor, self.sink);
+        body.document_end(self.sink);
+        body.at.cursor.reset();
+        body.holes = true;
+    }
+
+    fn raw(&mut self, piece: &[u8]) {
+        let body = &mut *self.body;
+        let text = body.raw.get_or_insert_with(|| body.texts.begin_raw(&body.at.cursor));
+        body.texts.piece(text, piece, self.sink);
+    }
+
+    fn raw_end(&mut self) {
+        if let Some(text) = self.body.raw.take() {
+            self.body.texts.end(text, self.sink);
+        }
+    }
+}
+
+fn insert(names: &mut BTreeSet<String>, name: String) {
+    if names.len() < MAX_NAMES {
+        names.insert(name);
+    }
+}
+
+/// An error type or code, if it is a word: free text could hold clear text.
+fn error_word(value: String) -> Option<String> {
+    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b':');
+    (value.len() <= MAX_ERROR && value.bytes().all(word)).then_some(value)
+}
+
+/// A count as written: digits, perhaps with a fraction of zero.
+fn whole_number(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if fraction.bytes().any(|b| b != b'0') {
+        return None;
+    }
+    whole.parse().ok()
+}

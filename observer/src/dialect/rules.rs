@@ -1,0 +1,363 @@
+//! What stands where in request and response bodies. The dialects differ in their keys, so one table per side serves
+//! them all, and a body can be read before its dialect is known.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::TextRole::{self, Answer, Other, Prompt, ToolArguments, ToolResult};
+use super::texts::{Action, MAX_FACT, MAX_FRAGMENT};
+
+/// A fact that a value states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fact {
+    Model,
+    Stream,
+    Conversation,
+    Role,
+    Id,
+    Object,
+    Type,
+    Finish,
+    ToolName,
+    Input,
+    Output,
+    CacheRead,
+    CacheCreation,
+    Reasoning,
+    ErrorType,
+    ErrorCode,
+    /// `code` at the top of a document.
+    FlatCode,
+    Status,
+    ItemObject,
+    ChoiceIndex,
+    ToolIndex,
+    OuterIndex,
+    InnerIndex,
+}
+
+/// What a value at a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// Text with this role.
+    Text(TextRole),
+    /// Everything below, whatever its keys, is text with this role.
+    Tree(TextRole),
+    /// Text of a message: the role stated in the message decides.
+    Message,
+    /// A short word or identifier without content of its own.
+    Word,
+    /// Perhaps base64.
+    Media,
+    /// A fact.
+    Fact(Fact),
+    /// Fragment of a streamed text.
+    Delta(TextRole),
+    /// Fragment of a streamed text; the type of the event says of what.
+    TypedDelta,
+    /// Repeats what came as fragments.
+    Repeat(TextRole),
+    /// Repeats the request.
+    Echo,
+    /// One choice of a streamed answer.
+    Choice,
+    /// One tool call of a streamed choice.
+    ToolCall,
+}
+
+/// Keys whose presence tells the shape of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Mark {
+    Model = 1,
+    Messages = 1 << 1,
+    Input = 1 << 2,
+    MaxTokens = 1 << 3,
+    System = 1 << 4,
+    AnthropicVersion = 1 << 5,
+    InputSchema = 1 << 6,
+    /// Keys only responses have.
+    Responses = 1 << 7,
+    /// Keys only embeddings have.
+    Embeddings = 1 << 8,
+    /// A role that chat messages have.
+    MessageRole = 1 << 9,
+    Usage = 1 << 10,
+    Embedding = 1 << 11,
+    /// Keys of other dialects with `model` and `messages`.
+    Foreign = 1 << 12,
+}
+
+/// Tables of one side.
+#[derive(Debug)]
+pub(super) struct Rules {
+    slots: HashMap<&'static str, Slot>,
+    marks: HashMap<&'static str, Mark>,
+}
+
+const REQUEST: &[(&str, Slot)] = &[
+    ("$.model", Slot::Fact(Fact::Model)),
+    ("$.stream", Slot::Fact(Fact::Stream)),
+    ("$.previous_response_id", Slot::Fact(Fact::Conversation)),
+    ("$.conversation", Slot::Fact(Fact::Conversation)),
+    ("$.conversation.id", Slot::Fact(Fact::Conversation)),
+    ("$.messages[*].role", Slot::Fact(Fact::Role)),
+    ("$.messages[*].content", Slot::Message),
+    ("$.messages[*].content[*]", Slot::Message),
+    ("$.messages[*].content[*].text", Slot::Message),
+    ("$.messages[*].content[*].content", Slot::Text(ToolResult)),
+    ("$.messages[*].content[*].content[*].text", Slot::Text(ToolResult)),
+    ("$.messages[*].content[*].input", Slot::Tree(ToolArguments)),
+    ("$.messages[*].content[*].thinking", Slot::Text(Prompt)),
+    ("$.messages[*].reasoning_content", Slot::Text(Prompt)),
+    ("$.messages[*].tool_calls[*].function.arguments", Slot::Tree(ToolArguments)),
+    ("$.messages[*].tool_calls[*].custom.input", Slot::Tree(ToolArguments)),
+    ("$.messages[*].function_call.arguments", Slot::Tree(ToolArguments)),
+    ("$.system", Slot::Text(Prompt)),
+    ("$.system[*].text", Slot::Text(Prompt)),
+    ("$.instructions", Slot::Text(Prompt)),
+    ("$.prompt", Slot::Text(Prompt)),
+    ("$.prompt.variables", Slot::Tree(Prompt)),
+    ("$.input", Slot::Text(Prompt)),
+    ("$.input[*]", Slot::Text(Prompt)),
+    ("$.input[*].role", Slot::Fact(Fact::Role)),
+    ("$.input[*].text", Slot::Text(Prompt)),
+    ("$.input[*].content", Slot::Message),
+    ("$.input[*].content[*].text", Slot::Message),
+    ("$.input[*].arguments", Slot::Tree(ToolArguments)),
+    ("$.input[*].input", Slot::Tree(ToolArguments)),
+    ("$.input[*].output", Slot::Text(ToolResult)),
+    ("$.input[*].output[*].text", Slot::Text(ToolResult)),
+    ("$.input[*].summary[*].text", Slot::Text(Prompt)),
+];
+
+const RESPONSE: &[(&str, Slot)] = &[
+    ("$.id", Slot::Fact(Fact::Id)),
+    ("$.message.id", Slot::Fact(Fact::Id)),
+    ("$.response.id", Slot::Fact(Fact::Id)),
+    ("$.model", Slot::Fact(Fact::Model)),
+    ("$.message.model", Slot::Fact(Fact::Model)),
+    ("$.response.model", Slot::Fact(Fact::Model)),
+    ("$.object", Slot::Fact(Fact::Object)),
+    ("$.response.object", Slot::Fact(Fact::Object)),
+    ("$.data[*].object", Slot::Fact(Fact::ItemObject)),
+    ("$.type", Slot::Fact(Fact::Type)),
+    ("$.status", Slot::Fact(Fact::Status)),
+    ("$.response.status", Slot::Fact(Fact::Status)),
+    ("$.incomplete_details.reason", Slot::Fact(Fact::Finish)),
+    ("$.response.incomplete_details.reason", Slot::Fact(Fact::Finish)),
+    ("$.stop_reason", Slot::Fact(Fact::Finish)),
+    ("$.delta.stop_reason", Slot::Fact(Fact::Finish)),
+    ("$.choices[*].finish_reason", Slot::Fact(Fact::Finish)),
+    ("$.error", Slot::Text(Other)),
+    ("$.error.type", Slot::Fact(Fact::ErrorType)),
+    ("$.error.code", Slot::Fact(Fact::ErrorCode)),
+    ("$.response.error.code", Slot::Fact(Fact::ErrorCode)),
+    ("$.code", Slot::Fact(Fact::FlatCode)),
+    // Chat completions, plain.
+    ("$.choices[*]", Slot::Choice),
+    ("$.choices[*].index", Slot::Fact(Fact::ChoiceIndex)),
+    ("$.choices[*].message.content", Slot::Text(Answer)),
+    ("$.choices[*].message.content[*].text", Slot::Text(Answer)),
+    ("$.choices[*].message.reasoning_content", Slot::Text(Answer)),
+    ("$.choices[*].message.reasoning", Slot::Text(Answer)),
+    ("$.choices[*].message.refusal", Slot::Text(Answer)),
+    ("$.choices[*].message.tool_calls[*].function.name", Slot::Fact(Fact::ToolName)),
+    ("$.choices[*].message.tool_calls[*].function.arguments", Slot::Tree(ToolArguments)),
+    ("$.choices[*].message.function_call.name", Slot::Fact(Fact::ToolName)),
+    ("$.choices[*].message.function_call.arguments", Slot::Tree(ToolArguments)),
+    // Chat completions, streamed.
+    ("$.choices[*].delta.content", Slot::Delta(Answer)),
+    ("$.choices[*].delta.content[*].text", Slot::Delta(Answer)),
+    ("$.choices[*].delta.reasoning_content", Slot::Delta(Answer)),
+    ("$.choices[*].delta.reasoning", Slot::Delta(Answer)),
+    ("$.choices[*].delta.refusal", Slot::Delta(Answer)),
+    ("$.choices[*].delta.tool_calls[*]", Slot::ToolCall),
+    ("$.choices[*].delta.tool_calls[*].index", Slot::Fact(Fact::ToolIndex)),
+    ("$.choices[*].delta.tool_calls[*].function.name", Slot::Fact(Fact::ToolName)),
+    ("$.choices[*].delta.tool_calls[*].function.arguments", Slot::Delta(ToolArguments)),
+    ("$.choices[*].delta.function_call.name", Slot::Fact(Fact::ToolName)),
+    ("$.choices[*].delta.function_call.arguments", Slot::Delta(ToolArguments)),
+    // Messages.
+    ("$.content[*].text", Slot::Text(Answer)),
+    ("$.content[*].thinking", Slot::Text(Answer)),
+    ("$.content[*].input", Slot::Tree(ToolArguments)),
+    ("$.content[*].name", Slot::Fact(Fact::ToolName)),
+    ("$.content_block.text", Slot::Delta(Answer)),
+    ("$.content_block.thinking", Slot::Delta(Answer)),
+    ("$.content_block.name", Slot::Fact(Fact::ToolName)),
+    ("$.content_block.input", Slot::Tree(ToolArguments)),
+    ("$.index", Slot::Fact(Fact::OuterIndex)),
+    ("$.delta.text", Slot::Delta(Answer)),
+    ("$.delta.thinking", Slot::Delta(Answer)),
+    ("$.delta.partial_json", Slot::Delta(ToolArguments)),
+    // Responses, plain.
+    ("$.instructions", Slot::Echo),
+    ("$.tools", Slot::Echo),
+    ("$.output[*].content[*].text", Slot::Text(Answer)),
+    ("$.output[*].content[*].refusal", Slot::Text(Answer)),
+    ("$.output[*].summary[*].text", Slot::Text(Answer)),
+    ("$.output[*].arguments", Slot::Tree(ToolArguments)),
+    ("$.output[*].input", Slot::Tree(ToolArguments)),
+    ("$.output[*].name", Slot::Fact(Fact::ToolName)),
+    // Responses, streamed.
+    ("$.delta", Slot::TypedDelta),
+    ("$.output_index", Slot::Fact(Fact::OuterIndex)),
+    ("$.content_index", Slot::Fact(Fact::InnerIndex)),
+    ("$.summary_index", Slot::Fact(Fact::InnerIndex)),
+    ("$.text", Slot::Repeat(Answer)),
+    ("$.refusal", Slot::Repeat(Answer)),
+    ("$.arguments", Slot::Repeat(ToolArguments)),
+    ("$.input", Slot::Repeat(ToolArguments)),
+    ("$.part.text", Slot::Repeat(Answer)),
+    ("$.item.content[*].text", Slot::Repeat(Answer)),
+    ("$.item.summary[*].text", Slot::Repeat(Answer)),
+    ("$.item.arguments", Slot::Repeat(ToolArguments)),
+    ("$.item.input", Slot::Repeat(ToolArguments)),
+    ("$.item.name", Slot::Fact(Fact::ToolName)),
+    ("$.response.instructions", Slot::Echo),
+    ("$.response.tools", Slot::Echo),
+    ("$.response.output[*].content[*].text", Slot::Repeat(Answer)),
+    ("$.response.output[*].summary[*].text", Slot::Repeat(Answer)),
+    ("$.response.output[*].arguments", Slot::Repeat(ToolArguments)),
+    ("$.response.output[*].input", Slot::Repeat(ToolArguments)),
+    ("$.response.output[*].name", Slot::Fact(Fact::ToolName)),
+];
+
+/// Where a usage object stands, and what its members are.
+const USAGE_AT: &[&str] = &["$.usage", "$.message.usage", "$.response.usage", "$.x_groq.usage"];
+const USAGE: &[(&str, Fact)] = &[
+    ("prompt_tokens", Fact::Input),
+    ("input_tokens", Fact::Input),
+    ("completion_tokens", Fact::Output),
+    ("output_tokens", Fact::Output),
+    ("prompt_tokens_details.cached_tokens", Fact::CacheRead),
+    ("input_tokens_details.cached_tokens", Fact::CacheRead),
+    ("prompt_cache_hit_tokens", Fact::CacheRead),
+    ("cache_read_input_tokens", Fact::CacheRead),
+    ("cache_creation_input_tokens", Fact::CacheCreation),
+    ("prompt_tokens_details.cache_write_tokens", Fact::CacheCreation),
+    ("input_tokens_details.cache_write_tokens", Fact::CacheCreation),
+    ("completion_tokens_details.reasoning_tokens", Fact::Reasoning),
+    ("output_tokens_details.reasoning_tokens", Fact::Reasoning),
+];
+
+const REQUEST_MARKS: &[(&str, Mark)] = &[
+    ("$.model", Mark::Model),
+    ("$.messages", Mark::Messages),
+    ("$.input", Mark::Input),
+    ("$.max_tokens", Mark::MaxTokens),
+    ("$.system", Mark::System),
+    ("$.anthropic_version", Mark::AnthropicVersion),
+    ("$.tools[*].input_schema", Mark::InputSchema),
+    ("$.instructions", Mark::Responses),
+    ("$.previous_response_id", Mark::Responses),
+    ("$.conversation", Mark::Responses),
+    ("$.store", Mark::Responses),
+    ("$.reasoning", Mark::Responses),
+    ("$.max_output_tokens", Mark::Responses),
+    ("$.encoding_format", Mark::Embeddings),
+    ("$.dimensions", Mark::Embeddings),
+    ("$.keep_alive", Mark::Foreign),
+    ("$.options", Mark::Foreign),
+    ("$.inferenceConfig", Mark::Foreign),
+];
+
+const RESPONSE_MARKS: &[(&str, Mark)] = &[
+    ("$.usage", Mark::Usage),
+    ("$.message.usage", Mark::Usage),
+    ("$.data[*].embedding", Mark::Embedding),
+];
+
+/// Keys whose values are words or identifiers wherever they stand.
+const WORDS: &[&str] = &["type", "role", "object", "id", "tool_call_id", "call_id", "item_id", "tool_use_id", "status"];
+/// Keys whose values may be base64 wherever they stand.
+const MEDIA: &[&str] = &[
+    "url", "image_url", "data", "file_data", "b64_json", "embedding", "signature", "encrypted_content", "result",
+    "partial_image_b64", "obfuscation",
+];
+/// Keys that may appear in stored paths, besides those in the tables.
+const PATH_KEYS: &[&str] = &[
+    "annotations", "citations", "description", "developer", "file", "filename", "format", "function", "functions",
+    "input_audio", "logprobs", "message", "metadata", "name", "parameters", "properties", "reason",
+    "response_format", "source", "stop", "stop_sequences", "title", "tool_choice", "user", "user_id",
+];
+
+/// Rules for request bodies.
+pub(super) static REQUEST_RULES: LazyLock<Rules> = LazyLock::new(|| Rules {
+    slots: REQUEST.iter().copied().collect(),
+    marks: REQUEST_MARKS.iter().copied().collect(),
+});
+
+/// Rules for response bodies.
+pub(super) static RESPONSE_RULES: LazyLock<Rules> = LazyLock::new(|| Rules {
+    slots: RESPONSE.iter().copied().chain(usage()).collect(),
+    marks: RESPONSE_MARKS.iter().copied().collect(),
+});
+
+/// All keys that may appear in a path, sorted.
+pub(super) static KNOWN_KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let usage = USAGE_AT.iter().chain(USAGE.iter().map(|(path, _)| path)).copied();
+    let slots = REQUEST.iter().chain(RESPONSE).map(|(path, _)| *path);
+    let marks = REQUEST_MARKS.iter().chain(RESPONSE_MARKS).map(|(path, _)| *path);
+    let in_paths = usage.chain(slots).chain(marks).flat_map(|path| path.split('.'));
+    let mut keys: Vec<&str> = in_paths.map(|key| key.trim_end_matches("[*]")).collect();
+    keys.extend(WORDS.iter().chain(MEDIA).chain(PATH_KEYS));
+    keys.retain(|key| *key != "$");
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+});
+
+fn usage() -> Vec<(&'static str, Slot)> {
+    // Leaked once per process: the static tables want static text.
+    let path = |at: &str, member: &str| -> &'static str { Box::leak(format!("{at}.{member}").into_boxed_str()) };
+    let all = USAGE_AT.iter().flat_map(|at| USAGE.iter().map(move |(member, fact)| (*at, *member, *fact)));
+    all.map(|(at, member, fact)| (path(at, member), Slot::Fact(fact))).collect()
+}
+
+impl Rules {
+    /// What stands at `path`, given what stands around it.
+    pub(super) fn slot(&self, path: &str, parent: Slot) -> Slot {
+        if let Some(slot) = self.slots.get(path) {
+            return *slot;
+        }
+        if let Slot::Tree(_) | Slot::Echo = parent {
+            return parent;
+        }
+        let leaf = path.rsplit('.').next().unwrap_or_default();
+        if WORDS.contains(&leaf) {
+            Slot::Word
+        } else if MEDIA.contains(&leaf) {
+            Slot::Media
+        } else {
+            Slot::Text(Other)
+        }
+    }
+
+    /// What the presence of `path` says.
+    pub(super) fn mark(&self, path: &str) -> u32 {
+        self.marks.get(path).map_or(0, |mark| *mark as u32)
+    }
+}
+
+impl Slot {
+    /// What to do with a string here. `message` is the role for the text of the current message; `repeated` says
+    /// that texts were read as fragments.
+    pub(super) fn action(self, message: TextRole, repeated: bool) -> Action {
+        let keep = |limit, spill| Action::Keep { limit, spill };
+        match self {
+            Self::Text(role) | Self::Tree(role) => Action::Text(role),
+            Self::Message => Action::Text(message),
+            Self::Word => keep(MAX_FACT / 4, Other),
+            Self::Media => Action::Probe(Other),
+            Self::Fact(_) => keep(MAX_FACT, Other),
+            Self::Delta(role) => keep(MAX_FRAGMENT, role),
+            Self::TypedDelta => keep(MAX_FRAGMENT, Answer),
+            Self::Repeat(_) if repeated => Action::Skip,
+            Self::Repeat(role) => Action::Text(role),
+            Self::Echo => Action::Skip,
+            Self::Choice | Self::ToolCall => Action::Text(Other),
+        }
+    }
+}

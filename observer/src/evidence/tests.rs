@@ -1,0 +1,146 @@
+use super::*;
+
+const INTERVAL: Interval = Interval {
+    start: 1,
+    end: 2,
+    mono_start_ns: 3,
+    mono_end_ns: 4,
+};
+
+fn sequencer() -> Sequencer {
+    Sequencer::new("host-a", Uuid::from_u128(7), 1_700_000_000_000_000_000)
+}
+
+#[test]
+fn numbers_are_dense_over_all_tables_and_seals_cover_them() {
+    let mut seq = sequencer();
+    let open = seq.seal(SealKind::Open, INTERVAL, Coverage::default());
+    assert_eq!((open.seal_seq, open.first_rec_seq, open.n_records), (1, 1, 0));
+    assert_eq!(open.prev_seal_hash, [0; 32]);
+
+    let a = seq.interaction(InteractionRow::unknown());
+    let b = seq.finding(FindingRow {
+        interaction_hash: a.record_hash,
+        ..FindingRow::unknown()
+    });
+    let c = seq.connection(ConnectionRow::unknown());
+    assert_eq!([a.rec_seq, b.rec_seq, c.rec_seq], [1, 2, 3]);
+    assert_eq!([a.seal_seq, b.seal_seq, c.seal_seq], [2, 2, 2]);
+    assert_eq!(seq.records(), 3);
+
+    let seal = seq.seal(SealKind::Interval, INTERVAL, Coverage::default());
+    assert_eq!((seal.seal_seq, seal.first_rec_seq, seal.n_records), (2, 1, 3));
+    assert_eq!(seal.prev_seal_hash, open.seal_hash);
+    let all = [a.record_hash, b.record_hash, c.record_hash]
+        .map(hex::encode)
+        .concat();
+    assert_eq!(seal.records_digest, <[u8; 32]>::from(Sha256::digest(all)));
+
+    let idle = seq.seal(SealKind::Close, INTERVAL, Coverage::default());
+    assert_eq!((idle.first_rec_seq, idle.n_records), (4, 0));
+    assert_eq!(idle.records_digest, <[u8; 32]>::from(Sha256::digest(b"")));
+    assert_eq!(seq.interaction(InteractionRow::unknown()).seal_seq, 4);
+}
+
+#[test]
+fn canonical_bytes_of_a_finding() {
+    let mut seq = sequencer();
+    let row = seq.finding(FindingRow {
+        ts: 1_700_000_000_000_000_001,
+        interaction_hash: [0xab; 32],
+        finding_type: "secret".into(),
+        rule_id: "aws-key".into(),
+        rule_version: "1".into(),
+        severity: Severity::High,
+        confidence: "pattern".into(),
+        direction: "prompt".into(),
+        json_path: "$.messages[*].content".into(),
+        match_count: 2,
+        match_bytes: 40,
+        value_hmac: vec![[1; 16]],
+        ..FindingRow::unknown()
+    });
+    let mut bytes = Vec::new();
+    row.canonical(&mut bytes);
+    let expected = format!(
+        "9:AIOBS-REC,1:1,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
+         1:1,64:{},1:4,7:pattern,6:prompt,21:$.messages[*].content,1:2,2:40,1:1,32:{},0:,0:,0:,0:,0:,",
+        "ab".repeat(32),
+        "00".repeat(32),
+        "01".repeat(16),
+    );
+    assert_eq!(String::from_utf8(bytes).expect("text"), expected);
+    assert_eq!(row.record_hash, <[u8; 32]>::from(Sha256::digest(expected)));
+}
+
+// Fixed vectors: they change only together with CANON_V.
+#[test]
+fn digests_of_empty_rows() {
+    let mut seq = sequencer();
+    let hashes = [
+        seq.interaction(InteractionRow::unknown()).record_hash,
+        seq.finding(FindingRow::unknown()).record_hash,
+        seq.connection(ConnectionRow::unknown()).record_hash,
+        seq.seal(SealKind::Interval, INTERVAL, Coverage::default())
+            .seal_hash,
+    ];
+    assert_eq!(
+        hashes.map(hex::encode),
+        [
+            "a8c50f7a6afd8eef41031335a5055b706a1c7b95f9b691db8a023450c28d9f38",
+            "4725805adecdc8f13b3f6d900c57c4304549b7ddb5487870875742c6565fad97",
+            "f9863fbdc59a27b66ed79efd3b8cf4a57cc9bdea68cc662c57f5dafcacc442a2",
+            "c9117c30401c7afae979d51fa90625e2183e7e83d813827c9fd4383aaec2b230",
+        ]
+    );
+}
+
+#[test]
+fn every_coverage_field_reaches_the_seal_and_its_hash() {
+    let plain = sequencer().seal(SealKind::Interval, INTERVAL, Coverage::default());
+    let changes: [fn(&mut Coverage); 24] = [
+        |c| c.agent_version = "x".into(),
+        |c| c.agent_sha256 = [1; 32],
+        |c| c.config_sha256 = [1; 32],
+        |c| c.rule_pack_sha256 = [1; 32],
+        |c| c.catalog_version = "x".into(),
+        |c| c.probes_required = 1,
+        |c| c.probes_attached = 1,
+        |c| c.probes_failed = vec!["x".into()],
+        |c| c.selftest_ok = true,
+        |c| c.events_seen = 1,
+        |c| c.events_lost_ring = 1,
+        |c| c.events_lost_user = 1,
+        |c| c.bytes_truncated = 1,
+        |c| c.records_dropped_spool = 1,
+        |c| c.procs_net = 1,
+        |c| c.procs_readable = 1,
+        |c| c.procs_opaque = 1,
+        |c| c.ai_flows = 1,
+        |c| c.ai_flows_decoded = 1,
+        |c| c.ai_flows_partial = 1,
+        |c| c.ai_flows_opaque = 1,
+        |c| c.unknown_flows_opaque = 1,
+        |c| c.cpu_ms = 1,
+        |c| c.rss_kib = 1,
+    ];
+    let mut seen = vec![plain.seal_hash];
+    for change in changes {
+        let mut coverage = Coverage::default();
+        change(&mut coverage);
+        let seal = sequencer().seal(SealKind::Interval, INTERVAL, coverage);
+        assert!(!seen.contains(&seal.seal_hash));
+        seen.push(seal.seal_hash);
+    }
+}
+
+#[test]
+fn unknown_is_not_zero() {
+    let none = sequencer().interaction(InteractionRow::unknown());
+    let zero = sequencer().interaction(InteractionRow {
+        gen_ai_usage_input_tokens: Some(0),
+        ..InteractionRow::unknown()
+    });
+    assert_ne!(none.record_hash, zero.record_hash);
+    assert_eq!(none.login_uid, 4_294_967_295);
+}

@@ -1,0 +1,294 @@
+//! Loads the kernel programs and attaches those that are attached once for the host.
+
+use std::{fs, io};
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::{HashMap, LpmTrie, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
+    programs::{Program, ProgramError},
+};
+use observer_common::{
+    counters,
+    maps::{Flow, FlowKey, HOST_KEY_LEN},
+    wire::CLASS_AI,
+};
+
+use super::{
+    btf::{Btf, kernel_offsets},
+    probes::{HOST_PROBES, Hook, HostProbe, OPENSSL, ProbeState},
+    tracefs::with_tracefs,
+};
+
+/// The kernel object, or nothing when this program was built without it.
+#[repr(C, align(8))]
+struct Aligned<T: ?Sized>(T);
+static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/observer-ebpf.o")));
+
+/// Where the running kernel describes its types.
+const BTF_FILE: &str = "/sys/kernel/btf/vmlinux";
+
+/// Why the kernel programs are not in place. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Built without the kernel programs.
+    #[error("this program was built without the kernel programs: build it with `cargo xtask build`")]
+    NoObject,
+    /// No BTF.
+    #[error("cannot read {BTF_FILE} ({0}): a kernel built with CONFIG_DEBUG_INFO_BTF is needed (Linux 5.8 or later)")]
+    NoBtf(io::Error),
+    /// BTF that cannot be understood.
+    #[error("{BTF_FILE}: {0}")]
+    BadBtf(#[from] super::btf::BtfError),
+    /// Not allowed.
+    #[error(
+        "not allowed to load kernel programs: run as root, or with the capabilities CAP_BPF, CAP_PERFMON, \
+         CAP_SYS_PTRACE and CAP_SYS_ADMIN (perf uprobes need the last one)"
+    )]
+    NoPrivilege,
+    /// The kernel refused a program.
+    #[error("the kernel refused program `{program}`: {reason}{log}")]
+    Refused {
+        /// Name of the program.
+        program: String,
+        /// What the system call said.
+        reason: String,
+        /// End of the verifier's log.
+        log: String,
+    },
+    /// A required hook does not exist.
+    #[error("cannot attach `{program}`: {reason}; without it {without}")]
+    NotAttached {
+        /// Name of the program.
+        program: &'static str,
+        /// What the system call said.
+        reason: String,
+        /// What is not known without it.
+        without: &'static str,
+    },
+    /// Anything else, from the loader.
+    #[error("cannot load the kernel programs: {0}")]
+    Loader(String),
+}
+
+/// What the programs are loaded with.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// Size of the ring buffer in bytes, a power of two.
+    pub ring_buffer_bytes: u32,
+    /// Most plaintext bytes by direction of a flow that is not decided yet.
+    pub undecided_prefix_bytes: u64,
+    /// Host patterns of the catalogue: name in lower case, and whether names below it match (then not the name itself).
+    pub hosts: Vec<(String, bool)>,
+}
+
+/// The programs in the kernel, with the maps that the daemon uses.
+pub struct Loaded {
+    /// Owner of the programs; dropping it detaches everything.
+    pub programs: Programs,
+    /// Records from the kernel.
+    pub records: RingBuf<MapData>,
+    /// Scope of flows, written by the daemon.
+    pub scopes: Scopes,
+    /// Kernel counters.
+    pub counters: Counters,
+    /// Host probes and what became of them.
+    pub host_probes: Vec<(HostProbe, ProbeState)>,
+    /// Kernel fields that this kernel does not have.
+    pub missing_fields: Vec<String>,
+}
+
+/// Owner of the loaded programs.
+pub struct Programs(pub(super) Ebpf);
+
+/// The daemon's side of the scope gate.
+pub struct Scopes {
+    scopes: HashMap<MapData, u64, u32>,
+    flows: HashMap<MapData, [u8; 24], [u8; size_of::<Flow>()]>,
+}
+
+impl Scopes {
+    /// Sets the class of a flow; `false` when the kernel's table is full.
+    pub fn decide(&mut self, flow_id: u64, class: u32) -> bool {
+        self.scopes.insert(flow_id, class, 0).is_ok()
+    }
+
+    /// Forgets a flow that is over. What the kernel has already forgotten is no error.
+    pub fn forget(&mut self, flow_id: u64, key: &FlowKey) {
+        let _ = self.scopes.remove(&flow_id);
+        let _ = self.flows.remove(&key.to_bytes());
+    }
+}
+
+/// The kernel's counters, see `observer_common::counters`.
+pub struct Counters(PerCpuArray<MapData, u64>);
+
+impl Counters {
+    /// Current value of each counter, summed over CPUs, by index. `None` for one that cannot be read.
+    pub fn read(&self) -> Vec<Option<u64>> {
+        let sum = |index| self.0.get(&index, 0).ok().map(|per_cpu| per_cpu.iter().sum());
+        (0..counters::COUNT).map(sum).collect()
+    }
+}
+
+/// Loads everything and attaches the host probes.
+///
+/// # Errors
+/// [`LoadError`], with what to do.
+pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
+    if OBJECT.0.is_empty() {
+        return Err(LoadError::NoObject);
+    }
+    let btf_bytes = fs::read(BTF_FILE).map_err(LoadError::NoBtf)?;
+    let (offsets, missing_fields) = kernel_offsets(&Btf::parse(&btf_bytes)?);
+    drop(btf_bytes);
+    let words = offsets.to_words();
+    let (pid, small) = (std::process::id(), options.undecided_prefix_bytes.min(4096));
+    let mut ebpf = EbpfLoader::new()
+        .override_global("DAEMON_PID", &pid, true)
+        .override_global("OFFSETS", words.as_slice(), true)
+        .override_global("PREFIX_LARGE", &options.undecided_prefix_bytes, true)
+        .override_global("PREFIX_SMALL", &small, true)
+        .map_max_entries("RECORDS", options.ring_buffer_bytes)
+        .load(&OBJECT.0)
+        .map_err(|e| loader_error(&e))?;
+    fill_hosts(&mut ebpf, &options.hosts)?;
+    let host_probes = with_tracefs(|| attach_host_probes(&mut ebpf))?;
+    load_function_programs(&mut ebpf)?;
+    Ok(Loaded {
+        records: take(&mut ebpf, "RECORDS")?,
+        scopes: Scopes { scopes: take(&mut ebpf, "SCOPES")?, flows: take(&mut ebpf, "FLOWS")? },
+        counters: Counters(take(&mut ebpf, "COUNTERS")?),
+        programs: Programs(ebpf),
+        host_probes,
+        missing_fields,
+    })
+}
+
+fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<T, LoadError> {
+    let map = ebpf.take_map(name).ok_or_else(|| LoadError::Loader(format!("the object has no map {name}")))?;
+    T::try_from(map).map_err(|e| LoadError::Loader(format!("map {name}: {e}")))
+}
+
+/// Key of a host pattern in the kernel's prefix table: the name reversed; an exact one ends with NUL, a suffix with
+/// the dot before it. `None` for a name that does not fit.
+fn host_key(name: &str, below: bool) -> Option<Key<[u8; HOST_KEY_LEN]>> {
+    let mut reversed: Vec<u8> = name.bytes().rev().collect();
+    reversed.push(if below { b'.' } else { 0 });
+    let bits = u32::try_from(reversed.len() * 8).ok()?;
+    reversed.resize(HOST_KEY_LEN.max(reversed.len()), 0);
+    Some(Key::new(bits, reversed.try_into().ok()?))
+}
+
+fn fill_hosts(ebpf: &mut Ebpf, hosts: &[(String, bool)]) -> Result<(), LoadError> {
+    let map = ebpf.map_mut("HOSTS").ok_or_else(|| LoadError::Loader("the object has no map HOSTS".into()))?;
+    let mut trie: LpmTrie<_, [u8; HOST_KEY_LEN], u32> =
+        LpmTrie::try_from(map).map_err(|e| LoadError::Loader(e.to_string()))?;
+    for (name, below) in hosts {
+        // A name too long for the table stays undecided in the kernel and is decided by the daemon.
+        let Some(key) = host_key(name, *below) else { continue };
+        trie.insert(&key, CLASS_AI, 0).map_err(|e| LoadError::Loader(format!("host {name}: {e}")))?;
+    }
+    Ok(())
+}
+
+fn attach_host_probes(ebpf: &mut Ebpf) -> Result<Vec<(HostProbe, ProbeState)>, LoadError> {
+    let mut states = Vec::new();
+    for probe in HOST_PROBES {
+        let state = match attach_host_probe(ebpf, probe) {
+            Ok(()) => ProbeState::Attached,
+            Err(ProgramError::LoadError { .. }) if probe.required => return Err(refused(ebpf, probe.program)),
+            Err(error) if probe.required => {
+                let reason = chain(&error);
+                return Err(LoadError::NotAttached { program: probe.program, reason, without: probe.without });
+            }
+            Err(error) => ProbeState::Failed(chain(&error)),
+        };
+        states.push((*probe, state));
+    }
+    Ok(states)
+}
+
+fn attach_host_probe(ebpf: &mut Ebpf, probe: &HostProbe) -> Result<(), ProgramError> {
+    match (ebpf.program_mut(probe.program), probe.hook) {
+        (Some(Program::RawTracePoint(p)), Hook::RawTracepoint(name)) => {
+            p.load()?;
+            p.attach(name).map(drop)
+        }
+        (Some(Program::TracePoint(p)), Hook::Tracepoint(category, name)) => {
+            p.load()?;
+            p.attach(category, name).map(drop)
+        }
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+fn load_function_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
+    let names = OPENSSL.iter().flat_map(|f| [Some(f.enter), f.exit]).flatten();
+    for name in names {
+        let Some(Program::UProbe(program)) = ebpf.program_mut(name) else {
+            return Err(LoadError::Loader(format!("the object has no uprobe program {name}")));
+        };
+        if program.load().is_err() {
+            return Err(refused(ebpf, name));
+        }
+    }
+    Ok(())
+}
+
+/// Loads a refused program again to have the whole reason.
+fn refused(ebpf: &mut Ebpf, name: &str) -> LoadError {
+    let error = match ebpf.program_mut(name) {
+        Some(Program::UProbe(p)) => p.load().err(),
+        Some(Program::TracePoint(p)) => p.load().err(),
+        Some(Program::RawTracePoint(p)) => p.load().err(),
+        _ => None,
+    };
+    match error {
+        Some(ProgramError::LoadError { io_error, verifier_log }) => {
+            if io_error.raw_os_error() == Some(libc::EPERM) && verifier_log.to_string().is_empty() {
+                return LoadError::NoPrivilege;
+            }
+            let log = verifier_log.to_string();
+            let tail: Vec<&str> = log.lines().rev().take(12).collect();
+            let log: String = tail.into_iter().rev().map(|line| format!("\n  {line}")).collect();
+            LoadError::Refused { program: name.to_owned(), reason: io_error.to_string(), log }
+        }
+        Some(other) => LoadError::Loader(chain(&other)),
+        None => LoadError::Loader(format!("program {name} was refused once and then accepted")),
+    }
+}
+
+fn loader_error(error: &EbpfError) -> LoadError {
+    let text = chain(error);
+    if text.contains("Operation not permitted") { LoadError::NoPrivilege } else { LoadError::Loader(text) }
+}
+
+/// An error with its causes on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exact_host_ends_with_nul_and_a_suffix_with_a_dot() {
+        let exact = host_key("ab.c", false).unwrap();
+        assert_eq!((exact.prefix_len(), &exact.data()[..6]), (5 * 8, &b"c.ba\0\0"[..]));
+        let below = host_key("ab.c", true).unwrap();
+        assert_eq!((below.prefix_len(), &below.data()[..6]), (5 * 8, &b"c.ba.\0"[..]));
+    }
+
+    #[test]
+    fn a_host_that_does_not_fit_is_left_to_the_daemon() {
+        assert!(host_key(&"a".repeat(HOST_KEY_LEN), false).is_none());
+        assert!(host_key(&"a".repeat(HOST_KEY_LEN - 1), false).is_some());
+    }
+}

@@ -1,0 +1,12 @@
+//! Kernel stage (shell): loads the programs, finds the TLS libraries of the host, attaches to them and reads the
+//! records.
+
+pub mod attach;
+pub mod btf;
+pub mod discover;
+pub mod elf;
+pub mod load;
+pub mod probes;
+pub mod procfs;
+pub mod records;
+pub mod tracefs;

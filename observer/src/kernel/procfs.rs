@@ -1,0 +1,111 @@
+//! What `/proc/PID/maps` says about executable files.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// A file that a process has mapped executable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MappedFile {
+    /// First and last address of the mapping as the kernel writes them (`start-end`).
+    pub range: String,
+    /// Path in the process's mount namespace; ends in ` (deleted)` for a file that was removed.
+    pub path: String,
+}
+
+/// Executable file mappings of a process, each file once. Empty when the process is gone.
+pub fn executable_files(pid: u32) -> Vec<MappedFile> {
+    fs::read_to_string(format!("/proc/{pid}/maps")).map(|maps| parse_maps(&maps)).unwrap_or_default()
+}
+
+/// Lines of `/proc/PID/maps` (proc(5)): `start-end perms offset dev inode path`.
+fn parse_maps(maps: &str) -> Vec<MappedFile> {
+    let mut files: Vec<MappedFile> = Vec::new();
+    for line in maps.lines() {
+        let mut columns = line.splitn(6, ' ');
+        let (Some(range), Some(perms)) = (columns.next(), columns.next()) else { continue };
+        let path = columns.nth(3).unwrap_or("").trim_start();
+        if perms.as_bytes().get(2) == Some(&b'x') && path.starts_with('/') && files.iter().all(|f| f.path != path) {
+            files.push(MappedFile { range: range.to_owned(), path: path.to_owned() });
+        }
+    }
+    files
+}
+
+/// Opens a mapped file: through the mapping itself, which works for deleted files and other mount namespaces; where
+/// that is not allowed (it asks for CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN), through the process's root.
+///
+/// # Errors
+/// What `open(2)` says of the second way.
+pub fn open_mapped(pid: u32, file: &MappedFile) -> io::Result<File> {
+    File::open(format!("/proc/{pid}/map_files/{}", file.range)).or_else(|_| {
+        let inside = Path::new("/proc").join(pid.to_string()).join("root");
+        File::open(inside.join(file.path.trim_start_matches('/')))
+    })
+}
+
+/// Process ids of the host, at this moment.
+pub fn processes() -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Files in which clients of this host may have a TLS library before any of them runs: shared libraries called
+/// `libssl`, and programs large enough to hold one.
+pub fn likely_files() -> Vec<PathBuf> {
+    /// A TLS stack alone is larger than this.
+    const LARGE_PROGRAM: u64 = 4 << 20;
+    const LIBRARY_FOLDERS: &[&str] = &["/lib", "/usr/lib", "/usr/local/lib", "/lib64", "/usr/lib64"];
+    let is_libssl = |p: &Path| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libssl"));
+    let mut files = Vec::new();
+    for folder in LIBRARY_FOLDERS {
+        for entry in entries(Path::new(folder)) {
+            if entry.is_dir() {
+                files.extend(entries(&entry).into_iter().filter(|p| is_libssl(p)));
+            } else if is_libssl(&entry) {
+                files.push(entry);
+            }
+        }
+    }
+    let programs = std::env::var_os("PATH").unwrap_or_default();
+    for folder in std::env::split_paths(&programs) {
+        let large = |p: &PathBuf| fs::metadata(p).is_ok_and(|m| m.is_file() && m.len() >= LARGE_PROGRAM);
+        files.extend(entries(&folder).into_iter().filter(large));
+    }
+    files
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).map(|d| d.flatten().map(|e| e.path()).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executable_mappings_are_found_once_with_paths_as_written() {
+        let maps = "\
+55d0-55d1 r--p 00000000 fe:00 12 /usr/bin/curl
+55d1-55d2 r-xp 00001000 fe:00 12 /usr/bin/curl
+7f00-7f01 r-xp 00000000 fe:00 13 /opt/with space/libssl.so.3 (deleted)
+7f01-7f02 r-xp 00002000 fe:00 13 /opt/with space/libssl.so.3 (deleted)
+7ffe-7fff r-xp 00000000 00:00 0                          [vdso]
+7f10-7f11 r-xp 00000000 00:00 0 
+garbage";
+        let found = parse_maps(maps);
+        let paths: Vec<&str> = found.iter().map(|f| f.path.as_str()).collect();
+        assert_eq!(paths, ["/usr/bin/curl", "/opt/with space/libssl.so.3 (deleted)"]);
+        assert_eq!(found[0].range, "55d1-55d2");
+    }
+
+    #[test]
+    fn this_process_maps_its_own_program() {
+        let own = std::env::current_exe().unwrap();
+        let found = executable_files(std::process::id());
+        let mapped = found.iter().find(|f| Path::new(&f.path) == own).expect("own program");
+        assert!(open_mapped(std::process::id(), mapped).is_ok());
+    }
+}

@@ -1,0 +1,323 @@
+//! One text on its way through vectorscan: keeps the last stretch of it, and turns "rule R ends at N" into a value
+//! with a start, or into nothing.
+//!
+//! ```text
+//!   pieces -> [ look-back | not yet scanned ] -> vectorscan -> ends -> confirm in look-back -> values
+//! ```
+
+use super::Confidence;
+use super::engine::{Engine, EngineError, Hit, Stream};
+use super::key::HmacKey;
+use super::rules::{BEFORE_BYTES, Rule};
+use super::validate::{Check, entropy};
+
+/// How far before the end of a match its start is looked for, in bytes. The longest common value is a JSON Web
+/// Token of some kilobytes; private keys are recognised by their head.
+pub(super) const LOOK_BACK: usize = 8 * 1024;
+/// Small pieces are put together until this many bytes wait: a call into vectorscan costs more than it looks at
+/// in a streamed answer's four-byte pieces.
+const SCAN_AT: usize = 1024;
+/// Most bytes taken over at once, so that a text of any size needs a bounded buffer.
+const STEP: usize = 4 * 1024;
+/// Buffer size at which everything but the look-back is dropped.
+const TRIM_AT: usize = 4 * LOOK_BACK;
+/// Starts tried for one end before it is given up.
+const TRIES: usize = 24;
+/// Confirmations that any scan may make, and bytes of text that earn one more. Confirming is the one step whose
+/// cost a hostile text controls; this keeps it proportional to the text.
+const CONFIRM_BASE: u64 = 4_096;
+const BYTES_PER_CONFIRM: u64 = 8;
+
+/// A value that was found, with offsets in its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Located {
+    pub(super) rule: usize,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) confidence: Confidence,
+    pub(super) documented: bool,
+    pub(super) hmac: Option<[u8; 16]>,
+    /// Newlines before the start of the value.
+    pub(super) line: u64,
+}
+
+/// What one scan has used up and given up, over all its texts.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    pub(super) bytes_scanned: u64,
+    pub(super) undecided: u64,
+    confirmed: u64,
+}
+
+impl Meter {
+    fn allow(&mut self) -> bool {
+        self.confirmed += 1;
+        self.confirmed <= CONFIRM_BASE + self.bytes_scanned / BYTES_PER_CONFIRM
+    }
+}
+
+/// What stays the same for all texts of a scan.
+pub(super) struct Tools<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) key: Option<&'a HmacKey>,
+    pub(super) meter: &'a mut Meter,
+    /// Scratch list, empty between calls.
+    pub(super) hits: &'a mut Vec<Hit>,
+    /// Takes each value once nothing that follows can change it.
+    pub(super) out: &'a mut dyn FnMut(Located),
+}
+
+/// One text.
+#[derive(Default)]
+pub(super) struct Tape {
+    buffer: Vec<u8>,
+    /// Offset in the text of the first byte of the buffer.
+    base: u64,
+    /// Bytes of the buffer that vectorscan has seen.
+    scanned: usize,
+    /// Newlines before the buffer.
+    lines: u64,
+    stream: Option<Stream>,
+    /// vectorscan failed here; the rest of the text goes unscanned.
+    broken: bool,
+    /// The last value of each rule, which a longer match may still replace.
+    pending: Vec<Located>,
+}
+
+impl Tape {
+    /// A tape that reuses a buffer.
+    pub(super) fn with_buffer(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        Self {
+            buffer,
+            ..Self::default()
+        }
+    }
+
+    /// The buffer, for the next tape.
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+
+    /// Takes the next piece of the text.
+    pub(super) fn feed(&mut self, piece: &[u8], tools: &mut Tools<'_>) {
+        for part in piece.chunks(STEP) {
+            self.buffer.extend_from_slice(part);
+            if self.buffer.len() - self.scanned >= SCAN_AT {
+                self.scan(tools);
+            }
+        }
+    }
+
+    /// The text is over: what waits is scanned, what only the end decides is decided.
+    pub(super) fn end(&mut self, tools: &mut Tools<'_>) {
+        self.scan(tools);
+        if let Some(stream) = self.stream.take() {
+            // A failure here loses only matches that need the end of the text; the bytes were looked at.
+            if stream.close(tools.hits).is_err() {
+                tools.meter.undecided += 1;
+            }
+            self.confirm(tools);
+        }
+        for located in self.pending.drain(..) {
+            (tools.out)(located);
+        }
+    }
+
+    fn scan(&mut self, tools: &mut Tools<'_>) {
+        let waiting = self.buffer.len() - self.scanned;
+        if waiting == 0 {
+            return;
+        }
+        if !self.broken && self.look(tools).is_err() {
+            self.broken = true;
+            self.stream = None;
+        }
+        if !self.broken {
+            tools.meter.bytes_scanned += u64::try_from(waiting).unwrap_or(u64::MAX);
+        }
+        self.scanned = self.buffer.len();
+        self.confirm(tools);
+        self.trim();
+    }
+
+    fn look(&mut self, tools: &mut Tools<'_>) -> Result<(), EngineError> {
+        if self.stream.is_none() {
+            self.stream = tools.engine.stream()?;
+        }
+        match &mut self.stream {
+            Some(stream) => stream.scan(&self.buffer[self.scanned..], tools.hits),
+            None => Ok(()),
+        }
+    }
+
+    fn trim(&mut self) {
+        if self.buffer.len() >= TRIM_AT {
+            let gone = self.buffer.len() - LOOK_BACK;
+            self.lines += newlines(&self.buffer[..gone]);
+            self.buffer.drain(..gone);
+            self.base += u64::try_from(gone).unwrap_or(u64::MAX);
+            self.scanned -= gone;
+        }
+    }
+
+    fn confirm(&mut self, tools: &mut Tools<'_>) {
+        let mut hits = std::mem::take(tools.hits);
+        for (number, end) in hits.drain(..) {
+            let Some(rule) = tools.engine.rules().get(number) else {
+                continue;
+            };
+            let rule = rule.clone();
+            match self.confirm_one(&rule, end, tools) {
+                Outcome::Found {
+                    start,
+                    end,
+                    confidence,
+                    documented,
+                } => {
+                    let value = &self.buffer[start..end];
+                    let hmac = tools
+                        .key
+                        .filter(|_| rule.class.hashes_values())
+                        .map(|k| k.value(rule.class, value));
+                    let (line, base) = (self.lines + newlines(&self.buffer[..start]), self.base);
+                    let offset = |index: usize| base + u64::try_from(index).unwrap_or(u64::MAX);
+                    let (start, end) = (offset(start), offset(end));
+                    let found = Located {
+                        rule: number,
+                        start,
+                        end,
+                        confidence,
+                        documented,
+                        hmac,
+                        line,
+                    };
+                    self.keep(found, tools);
+                }
+                Outcome::Nothing => {}
+                Outcome::Undecided => tools.meter.undecided += 1,
+            }
+        }
+        *tools.hits = hits;
+    }
+
+    /// Looks for a value of `rule` whose match ends at offset `end`. Positions in the answer are in the buffer.
+    fn confirm_one(&self, rule: &Rule, end: u64, tools: &mut Tools<'_>) -> Outcome {
+        let end = end.checked_sub(self.base).and_then(|n| usize::try_from(n).ok());
+        let Some(window) = end.and_then(|end| self.buffer.get(end.saturating_sub(LOOK_BACK)..end)) else {
+            return Outcome::Undecided;
+        };
+        let skipped = end.unwrap_or_default() - window.len();
+        let clipped = self.base > 0 || skipped > 0;
+        // Where the window does not begin with the text, its first byte may only stand before a value.
+        let mut from = usize::from(clipped);
+        let mut seen = false;
+        let mut locations = rule.confirm.capture_locations();
+        for _ in 0..TRIES {
+            if !tools.meter.allow() {
+                return Outcome::Undecided;
+            }
+            let Some(whole) = rule.confirm.captures_read_at(&mut locations, window, from) else {
+                return if seen || !clipped {
+                    Outcome::Nothing
+                } else {
+                    Outcome::Undecided
+                };
+            };
+            seen = true;
+            if let Some((start, end)) = locations.get(1)
+                && let Some((confidence, documented)) = judge(rule, &window[..start], &window[start..end])
+            {
+                return Outcome::Found {
+                    start: skipped + start,
+                    end: skipped + end,
+                    confidence,
+                    documented,
+                };
+            }
+            from = whole.start() + 1;
+        }
+        Outcome::Nothing
+    }
+
+    /// Keeps a value until a later one shows that it cannot grow any more. Two overlapping values of one rule are
+    /// one value. A fallback rule yields to any other, whichever comes first.
+    fn keep(&mut self, found: Located, tools: &mut Tools<'_>) {
+        let is_fallback = |located: &Located| tools.engine.rules()[located.rule].fallback;
+        let overlaps = |other: &Located| other.start < found.end && found.start < other.end;
+        if !is_fallback(&found) {
+            self.pending.retain(|p| !(is_fallback(p) && overlaps(p)));
+        } else if self.pending.iter().any(|p| !is_fallback(p) && overlaps(p)) {
+            return;
+        }
+        let Some(last) = self.pending.iter_mut().find(|p| p.rule == found.rule) else {
+            self.pending.push(found);
+            return;
+        };
+        if found.start >= last.end {
+            let finished = std::mem::replace(last, found);
+            (tools.out)(finished);
+        } else {
+            let (start, end) = (last.start.min(found.start), last.end.max(found.end));
+            let line = last.line.min(found.line);
+            let longer = found.end - found.start > last.end - last.start;
+            let better = if longer { found } else { last.clone() };
+            *last = Located {
+                start,
+                end,
+                line,
+                ..better
+            };
+        }
+    }
+}
+
+enum Outcome {
+    Found {
+        start: usize,
+        end: usize,
+        confidence: Confidence,
+        documented: bool,
+    },
+    Nothing,
+    Undecided,
+}
+
+/// Whether a value counts, and how sure that is: placeholders, checksum, published examples, entropy, context.
+fn judge(rule: &Rule, before: &[u8], value: &[u8]) -> Option<(Confidence, bool)> {
+    let normal = rule.validator.map(|v| v.normalise(value));
+    let normal = normal.as_deref().unwrap_or(value);
+    if rule.placeholders.iter().any(|p| p.is_match(value)) {
+        return None;
+    }
+    let near = &before[before.len().saturating_sub(BEFORE_BYTES)..];
+    if rule.unless_before.iter().any(|p| p.is_match(near)) {
+        return None;
+    }
+    let check = rule.validator.map_or(Check::Plausible, |v| v.check(value));
+    let documented = rule.documented.iter().any(|d| d.is_match(normal));
+    if (check == Check::Reject || entropy(value) < rule.entropy) && !documented {
+        return None;
+    }
+    let near = rule.context.as_ref().map(|context| {
+        let from = before.len().saturating_sub(context.within);
+        let words = before[from..].to_ascii_lowercase();
+        (
+            context
+                .words
+                .iter()
+                .any(|word| memchr::memmem::find(&words, word.as_bytes()).is_some()),
+            context.required,
+        )
+    });
+    match (check, near) {
+        (_, Some((false, true))) => None,
+        (Check::Valid, _) => Some((Confidence::ChecksumValid, documented)),
+        (_, Some((true, _))) => Some((Confidence::Context, documented)),
+        _ => Some((Confidence::Pattern, documented)),
+    }
+}
+
+fn newlines(bytes: &[u8]) -> u64 {
+    u64::try_from(memchr::memchr_iter(b'\n', bytes).count()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,474 @@
+//! The official `clickhouse` client, set up for one store, and its errors in a closed form.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clickhouse::{RowOwned, RowRead, RowWrite};
+use hyper_rustls::ConfigBuilderExt;
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::time::Instant;
+
+use super::sql::is_identifier;
+
+/// An idle connection is closed before the server does (ClickHouse: 3 s in old versions, then 10 s).
+const POOL_IDLE: Duration = Duration::from_secs(2);
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long sending one piece of an insert may take.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one request may take as a whole.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Where the store is.
+#[derive(Clone)]
+pub struct StoreTarget {
+    /// `http://host:port` or `https://host:port`.
+    pub url: String,
+    /// Database of the evidence tables.
+    pub database: String,
+    /// User; empty for the server's default.
+    pub user: String,
+    /// Password; empty for none.
+    pub password: String,
+    /// PEM file with the certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+// The password stays out of logs.
+impl fmt::Debug for StoreTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreTarget")
+            .field("url", &without_credentials(&self.url))
+            .field("database", &self.database)
+            .field("user", &self.user)
+            .field("ca_file", &self.ca_file)
+            .finish_non_exhaustive()
+    }
+}
+
+fn without_credentials(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+            format!("{scheme}://{}", host.split(['/', '?']).next().unwrap_or_default())
+        }
+        None => "<invalid url>".to_owned(),
+    }
+}
+
+/// What went wrong, in the few kinds that decide what to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The store could not be reached, or the connection broke.
+    Unreachable,
+    /// It did not answer in time.
+    Timeout,
+    /// It refused for now: too busy, out of memory, read only, disk full.
+    Busy,
+    /// It refused user or password, or the right to write.
+    Denied,
+    /// Tables and rows do not fit each other, or the statement is wrong.
+    Rejected,
+    /// The client is set up wrongly.
+    Setup,
+}
+
+impl ErrorKind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Busy,
+        Self::Denied,
+        Self::Rejected,
+        Self::Setup,
+    ];
+
+    /// Name for metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Busy => "busy",
+            Self::Denied => "denied",
+            Self::Rejected => "rejected",
+            Self::Setup => "setup",
+        }
+    }
+}
+
+/// An error of the store. The text never holds row values: what a server says about data is cut to its first line.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    /// What to do about it.
+    pub kind: ErrorKind,
+    /// ClickHouse's code, where the server answered.
+    pub code: Option<u32>,
+    message: String,
+}
+
+impl StoreError {
+    fn setup(message: impl Into<String>) -> Self {
+        Self {
+            kind: ErrorKind::Setup,
+            code: None,
+            message: message.into(),
+        }
+    }
+}
+
+/// Longest text taken from a server's error.
+const MAX_MESSAGE: usize = 300;
+
+impl From<clickhouse::error::Error> for StoreError {
+    fn from(error: clickhouse::error::Error) -> Self {
+        use clickhouse::error::Error as E;
+        let text = error.to_string();
+        let code = code_of(&text);
+        let kind = match (&error, code) {
+            (E::Network(_), _) => ErrorKind::Unreachable,
+            (E::TimedOut, _) => ErrorKind::Timeout,
+            (E::BadResponse(_), Some(code)) => kind_of(code),
+            // An answer that is not ClickHouse's: a proxy, or the wrong port.
+            (E::BadResponse(_), None) => ErrorKind::Busy,
+            (E::InvalidParams(_) | E::Unsupported(_), _) => ErrorKind::Setup,
+            (E::SchemaMismatch(_), _) => ErrorKind::Rejected,
+            (E::Other(_), _) => ErrorKind::Unreachable,
+            _ => ErrorKind::Rejected,
+        };
+        Self {
+            kind,
+            code,
+            message: first_line(&with_causes(&error)),
+        }
+    }
+}
+
+/// The error with its causes: hyper says "client error (Connect)" and hides why.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn first_line(text: &str) -> String {
+    // A parsing error quotes the data that it could not read.
+    let text = text.split(" before: ").next().unwrap_or_default();
+    let text = text.split(": (at row").next().unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().take(MAX_MESSAGE).collect()
+}
+
+/// ClickHouse's error code in a text like `Code: 60. DB::Exception: ...`.
+pub(crate) fn code_of(text: &str) -> Option<u32> {
+    let (_, rest) = text.split_once("Code: ")?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..digits].parse().ok()
+}
+
+fn kind_of(code: u32) -> ErrorKind {
+    match code {
+        // REQUIRED_PASSWORD, UNKNOWN_USER, WRONG_PASSWORD, ACCESS_DENIED, AUTHENTICATION_FAILED
+        192 | 193 | 194 | 497 | 516 => ErrorKind::Denied,
+        // TIMEOUT_EXCEEDED, SOCKET_TIMEOUT
+        159 | 209 => ErrorKind::Timeout,
+        // READONLY (failover), TOO_MANY_SIMULTANEOUS_QUERIES, NETWORK_ERROR, TABLE_IS_READ_ONLY,
+        // MEMORY_LIMIT_EXCEEDED, NOT_ENOUGH_SPACE, TOO_MANY_PARTS, ABORTED, QUERY_WAS_CANCELLED,
+        // KEEPER_EXCEPTION, UNKNOWN_STATUS_OF_INSERT, TOO_FEW_LIVE_REPLICAS, CANNOT_SCHEDULE_TASK
+        164 | 202 | 210 | 242 | 241 | 243 | 252 | 236 | 394 | 999 | 319 | 285 | 439 => ErrorKind::Busy,
+        _ => ErrorKind::Rejected,
+    }
+}
+
+/// A client of one store and one database. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    inner: clickhouse::Client,
+    database: String,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl Client {
+    /// A client for `target`. Nothing is sent yet; fails on a URL, database name or certificate file that is wrong.
+    pub fn new(target: &StoreTarget) -> Result<Self, StoreError> {
+        if !is_identifier(&target.database) {
+            return Err(StoreError::setup(format!(
+                "database name {:?}: letters, digits and _ only, not beginning with a digit, at most 64",
+                target.database
+            )));
+        }
+        let mut inner = match target.url.split_once("://").map(|(scheme, _)| scheme) {
+            Some("http") => plain_client(),
+            Some("https") => tls_client(target)?,
+            _ => {
+                let url = without_credentials(&target.url);
+                return Err(StoreError::setup(format!(
+                    "store URL {url}: must begin with http:// or https://"
+                )));
+            }
+        };
+        inner = inner.with_url(&target.url).with_database(&target.database);
+        inner = inner.with_product_info("observer", env!("CARGO_PKG_VERSION"));
+        if !target.user.is_empty() {
+            inner = inner.with_user(&target.user);
+        }
+        if !target.password.is_empty() {
+            inner = inner.with_password(&target.password);
+        }
+        Ok(Self {
+            inner,
+            database: target.database.clone(),
+        })
+    }
+
+    /// Database that this client works in.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// The client crate's own client, for anything not offered here.
+    pub fn raw(&self) -> &clickhouse::Client {
+        &self.inner
+    }
+
+    /// Runs one statement that gives no rows.
+    pub async fn command(&self, sql: &str) -> Result<(), StoreError> {
+        in_time(self.inner.query_raw(sql).execute()).await
+    }
+
+    /// Runs one statement outside the database, which may not exist yet.
+    pub async fn command_without_database(&self, sql: &str) -> Result<(), StoreError> {
+        let client = self.inner.clone().with_database("default");
+        in_time(client.query_raw(sql).execute()).await
+    }
+
+    /// All rows that `sql` gives.
+    pub async fn rows<T>(&self, sql: &str) -> Result<Vec<T>, StoreError>
+    where
+        T: RowOwned + RowRead,
+    {
+        in_time(self.inner.query_raw(sql).fetch_all::<T>()).await
+    }
+
+    /// Inserts `rows` in one request. The same `token` twice is stored once (within the table's window).
+    pub async fn insert_rows<T>(
+        &self,
+        table: &str,
+        rows: &[&T],
+        token: Option<&str>,
+    ) -> Result<(), StoreError>
+    where
+        T: RowOwned + RowWrite,
+    {
+        in_time(async {
+            let mut insert = self.inner.insert::<T>(table).await?;
+            if let Some(token) = token {
+                insert = insert.with_setting("insert_deduplication_token", token);
+            }
+            // The answer must mean "stored", whatever the server's profile says.
+            insert = insert
+                .with_setting("async_insert", "0")
+                .with_timeouts(Some(SEND_TIMEOUT), None);
+            for row in rows {
+                insert.write(*row).await?;
+            }
+            insert.end().await
+        })
+        .await
+    }
+
+    /// Forgets what the tables looked like: call after they changed.
+    pub async fn forget_columns(&self) {
+        self.inner.clear_cached_metadata().await;
+    }
+}
+
+async fn in_time<T>(
+    answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
+        Ok(result) => result.map_err(StoreError::from),
+        Err(_) => Err(clickhouse::error::Error::TimedOut.into()),
+    }
+}
+
+fn plain_client() -> clickhouse::Client {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_nodelay(true);
+    let http = HyperClient::builder(TokioExecutor::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .build(connector);
+    clickhouse::Client::with_http_client(http)
+}
+
+fn tls_client(target: &StoreTarget) -> Result<clickhouse::Client, StoreError> {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| StoreError::setup(format!("TLS: {error}")))?;
+    let config = match &target.ca_file {
+        Some(path) => builder.with_root_certificates(roots_from(path)?),
+        None => builder
+            .with_native_roots()
+            .map_err(|error| StoreError::setup(format!("the system's certificates: {error}")))?,
+    }
+    .with_no_client_auth();
+    let https = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_only()
+        .enable_http1()
+        .wrap_connector(connector);
+    let http = HyperClient::builder(TokioExecutor::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .build(https);
+    Ok(clickhouse::Client::with_http_client(http))
+}
+
+fn roots_from(path: &Path) -> Result<rustls::RootCertStore, StoreError> {
+    let failed =
+        |why: &dyn fmt::Display| StoreError::setup(format!("certificates {}: {why}", path.display()));
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
+        let certificate = certificate.map_err(|error| failed(&error))?;
+        roots.add(certificate).map_err(|error| failed(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(failed(&"no certificate in the file"));
+    }
+    Ok(roots)
+}
+
+/// Waits until the store at `url` answers a query. `url` may name user and password only through `target`s of
+/// [`Client::new`]; this is for a store that was just started on loopback.
+pub async fn wait_ready(url: &str, deadline: Instant) -> Result<(), StoreError> {
+    let client = Client::new(&StoreTarget {
+        url: url.to_owned(),
+        database: "default".to_owned(),
+        user: String::new(),
+        password: String::new(),
+        ca_file: None,
+    })?;
+    wait_until(&client, deadline).await
+}
+
+/// Waits until the store answers a query of this client; gives up on errors that waiting cannot cure.
+pub async fn wait_until(client: &Client, deadline: Instant) -> Result<(), StoreError> {
+    let mut pause = Duration::from_millis(20);
+    loop {
+        let attempt = client.command_without_database("SELECT 1");
+        let error = match tokio::time::timeout_at(deadline, attempt).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(clickhouse::error::Error::TimedOut.into()),
+        };
+        let hopeless = matches!(error.kind, ErrorKind::Denied | ErrorKind::Setup);
+        if hopeless || Instant::now() + pause >= deadline {
+            return Err(error);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(500));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> StoreTarget {
+        StoreTarget {
+            url: url.into(),
+            database: "ai_evidence".into(),
+            user: "u".into(),
+            password: "visible-only-here".into(),
+            ca_file: None,
+        }
+    }
+
+    #[test]
+    fn wrong_set_up_is_said_at_once() {
+        let error = |target: StoreTarget| Client::new(&target).expect_err("refused");
+        assert_eq!(error(target("ftp://h")).kind, ErrorKind::Setup);
+        let bad = error(StoreTarget {
+            database: "a b".into(),
+            ..target("http://h")
+        });
+        assert!(bad.to_string().contains("a b"), "{bad}");
+        let missing = StoreTarget {
+            ca_file: Some("/nonexistent/ca.pem".into()),
+            ..target("https://h")
+        };
+        assert!(error(missing).to_string().contains("/nonexistent/ca.pem"));
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused() {
+        let file = tempfile::NamedTempFile::new().expect("file");
+        let target = StoreTarget {
+            ca_file: Some(file.path().into()),
+            ..target("https://h")
+        };
+        let error = Client::new(&target).expect_err("refused");
+        assert!(error.to_string().contains("no certificate"), "{error}");
+    }
+
+    #[test]
+    fn credentials_are_not_shown() {
+        let target = target("http://name:secret@host:8123/?password=secret");
+        let shown = format!("{target:?} {:?}", Client::new(&target).expect("client"));
+        assert!(
+            !shown.contains("secret") && !shown.contains("visible-only-here"),
+            "{shown}"
+        );
+        assert!(shown.contains("http://host:8123"), "{shown}");
+    }
+
+    #[test]
+    fn codes_decide_the_kind() {
+        let error = |text: &str| StoreError::from(clickhouse::error::Error::BadResponse(text.into()));
+        let memory =
+            error("Code: 241. DB::Exception: Query memory limit exceeded: x. (MEMORY_LIMIT_EXCEEDED)");
+        assert_eq!((memory.kind, memory.code), (ErrorKind::Busy, Some(241)));
+        assert_eq!(error("Code: 516. DB::Exception: no").kind, ErrorKind::Denied);
+        assert_eq!(
+            error("Code: 60. DB::Exception: Unknown table").kind,
+            ErrorKind::Rejected
+        );
+        assert_eq!(error("<html>bad gateway</html>").kind, ErrorKind::Busy);
+        let data = error("Code: 27. DB::Exception: Cannot parse input: (at row 1) the data\nmore data");
+        assert!(!data.to_string().contains("the data"), "{data}");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_unreachable() {
+        let deadline = Instant::now() + Duration::from_millis(300);
+        let error = wait_ready("http://127.0.0.1:1", deadline)
+            .await
+            .expect_err("nobody there");
+        assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
+    }
+}

@@ -1,0 +1,316 @@
+//! Schema of the store, as numbered migrations, and how they get into a database.
+//!
+//! Each file of `schema/` is one migration: plain SQL for the database `ai_evidence`, which is replaced by the
+//! configured name. Statements go one per request and all say IF NOT EXISTS, so a migration that stopped half way,
+//! or that two agents run at once, is simply run again. What was applied is recorded with its SHA-256; a file that
+//! was changed afterwards, or a database that a newer program has migrated, is refused.
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::client::{Client, StoreError};
+use super::sql::split_script;
+
+/// Database that the SQL files name.
+const PLACEHOLDER: &str = "ai_evidence";
+
+/// One step of the schema.
+#[derive(Debug)]
+pub struct Migration {
+    /// Number, from 1, without holes.
+    pub version: u32,
+    /// Name of the file without number.
+    pub name: &'static str,
+    /// SQL for the database `ai_evidence`.
+    pub sql: &'static str,
+}
+
+/// All migrations, oldest first. Never change one that was released: add another.
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "records",
+        sql: include_str!("schema/0001_records.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "registers",
+        sql: include_str!("schema/0002_registers.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "views",
+        sql: include_str!("schema/0003_views.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "usage",
+        sql: include_str!("schema/0004_usage.sql"),
+    },
+];
+
+const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";
+
+const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS ai_evidence.schema_migrations (
+  version UInt32, name String, sha256 FixedString(32),
+  applied_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
+) ENGINE = MergeTree ORDER BY version";
+
+impl Migration {
+    /// SHA-256 of the SQL file.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.sql).into()
+    }
+
+    /// Statements for `database`.
+    fn statements(&self, database: &str) -> Vec<String> {
+        split_script(self.sql)
+            .expect("the SQL files are part of the program and tested")
+            .into_iter()
+            .map(|statement| for_database(statement, database))
+            .collect()
+    }
+}
+
+fn for_database(sql: &str, database: &str) -> String {
+    sql.replace(PLACEHOLDER, database)
+}
+
+/// The whole schema as one script for `database`, for people who create it by hand.
+pub fn script(database: &str) -> String {
+    let mut out = String::from(
+        "-- Schema of the evidence store, single node form. Made from observer/src/store/schema by the test\n\
+         -- `the_deployed_script_is_the_migrations`; do not edit. One statement per request over HTTP:\n\
+         -- clickhouse-client --multiquery < single-node.sql\n\n",
+    );
+    out.push_str(&for_database(CREATE_DATABASE, database));
+    out.push_str(";\n\n");
+    out.push_str(&for_database(CREATE_LEDGER, database));
+    out.push_str(";\n");
+    for migration in MIGRATIONS {
+        out.push_str(&format!(
+            "\n-- migration {}: {}\n",
+            migration.version, migration.name
+        ));
+        out.push_str(&for_database(migration.sql, database));
+        out.push_str(&format!(
+            "\nINSERT INTO {database}.schema_migrations (version, name, sha256) VALUES ({}, '{}', unhex('{}'));\n",
+            migration.version,
+            migration.name,
+            hex::encode(migration.digest()),
+        ));
+    }
+    out
+}
+
+/// A migration as the database remembers it.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
+struct Applied {
+    version: u32,
+    name: String,
+    sha256: [u8; 32],
+}
+
+/// Why the schema was left as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The store refused or could not be reached.
+    #[error("schema migration {step}: {source}")]
+    Store {
+        /// What was being done.
+        step: String,
+        /// The cause.
+        source: StoreError,
+    },
+    /// The database was migrated by a newer program.
+    #[error(
+        "database {database} has schema version {found}, this program knows versions up to {known}: \
+         install a newer observer, or name another database"
+    )]
+    Newer {
+        /// Database.
+        database: String,
+        /// Version recorded there.
+        found: u32,
+        /// Last version that the program knows.
+        known: u32,
+    },
+    /// A recorded migration is not the one that the program has.
+    #[error(
+        "database {database}: migration {version} ({name}) was applied from another text (sha256 {found}, \
+         this program has {expected}): not touched"
+    )]
+    Changed {
+        /// Database.
+        database: String,
+        /// Number.
+        version: u32,
+        /// Name.
+        name: String,
+        /// Digest recorded.
+        found: String,
+        /// Digest of the program's text.
+        expected: String,
+    },
+}
+
+/// Creates database and tables of the client's database and applies what is missing, in order. Returns the
+/// versions applied now (empty when the schema was up to date).
+pub async fn migrate(client: &Client) -> Result<Vec<u32>, MigrateError> {
+    let database = client.database();
+    let at = |step: &str| {
+        let step = step.to_owned();
+        move |source| MigrateError::Store { step, source }
+    };
+    client
+        .command_without_database(&for_database(CREATE_DATABASE, database))
+        .await
+        .map_err(at("create database"))?;
+    client
+        .command(&for_database(CREATE_LEDGER, database))
+        .await
+        .map_err(at("create schema_migrations"))?;
+    let applied = client
+        .rows::<Applied>("SELECT DISTINCT version, name, sha256 FROM schema_migrations ORDER BY version")
+        .await
+        .map_err(at("read schema_migrations"))?;
+    let mut done = Vec::new();
+    for migration in missing(MIGRATIONS, &applied, database)? {
+        let step = format!("{} ({})", migration.version, migration.name);
+        for statement in migration.statements(database) {
+            client.command(&statement).await.map_err(at(&step))?;
+        }
+        let record = Applied {
+            version: migration.version,
+            name: migration.name.to_owned(),
+            sha256: migration.digest(),
+        };
+        client
+            .insert_rows("schema_migrations", &[&record], None)
+            .await
+            .map_err(at(&step))?;
+        done.push(migration.version);
+    }
+    client.forget_columns().await;
+    Ok(done)
+}
+
+/// Which migrations are still to be applied.
+fn missing<'m>(
+    known: &'m [Migration],
+    applied: &[Applied],
+    database: &str,
+) -> Result<Vec<&'m Migration>, MigrateError> {
+    for row in applied {
+        let Some(migration) = known.iter().find(|m| m.version == row.version) else {
+            let known = known.iter().map(|m| m.version).max().unwrap_or(0);
+            return Err(MigrateError::Newer {
+                database: database.to_owned(),
+                found: row.version,
+                known,
+            });
+        };
+        if migration.digest() != row.sha256 {
+            return Err(MigrateError::Changed {
+                database: database.to_owned(),
+                version: row.version,
+                name: row.name.clone(),
+                found: hex::encode(row.sha256),
+                expected: hex::encode(migration.digest()),
+            });
+        }
+    }
+    Ok(known
+        .iter()
+        .filter(|m| applied.iter().all(|row| row.version != m.version))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(migration: &Migration) -> Applied {
+        Applied {
+            version: migration.version,
+            name: migration.name.to_owned(),
+            sha256: migration.digest(),
+        }
+    }
+
+    #[test]
+    fn versions_count_from_one() {
+        assert!(
+            MIGRATIONS
+                .iter()
+                .map(|m| m.version)
+                .eq(1..=MIGRATIONS.len() as u32)
+        );
+    }
+
+    #[test]
+    fn every_statement_can_be_repeated_and_is_bound_to_the_database() {
+        for migration in MIGRATIONS {
+            let statements = migration.statements("other_db");
+            assert!(!statements.is_empty());
+            for statement in statements {
+                assert!(statement.contains("IF NOT EXISTS other_db."), "{statement}");
+                assert!(!statement.contains(PLACEHOLDER), "{statement}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_applied_in_order() {
+        let versions = |rows: &[Applied]| -> Vec<u32> {
+            missing(MIGRATIONS, rows, "d")
+                .expect("fits")
+                .iter()
+                .map(|m| m.version)
+                .collect()
+        };
+        assert_eq!(versions(&[]), [1, 2, 3, 4]);
+        assert_eq!(
+            versions(&[applied(&MIGRATIONS[0]), applied(&MIGRATIONS[2])]),
+            [2, 4]
+        );
+        let all: Vec<Applied> = MIGRATIONS.iter().map(applied).collect();
+        assert_eq!(versions(&all), [0; 0]);
+    }
+
+    #[test]
+    fn changed_and_newer_schemas_are_refused() {
+        let mut row = applied(&MIGRATIONS[0]);
+        row.sha256[0] ^= 1;
+        let error = missing(MIGRATIONS, &[row.clone()], "d").expect_err("changed");
+        assert!(
+            error
+                .to_string()
+                .contains("migration 1 (records) was applied from another text"),
+            "{error}"
+        );
+        row.version = 99;
+        let error = missing(MIGRATIONS, &[row], "d").expect_err("newer");
+        assert!(error.to_string().contains("has schema version 99"), "{error}");
+    }
+
+    // Set OBSERVER_UPDATE=1 to write the script anew after adding a migration.
+    #[test]
+    fn the_deployed_script_is_the_migrations() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../deploy/clickhouse/single-node.sql"
+        );
+        let expected = script(PLACEHOLDER);
+        if std::env::var_os("OBSERVER_UPDATE").is_some() {
+            std::fs::write(path, &expected).expect("written");
+        }
+        let found = std::fs::read_to_string(path).expect("deploy/clickhouse/single-node.sql");
+        assert!(
+            found == expected,
+            "run this test with OBSERVER_UPDATE=1 and commit the file"
+        );
+        assert!(split_script(&found).is_some_and(|s| s.len() > 20));
+    }
+}

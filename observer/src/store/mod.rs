@@ -1,0 +1,12 @@
+//! Store: evidence rows out to ClickHouse over HTTP(S), the schema there, and the engine itself
+//! ([`embedded`]) where no server is configured.
+
+pub mod client;
+pub mod migrate;
+mod sql;
+pub mod writer;
+
+pub use client::{Client, ErrorKind, StoreError, StoreTarget, wait_ready, wait_until};
+pub use migrate::migrate;
+pub use sql::is_identifier;
+pub use writer::{LossReason, Table, Writer, WriterOptions, WriterStats};

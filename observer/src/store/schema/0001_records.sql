@@ -1,0 +1,167 @@
+-- Written by the agent: one row for each exchange, finding, connection, interval and unreadable program.
+-- docs/schema.md describes the columns. Times are UTC; *_ns are nanoseconds.
+
+-- one row per observed AI exchange (request and response), already redacted
+CREATE TABLE IF NOT EXISTS ai_evidence.ai_interactions (
+  ts                    DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)),   -- request start, host clock
+  duration_ns           UInt64 CODEC(ZSTD(1)),
+  time_to_first_chunk_ns Nullable(UInt64) CODEC(ZSTD(1)),                 -- streamed answers only
+  -- chain position
+  host_id               LowCardinality(String) CODEC(ZSTD(1)),
+  chain_epoch           UInt64 CODEC(Delta(8), ZSTD(1)),                -- agent start (ns): new epoch per agent start
+  seal_seq              UInt64 CODEC(Delta(8), ZSTD(1)),
+  rec_seq               UInt64 CODEC(Delta(8), ZSTD(1)),                -- dense, per (host_id, chain_epoch), over ALL record tables
+  record_hash           FixedString(32) CODEC(NONE),
+  canon_v               UInt8,
+  -- OTel resource
+  host_name             LowCardinality(String), os_type LowCardinality(String),
+  k8s_cluster_name      LowCardinality(String), k8s_node_name LowCardinality(String),
+  k8s_namespace_name    LowCardinality(String), k8s_pod_name String CODEC(ZSTD(1)), k8s_pod_uid String CODEC(ZSTD(1)),
+  k8s_container_name    LowCardinality(String), k8s_workload_kind LowCardinality(String), k8s_workload_name LowCardinality(String),
+  k8s_service_account   LowCardinality(String),
+  container_id          String CODEC(ZSTD(1)), container_image_name LowCardinality(String), container_image_digest LowCardinality(String),
+  process_pid           UInt32, process_parent_pid UInt32, process_start_ns UInt64 CODEC(ZSTD(1)), process_comm LowCardinality(String),
+  process_executable_path LowCardinality(String), process_executable_sha256 FixedString(32) CODEC(ZSTD(1)),
+  process_ancestry      Array(LowCardinality(String)),                  -- names only, never argv
+  user_id               UInt32, login_uid UInt32, user_name LowCardinality(String), -- login_uid 4294967295: no login
+  -- network
+  server_address        LowCardinality(String), server_port UInt16, network_peer_address IPv6,
+  name_source           LowCardinality(String),                         -- http_host | sni | dns | connect | ip_list | none
+  flow_id UInt64, connection_id UInt64,                                 -- connection_id joins ai_connections; 0: none tied
+  tie                   LowCardinality(String),                         -- in_call | after_call | none
+  tls_stack             LowCardinality(String),                         -- openssl | go | boringssl-static | ...
+  http_request_method   LowCardinality(String), url_path_template LowCardinality(String), http_response_status_code Nullable(UInt16),
+  user_agent            String CODEC(ZSTD(1)),
+  -- OTel gen_ai
+  dialect LowCardinality(String), dialect_evidence LowCardinality(String), -- host | path_suffix | request_shape | response_shape
+  gen_ai_provider_name  LowCardinality(String), gen_ai_operation_name LowCardinality(String),
+  gen_ai_request_model  LowCardinality(String), gen_ai_response_model LowCardinality(String),
+  gen_ai_response_id    String CODEC(ZSTD(1)), gen_ai_conversation_id String CODEC(ZSTD(1)),
+  gen_ai_request_stream Bool, gen_ai_response_finish_reasons Array(LowCardinality(String)),
+  gen_ai_usage_input_tokens Nullable(UInt64), gen_ai_usage_output_tokens Nullable(UInt64), -- NULL: the answer does not say
+  gen_ai_usage_cache_read_input_tokens Nullable(UInt64), gen_ai_usage_cache_creation_input_tokens Nullable(UInt64),
+  gen_ai_usage_reasoning_output_tokens Nullable(UInt64),
+  tool_names            Array(LowCardinality(String)), mcp_method_name LowCardinality(String),
+  error_type            LowCardinality(String),
+  -- evidence semantics
+  credential_hmac       FixedString(16),                                -- truncated HMAC of API key = which account, never the key
+  request_bytes         UInt64, response_bytes UInt64,
+  scan_bytes_seen       UInt64, scan_bytes_scanned UInt64,
+  visibility            LowCardinality(String),                         -- decoded | partial | opaque
+  visibility_reason     LowCardinality(String),                         -- closed code, '' when decoded
+  prompt_hmac           FixedString(32),                                -- HMAC over normalised prompt: same prompt seen twice
+  payload_commitment    FixedString(32),                                -- SHA256(salt16 || redacted payload); 0 if none kept
+  policy_id LowCardinality(String), policy_version LowCardinality(String), policy_sha256 FixedString(32) CODEC(ZSTD(1)),
+  policy_rule_id        LowCardinality(String),                         -- '' for the policy's default
+  policy_verdict        LowCardinality(String),                         -- sanctioned | unsanctioned | unknown
+  catalog_version LowCardinality(String), rule_pack_sha256 FixedString(32) CODEC(ZSTD(1)),
+  finding_count         UInt16,
+  ingested_at           DateTime64(3,'UTC') DEFAULT now64(3,'UTC') CODEC(Delta(8), ZSTD(1)), -- server clock, NOT hashed
+  PROJECTION by_chain (SELECT _part_offset ORDER BY host_id, chain_epoch, rec_seq),
+  INDEX ix_conv gen_ai_conversation_id TYPE bloom_filter(0.01) GRANULARITY 4,
+  INDEX ix_cred credential_hmac TYPE bloom_filter(0.01) GRANULARITY 4
+) ENGINE = MergeTree
+PARTITION BY toYYYYMM(ts)
+ORDER BY (gen_ai_provider_name, k8s_namespace_name, toStartOfHour(ts), host_id, ts, record_hash)
+TTL toDateTime(ts) + INTERVAL 400 DAY DELETE
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+-- findings (sensitive data, policy breach). No matched text, ever.
+CREATE TABLE IF NOT EXISTS ai_evidence.ai_findings (
+  ts DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)),
+  host_id LowCardinality(String), chain_epoch UInt64, seal_seq UInt64, rec_seq UInt64,
+  record_hash FixedString(32) CODEC(NONE), canon_v UInt8,
+  interaction_hash FixedString(32),                   -- record_hash of the ai_interactions row
+  finding_type LowCardinality(String),                -- pii | secret | credential | source_code | custom | policy
+  rule_id LowCardinality(String), rule_version LowCardinality(String), rule_pack_sha256 FixedString(32),
+  severity Enum8('info'=1,'low'=2,'medium'=3,'high'=4,'critical'=5),
+  confidence LowCardinality(String),                  -- pattern | checksum_valid | validated
+  direction LowCardinality(String),                   -- prompt | response | tool_args | tool_result
+  json_path LowCardinality(String),                   -- $.messages[*].content : indexes erased
+  match_count UInt32, match_bytes UInt32,
+  value_hmac Array(FixedString(16)), hmac_key_id LowCardinality(String),
+  server_address LowCardinality(String), gen_ai_provider_name LowCardinality(String),
+  k8s_namespace_name LowCardinality(String), k8s_workload_name LowCardinality(String),
+  ingested_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC'),
+  PROJECTION by_chain (SELECT _part_offset ORDER BY host_id, chain_epoch, rec_seq)
+) ENGINE = MergeTree PARTITION BY toYYYYMM(ts)
+ORDER BY (severity, finding_type, toStartOfHour(ts), host_id, ts, record_hash)
+TTL toDateTime(ts) + INTERVAL 400 DAY DELETE
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+-- flows to AI endpoints seen at the socket layer, independent of TLS decoding: the denominator of coverage
+CREATE TABLE IF NOT EXISTS ai_evidence.ai_connections (
+  ts DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)), closed_ts DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)),
+  close_reason LowCardinality(String),                -- closed | process_exit | agent_stop | ...
+  host_id LowCardinality(String), chain_epoch UInt64, seal_seq UInt64, rec_seq UInt64,
+  record_hash FixedString(32) CODEC(NONE), canon_v UInt8,
+  connection_id UInt64,
+  host_name LowCardinality(String),
+  k8s_namespace_name LowCardinality(String), k8s_workload_name LowCardinality(String),
+  container_id String CODEC(ZSTD(1)), container_image_digest LowCardinality(String),
+  process_pid UInt32, process_parent_pid UInt32, process_start_ns UInt64, process_comm LowCardinality(String),
+  process_executable_path LowCardinality(String), process_ancestry Array(LowCardinality(String)),
+  user_id UInt32, login_uid UInt32, user_name LowCardinality(String),
+  socket_fd Int32,                                    -- -1: not known
+  network_transport LowCardinality(String),           -- tcp | udp(quic) | unix
+  network_family LowCardinality(String),              -- ipv4 | ipv6
+  network_peer_address IPv6, network_local_port UInt16, server_port UInt16, server_address LowCardinality(String),
+  name_source LowCardinality(String),                 -- sni | dns | http_host | connect | ip_list | none
+  endpoint_class LowCardinality(String),              -- ai_known | ai_suspected | local_model | unknown
+  catalog_version LowCardinality(String),
+  tls_stack LowCardinality(String), tls_ech Bool,
+  bytes_sent UInt64, bytes_received UInt64,           -- socket level
+  plaintext_sent UInt64, plaintext_received UInt64,   -- what the TLS probes saw of this flow
+  exchanges_decoded UInt32,
+  visibility LowCardinality(String),                  -- decoded | partial | opaque | not_tls
+  opaque_reason LowCardinality(String),               -- jsse | boringssl_stripped | quic | ktls_offload | sandbox | started_before_agent | lost_events | ''
+  ingested_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC'),
+  PROJECTION by_chain (SELECT _part_offset ORDER BY host_id, chain_epoch, rec_seq)
+) ENGINE = MergeTree PARTITION BY toYYYYMM(ts)
+ORDER BY (endpoint_class, visibility, toStartOfHour(ts), host_id, ts, record_hash)
+TTL toDateTime(ts) + INTERVAL 400 DAY DELETE
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+-- interval seal: heartbeat, coverage statement and chain link, one row per host and interval, also when idle
+CREATE TABLE IF NOT EXISTS ai_evidence.evidence_seals (
+  interval_start DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)), interval_end DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)),
+  mono_start_ns UInt64 CODEC(Delta(8), ZSTD(1)), mono_end_ns UInt64 CODEC(Delta(8), ZSTD(1)),   -- CLOCK_BOOTTIME: shows clock jumps
+  host_id LowCardinality(String), boot_id UUID CODEC(ZSTD(1)), chain_epoch UInt64 CODEC(Delta(8), ZSTD(1)), seal_seq UInt64 CODEC(Delta(8), ZSTD(1)),
+  seal_kind Enum8('open'=1,'interval'=2,'close'=3),  -- open names the last seal of the previous epoch; close = orderly stop
+  first_rec_seq UInt64 CODEC(Delta(8), ZSTD(1)), n_records UInt32,
+  records_digest FixedString(32) CODEC(NONE),        -- SHA256(record_hash_1 || record_hash_2 || ...), by rec_seq
+  prev_seal_hash FixedString(32) CODEC(NONE), seal_hash FixedString(32) CODEC(NONE),
+  key_id LowCardinality(String), signature FixedString(64) CODEC(NONE),      -- Ed25519 over seal_hash
+  -- coverage
+  agent_version LowCardinality(String), agent_sha256 FixedString(32) CODEC(ZSTD(1)), config_sha256 FixedString(32) CODEC(ZSTD(1)),
+  rule_pack_sha256 FixedString(32) CODEC(ZSTD(1)), catalog_version LowCardinality(String),
+  probes_required UInt16, probes_attached UInt16, probes_failed Array(LowCardinality(String)),
+  selftest_ok Bool,                                   -- canary request to a loopback TLS server seen end to end in this interval
+  events_seen UInt64, events_lost_ring UInt64, events_lost_user UInt64, bytes_truncated UInt64, records_dropped_spool UInt64,
+  procs_net UInt32, procs_readable UInt32, procs_opaque UInt32,
+  ai_flows UInt32, ai_flows_decoded UInt32, ai_flows_partial UInt32, ai_flows_opaque UInt32, unknown_flows_opaque UInt32,
+  cpu_ms UInt32, rss_kib UInt32,
+  ingested_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC') CODEC(Delta(8), ZSTD(1)),
+  INDEX ix_t interval_start TYPE minmax GRANULARITY 1
+) ENGINE = MergeTree PARTITION BY toYYYYMM(interval_start)
+ORDER BY (host_id, chain_epoch, seal_seq, seal_hash)
+TTL toDateTime(interval_start) + INTERVAL 1130 DAY DELETE   -- outlives the records: 3-year certificate cycle + margin
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+-- what cannot be read, by process identity (sent on discovery and daily)
+CREATE TABLE IF NOT EXISTS ai_evidence.blind_spots (
+  ts DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)), host_id LowCardinality(String), chain_epoch UInt64, seal_seq UInt64, rec_seq UInt64,
+  record_hash FixedString(32) CODEC(NONE), canon_v UInt8,
+  reason LowCardinality(String), process_executable_path LowCardinality(String), process_executable_sha256 FixedString(32),
+  runtime LowCardinality(String), k8s_namespace_name LowCardinality(String), k8s_workload_name LowCardinality(String), container_image_digest LowCardinality(String),
+  process_count UInt32, flows_ai UInt32, flows_unknown UInt32, bytes_sent UInt64,
+  ingested_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
+) ENGINE = MergeTree PARTITION BY toYYYYMM(ts) ORDER BY (reason, process_executable_path, host_id, ts, record_hash)
+TTL toDateTime(ts) + INTERVAL 400 DAY DELETE SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+-- optional redacted payloads: short life, own role. Deleting rows never breaks the chain, which holds only a commitment
+CREATE TABLE IF NOT EXISTS ai_evidence.ai_payloads (
+  ts DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)), interaction_hash FixedString(32), salt FixedString(16),
+  direction LowCardinality(String), redacted_text String CODEC(ZSTD(3)), original_bytes UInt64, redaction_count UInt32
+) ENGINE = MergeTree PARTITION BY toDate(ts) ORDER BY (interaction_hash, direction)
+TTL toDateTime(ts) + INTERVAL 30 DAY DELETE SETTINGS ttl_only_drop_parts = 1;

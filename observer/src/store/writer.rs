@@ -1,0 +1,575 @@
+//! Takes rows from the pipeline and delivers them to the store, whatever the store does meanwhile.
+//!
+//! Promise: [`Writer::push`] never waits and never fails. A row is written, or it is counted as lost with its
+//! table and the reason; `pushed = written + lost + pending` at any time. Rows of one table arrive in the order
+//! of their push, in batches that never change once closed: each carries an `insert_deduplication_token` made of
+//! host, epoch, table and its first and last sequence number, so that a batch whose answer was lost can be sent
+//! again and is stored once.
+//!
+//! What can go wrong, and what happens (tested in `tests/store.rs` and below):
+//! - store down, busy or slow: the batch is tried again with growing pauses; rows wait within the byte budget
+//! - budget full: whole oldest batches are dropped, never one that is on its way (`over_budget`)
+//! - the store refuses a batch again and again because rows and table do not fit: the batch is dropped after
+//!   [`MAX_REFUSALS`] (`rejected`), so that one bad batch does not stop its table for ever
+//! - end of the daemon: [`Writer::drain`] sends what it can until the deadline, the rest is counted
+//!   (`shutdown`), also a batch that is on its way then and may have arrived
+
+use std::collections::VecDeque;
+use std::mem::size_of;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::client::{Client, ErrorKind, StoreError};
+use crate::evidence::canonical::Sink;
+use crate::evidence::{ConnectionRow, FindingRow, InteractionRow, Row, SealRow};
+
+/// A batch that the store refuses for what is in it is dropped after so many refusals.
+pub const MAX_REFUSALS: u32 = 8;
+
+/// Sizes and times of the writer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriterOptions {
+    /// A batch is closed when it has so many rows.
+    pub batch_rows: usize,
+    /// A batch is closed when it has about so many bytes.
+    pub batch_bytes: usize,
+    /// A batch is closed when its first row is so old.
+    pub batch_age: Duration,
+    /// Bytes of all rows that wait or are on their way.
+    pub budget_bytes: usize,
+    /// Pause after the first failed attempt; doubles with each.
+    pub min_pause: Duration,
+    /// Longest pause between attempts: how late a store that is back may be noticed.
+    pub max_pause: Duration,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self {
+            batch_rows: 10_000,
+            batch_bytes: 4 << 20,
+            batch_age: Duration::from_secs(1),
+            budget_bytes: 64 << 20,
+            min_pause: Duration::from_millis(100),
+            max_pause: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Tables that the writer fills, in the order of their counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// `ai_interactions`
+    Interactions,
+    /// `ai_findings`
+    Findings,
+    /// `ai_connections`
+    Connections,
+    /// `evidence_seals`
+    Seals,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: [Self; 4] = [Self::Interactions, Self::Findings, Self::Connections, Self::Seals];
+
+    /// Name in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Interactions => InteractionRow::TABLE,
+            Self::Findings => FindingRow::TABLE,
+            Self::Connections => ConnectionRow::TABLE,
+            Self::Seals => SealRow::TABLE,
+        }
+    }
+}
+
+/// Why a row was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LossReason {
+    /// The byte budget was full.
+    OverBudget,
+    /// The store refused the batch for good.
+    Rejected,
+    /// The daemon stopped before it could be sent.
+    Shutdown,
+}
+
+impl LossReason {
+    /// All reasons.
+    pub const ALL: [Self; 3] = [Self::OverBudget, Self::Rejected, Self::Shutdown];
+
+    /// Name for metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OverBudget => "over_budget",
+            Self::Rejected => "rejected",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Counters of a writer. They only grow, but for the gauges that say so.
+#[derive(Debug, Default)]
+pub struct WriterStats {
+    pushed: [AtomicU64; 4],
+    written: [AtomicU64; 4],
+    lost: [[AtomicU64; 3]; 4],
+    failures: [AtomicU64; 6],
+    pending_bytes: AtomicU64,
+    /// 0: the last attempt succeeded, or there was none; else index into [`ErrorKind::ALL`] + 1.
+    last_error: AtomicU8,
+}
+
+impl WriterStats {
+    /// Rows taken for `table`.
+    pub fn pushed(&self, table: Table) -> u64 {
+        self.pushed[table as usize].load(Ordering::Relaxed)
+    }
+
+    /// Rows of `table` that the store has confirmed.
+    pub fn written(&self, table: Table) -> u64 {
+        self.written[table as usize].load(Ordering::Relaxed)
+    }
+
+    /// Rows of `table` lost for `reason`.
+    pub fn lost(&self, table: Table, reason: LossReason) -> u64 {
+        self.lost[table as usize][reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// Rows lost, all tables and reasons.
+    pub fn lost_total(&self) -> u64 {
+        self.lost
+            .iter()
+            .flatten()
+            .map(|n| n.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Failed attempts of this kind.
+    pub fn failures(&self, kind: ErrorKind) -> u64 {
+        self.failures[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// Gauge: bytes of rows that wait or are on their way.
+    pub fn pending_bytes(&self) -> u64 {
+        self.pending_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Gauge: kind of the last failure; `None` when the last attempt succeeded.
+    pub fn last_error(&self) -> Option<ErrorKind> {
+        let number = self.last_error.load(Ordering::Relaxed);
+        ErrorKind::ALL.get(usize::from(number).checked_sub(1)?).copied()
+    }
+
+    fn lose(&self, table: Table, reason: LossReason, rows: usize) {
+        self.lost[table as usize][reason as usize].fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    fn failed(&self, kind: ErrorKind) {
+        self.failures[kind as usize].fetch_add(1, Ordering::Relaxed);
+        self.last_error.store(kind as u8 + 1, Ordering::Relaxed);
+    }
+}
+
+/// Rows of one table that travel together.
+#[derive(Debug)]
+struct Batch {
+    table: Table,
+    rows: Vec<Row>,
+    bytes: usize,
+    first_at: Instant,
+}
+
+/// Queue of one table. `batches.front()` is the oldest; the last one may still be open.
+#[derive(Debug, Default)]
+struct Queue {
+    batches: VecDeque<Arc<Batch>>,
+    open: Option<Batch>,
+    /// The front batch is on its way and may not be dropped.
+    in_flight: bool,
+}
+
+impl Queue {
+    fn close(&mut self) {
+        self.batches.extend(self.open.take().map(Arc::new));
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        self.batches
+            .front()
+            .map(|b| b.first_at)
+            .or(self.open.as_ref().map(|b| b.first_at))
+    }
+
+    /// The oldest batch that may be dropped: position in `batches`, or `None` for the open one.
+    fn droppable(&self) -> Option<(Instant, Option<usize>)> {
+        let closed = usize::from(self.in_flight);
+        match self.batches.get(closed) {
+            Some(batch) => Some((batch.first_at, Some(closed))),
+            None => self.open.as_ref().map(|b| (b.first_at, None)),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queues: [Queue; 4],
+    bytes: usize,
+    /// Batches are closed as soon as there is something in them.
+    hurry: bool,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: WriterOptions,
+    state: Mutex<State>,
+    stats: Arc<WriterStats>,
+    /// One per table: something to do.
+    wake: [Notify; 4],
+    /// A batch left the queue.
+    progress: Notify,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_bytes(&self, state: &mut State, bytes: usize) {
+        state.bytes = bytes;
+        self.stats.pending_bytes.store(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Drops oldest batches of any table until the budget is kept.
+    fn keep_budget(&self, state: &mut State) {
+        while state.bytes > self.options.budget_bytes {
+            let oldest = Table::ALL
+                .iter()
+                .filter_map(|t| {
+                    state.queues[*t as usize]
+                        .droppable()
+                        .map(|(at, place)| (at, *t, place))
+                })
+                .min_by_key(|(at, ..)| *at);
+            let Some((_, table, place)) = oldest else { return };
+            let queue = &mut state.queues[table as usize];
+            let dropped = match place {
+                Some(index) => queue.batches.remove(index).map(|b| (b.rows.len(), b.bytes)),
+                None => queue.open.take().map(|b| (b.rows.len(), b.bytes)),
+            };
+            let Some((rows, bytes)) = dropped else { return };
+            self.stats.lose(table, LossReason::OverBudget, rows);
+            let left = state.bytes - bytes;
+            self.set_bytes(state, left);
+            self.progress.notify_waiters();
+        }
+    }
+}
+
+/// Handle of the writer. Dropping it stops the delivery at once; what still waits is counted as lost.
+#[derive(Debug)]
+pub struct Writer {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the delivery on the current tokio runtime.
+    pub fn start(client: Client, options: WriterOptions) -> Self {
+        let shared = Arc::new(Shared {
+            options,
+            state: Mutex::default(),
+            stats: Arc::default(),
+            wake: Default::default(),
+            progress: Notify::new(),
+        });
+        let tasks = Table::ALL
+            .into_iter()
+            .map(|table| tokio::spawn(deliver(Arc::clone(&shared), client.clone(), table)))
+            .collect();
+        Self { shared, tasks }
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Arc<WriterStats> {
+        Arc::clone(&self.shared.stats)
+    }
+
+    /// Age of the oldest row that is not written yet; zero when there is none.
+    pub fn lag(&self) -> Duration {
+        let state = self.shared.state();
+        let oldest = state.queues.iter().filter_map(Queue::oldest).min();
+        oldest.map_or(Duration::ZERO, |at| at.elapsed())
+    }
+
+    /// Takes a row. Never waits: beyond the budget, oldest batches are dropped and counted.
+    pub fn push(&self, row: impl Into<Row>) {
+        let row = row.into();
+        let table = table_of(&row);
+        let bytes = size_of_row(&row);
+        let options = &self.shared.options;
+        let mut state = self.shared.state();
+        self.shared.stats.pushed[table as usize].fetch_add(1, Ordering::Relaxed);
+        if state.stopped {
+            self.shared.stats.lose(table, LossReason::Shutdown, 1);
+            return;
+        }
+        let queue = &mut state.queues[table as usize];
+        let opened = queue.open.is_none();
+        let open = queue.open.get_or_insert_with(|| Batch {
+            table,
+            rows: Vec::new(),
+            bytes: 0,
+            first_at: Instant::now(),
+        });
+        open.rows.push(row);
+        open.bytes += bytes;
+        let full = open.rows.len() >= options.batch_rows || open.bytes >= options.batch_bytes;
+        if full {
+            queue.close();
+        }
+        let total = state.bytes + bytes;
+        self.shared.set_bytes(&mut state, total);
+        self.shared.keep_budget(&mut state);
+        drop(state);
+        if full || opened {
+            self.shared.wake[table as usize].notify_one();
+        }
+    }
+
+    /// Sends everything that was pushed so far. True when nothing is left at `deadline`.
+    pub async fn flush(&self, deadline: Instant) -> bool {
+        self.shared.state().hurry = true;
+        self.shared.wake.iter().for_each(Notify::notify_one);
+        let done = self.wait_empty(deadline).await;
+        self.shared.state().hurry = false;
+        done
+    }
+
+    /// Sends what can be sent until `deadline` and stops; what is left is counted as lost. Returns the rows lost so.
+    pub async fn drain(self, deadline: Instant) -> u64 {
+        self.flush(deadline).await;
+        self.stop()
+    }
+
+    async fn wait_empty(&self, deadline: Instant) -> bool {
+        loop {
+            let progress = self.shared.progress.notified();
+            if self
+                .shared
+                .state()
+                .queues
+                .iter()
+                .all(|q| q.batches.is_empty() && q.open.is_none())
+            {
+                return true;
+            }
+            if tokio::time::timeout_at(deadline, progress).await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// Counts everything that waits as lost and lets the tasks end.
+    fn stop(&self) -> u64 {
+        self.tasks.iter().for_each(JoinHandle::abort);
+        let mut state = self.shared.state();
+        state.stopped = true;
+        let mut lost = 0;
+        for table in Table::ALL {
+            let queue = &mut state.queues[table as usize];
+            queue.close();
+            let rows: usize = queue.batches.drain(..).map(|b| b.rows.len()).sum();
+            self.shared.stats.lose(table, LossReason::Shutdown, rows);
+            lost += rows as u64;
+        }
+        self.shared.set_bytes(&mut state, 0);
+        lost
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Delivers the batches of one table, one after the other.
+async fn deliver(shared: Arc<Shared>, client: Client, table: Table) {
+    let (mut pause, mut refusals) = (shared.options.min_pause, 0);
+    loop {
+        let batch = next_batch(&shared, table).await;
+        let result = send(&client, &batch).await;
+        let Some(error) = settle(&shared, &batch, result, &mut refusals) else {
+            pause = shared.options.min_pause;
+            continue;
+        };
+        let (rows, kind) = (batch.rows.len(), error.kind.name());
+        tracing::warn!(table = table.name(), rows, kind, %error, "rows not stored");
+        if error.kind == ErrorKind::Rejected {
+            // The tables may have been altered since the client asked for their columns.
+            client.forget_columns().await;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(shared.options.max_pause);
+    }
+}
+
+/// Books the outcome of an attempt. Gives the error back when there was one.
+fn settle(
+    shared: &Shared,
+    batch: &Batch,
+    result: Result<(), StoreError>,
+    refusals: &mut u32,
+) -> Option<StoreError> {
+    let (table, stats, rows) = (batch.table, &shared.stats, batch.rows.len());
+    let mut state = shared.state();
+    state.queues[table as usize].in_flight = false;
+    let Err(error) = result else {
+        stats.written[table as usize].fetch_add(rows as u64, Ordering::Relaxed);
+        stats.last_error.store(0, Ordering::Relaxed);
+        *refusals = 0;
+        remove(shared, &mut state, batch);
+        return None;
+    };
+    stats.failed(error.kind);
+    *refusals += u32::from(error.kind == ErrorKind::Rejected);
+    if *refusals >= MAX_REFUSALS {
+        stats.lose(table, LossReason::Rejected, rows);
+        remove(shared, &mut state, batch);
+        *refusals = 0;
+    }
+    shared.keep_budget(&mut state);
+    Some(error)
+}
+
+/// Takes the batch that was on its way off its queue.
+fn remove(shared: &Shared, state: &mut State, batch: &Batch) {
+    state.queues[batch.table as usize].batches.pop_front();
+    let left = state.bytes - batch.bytes;
+    shared.set_bytes(state, left);
+    shared.progress.notify_waiters();
+}
+
+/// Waits for a batch that is due and marks it as on its way. It stays in the queue.
+async fn next_batch(shared: &Shared, table: Table) -> Arc<Batch> {
+    loop {
+        let due = {
+            let mut state = shared.state();
+            let hurry = state.hurry;
+            let queue = &mut state.queues[table as usize];
+            let due = queue.open.as_ref().map(|b| b.first_at + shared.options.batch_age);
+            if queue.batches.is_empty() && due.is_some_and(|at| hurry || at <= Instant::now()) {
+                queue.close();
+            }
+            if let Some(batch) = queue.batches.front().map(Arc::clone) {
+                queue.in_flight = true;
+                return batch;
+            }
+            due
+        };
+        let woken = shared.wake[table as usize].notified();
+        match due {
+            Some(at) => {
+                let _ = tokio::time::timeout_at(at, woken).await;
+            }
+            None => woken.await,
+        }
+    }
+}
+
+async fn send(client: &Client, batch: &Batch) -> Result<(), StoreError> {
+    let token = token(batch);
+    macro_rules! send_as {
+        ($variant:ident) => {{
+            let mut rows = Vec::with_capacity(batch.rows.len());
+            for row in &batch.rows {
+                if let Row::$variant(row) = row {
+                    rows.push(row.as_ref());
+                }
+            }
+            client.insert_rows(batch.table.name(), &rows, Some(&token)).await
+        }};
+    }
+    match batch.table {
+        Table::Interactions => send_as!(Interaction),
+        Table::Findings => send_as!(Finding),
+        Table::Connections => send_as!(Connection),
+        Table::Seals => send_as!(Seal),
+    }
+}
+
+/// What makes this batch this batch. The engine drops other rows under a used token without a word, so the token
+/// names exactly these rows: sequence numbers are never used twice in an epoch, and closed batches never change.
+fn token(batch: &Batch) -> String {
+    let mut hash = Sha256::new();
+    hash.update(batch.table.name());
+    for row in [batch.rows.first(), batch.rows.last()].into_iter().flatten() {
+        let (host, epoch, number) = position(row);
+        hash.update(format!("\0{host}\0{epoch}\0{number}"));
+    }
+    hash.update(format!("\0{}", batch.rows.len()));
+    hex::encode(hash.finalize())
+}
+
+fn position(row: &Row) -> (&str, u64, u64) {
+    match row {
+        Row::Interaction(r) => (&r.host_id, r.chain_epoch, r.rec_seq),
+        Row::Finding(r) => (&r.host_id, r.chain_epoch, r.rec_seq),
+        Row::Connection(r) => (&r.host_id, r.chain_epoch, r.rec_seq),
+        Row::Seal(r) => (&r.host_id, r.chain_epoch, r.seal_seq),
+    }
+}
+
+fn table_of(row: &Row) -> Table {
+    match row {
+        Row::Interaction(_) => Table::Interactions,
+        Row::Finding(_) => Table::Findings,
+        Row::Connection(_) => Table::Connections,
+        Row::Seal(_) => Table::Seals,
+    }
+}
+
+/// Counts canonical bytes: a little more than the texts of a row need in memory.
+struct Counter(usize);
+
+impl Sink for Counter {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0 += bytes.len();
+    }
+}
+
+fn size_of_row(row: &Row) -> usize {
+    let mut texts = Counter(0);
+    let fixed = match row {
+        Row::Interaction(r) => {
+            r.canonical(&mut texts);
+            size_of::<InteractionRow>()
+        }
+        Row::Finding(r) => {
+            r.canonical(&mut texts);
+            size_of::<FindingRow>()
+        }
+        Row::Connection(r) => {
+            r.canonical(&mut texts);
+            size_of::<ConnectionRow>()
+        }
+        Row::Seal(r) => {
+            r.canonical(&mut texts);
+            size_of::<SealRow>()
+        }
+    };
+    fixed + size_of::<Row>() + texts.0
+}
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;
