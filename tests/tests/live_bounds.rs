@@ -1,9 +1,12 @@
 //! Live kernel: what must not be read, must not be stored, must not bring the daemon down, and must not vanish.
 
+#![expect(clippy::disallowed_methods, reason = "waits have limits")]
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use observer_tests::harness::{Host, Options, UNDECIDED_PREFIX, live};
+use rustix::process::Signal;
 use serde_json::Value;
 
 fn id(report: &Value) -> Result<&str> {
@@ -261,18 +264,21 @@ fn the_ledger_adds_up() -> Result<()> {
 #[test]
 fn what_a_small_ring_loses_is_counted_and_stays_with_its_flow() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
-    // A prompt of 1 MiB leaves the kernel in one call; this ring holds a sixteenth of it.
-    let host = Host::start(Options {
-        ring_buffer_bytes: Some(64 << 10),
+    // While the daemon stands still, four times of what the ring holds leaves one process.
+    let mut host = Host::start(Options {
+        ring_buffer_bytes: Some(1 << 20),
         ..Options::default()
     })?;
     let file = host.dir().join("prompt.txt");
-    std::fs::write(&file, "word ".repeat(200_000))?;
+    std::fs::write(&file, "word ".repeat((4 << 20) / 5))?;
+    host.daemon()?.signal(Signal::STOP)?;
     let large = host
         .python("openai_chat.py")
         .args(["--model", "large", "--prompt-file"])
         .arg(&file)
-        .run()?;
+        .run();
+    host.daemon()?.signal(Signal::CONT)?;
+    let large = large?;
     let small = host.python("openai_chat.py").args(["--model", "small"]).run()?;
     let record = host.finish(2)?;
     assert_eq!(record.interactions.len(), 2);
@@ -284,7 +290,7 @@ fn what_a_small_ring_loses_is_counted_and_stays_with_its_flow() -> Result<()> {
     let row = record.by_response(id(&large.reports[0])?)?;
     assert!(
         record.lost() > 0,
-        "1 MiB cannot have passed through a ring of 64 KiB, yet nothing is counted as lost"
+        "4 MiB cannot wait in a ring of 1 MiB, yet nothing is counted as lost"
     );
     assert_eq!(row["visibility"], "partial");
     assert_eq!(row["visibility_reason"], "lost_events");

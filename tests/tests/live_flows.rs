@@ -1,5 +1,7 @@
 //! Live kernel: the shapes of traffic that observers lose or mix up.
 
+#![expect(clippy::disallowed_methods, reason = "waits have limits")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
