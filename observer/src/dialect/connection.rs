@@ -270,7 +270,8 @@ impl Inner {
     }
 
     fn finish(&mut self, exchange: u64, reader: ExchangeReader, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
-        let neutral = reader.is_neutral();
+        // On a shared host the next request may be another matter.
+        let neutral = reader.is_neutral() || self.catalog.host_is_shared(reader.host());
         match reader.finish(now_ns) {
             Outcome::Ai(facts) => hooks.finished(exchange, *facts),
             Outcome::NotAi(reason) => {

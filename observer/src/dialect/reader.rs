@@ -102,8 +102,8 @@ impl ExchangeReader {
         let host = named.or_else(|| server_name.map(str::to_ascii_lowercase)).unwrap_or_default();
         let path = head.as_ref().map_or("", |h| h.path.as_str());
         let mut reader = Self {
-            catalog: catalog.lookup(&host, path),
             catalog_host: catalog.host_is_ai(&host),
+            catalog: catalog.lookup(&host, path),
             host,
             request_body: head.as_ref().map(|h| Body::new(Side::Request, &h.fields)),
             head,
@@ -129,6 +129,11 @@ impl ExchangeReader {
     /// What the exchange is, as far as known.
     pub fn verdict(&self) -> Verdict {
         self.verdict
+    }
+
+    /// Host of the request, else the server name; empty when neither is known.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// Takes the response head, whose first byte came at `first_ns`.
@@ -315,9 +320,10 @@ impl ExchangeReader {
         let post = head.is_some_and(|h| h.method == "POST");
         let path = head.map_or("", |h| h.path.as_str());
         let shaped = recognise::by_request(self.request.marks, false).is_some();
-        if post && recognise::is_foreign(path) && (self.catalog_host || shaped) {
+        let known = self.catalog_host || self.catalog.is_some();
+        if post && recognise::is_foreign(path) && (known || shaped) {
             NotAi::UnknownDialect
-        } else if self.catalog_host {
+        } else if known {
             NotAi::CatalogHostOther
         } else {
             NotAi::Other
