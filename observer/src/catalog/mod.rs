@@ -68,7 +68,11 @@ impl Catalog {
     pub fn parse(text: &str, name: &str) -> Result<Self, Vec<Problem>> {
         let parsed = parse::parse(text, name)?;
         let digest = Sha256::digest(text.as_bytes()).into();
-        let mut catalog = Self { version: parsed.version, digest, ..Self::default() };
+        let mut catalog = Self {
+            version: parsed.version,
+            digest,
+            ..Self::default()
+        };
         for entry in parsed.entries {
             catalog.add(entry);
         }
@@ -82,7 +86,11 @@ impl Catalog {
         let mut digest = Sha256::new_with_prefix(self.digest);
         let any = !hosts.is_empty();
         for (at, (host, provider)) in hosts.into_iter().enumerate() {
-            let problem = |message| Problem { name: "extra hosts".to_owned(), line: at + 1, message };
+            let problem = |message| Problem {
+                name: "extra hosts".to_owned(),
+                line: at + 1,
+                message,
+            };
             digest.update((host.len() as u64).to_be_bytes());
             digest.update(&host);
             digest.update((provider.len() as u64).to_be_bytes());
@@ -90,7 +98,12 @@ impl Catalog {
             match Pattern::parse(&host) {
                 _ if provider.is_empty() => problems.push(problem(format!("`{host}`: no provider name"))),
                 Ok(pattern) => {
-                    self.add_first(Entry { pattern, provider, class: "llm-api".into(), paths: Vec::new() });
+                    self.add_first(Entry {
+                        pattern,
+                        provider,
+                        class: "llm-api".into(),
+                        paths: Vec::new(),
+                    });
                 }
                 Err(why) => problems.push(problem(format!("`{host}`: {why}"))),
             }
@@ -98,14 +111,19 @@ impl Catalog {
         if any {
             self.digest = digest.finalize().into();
         }
-        if problems.is_empty() { Ok(self) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(self)
+        } else {
+            Err(problems)
+        }
     }
 
     /// What is known about `host` (lower case, no port) and `path`. An exact name goes before a pattern with labels,
     /// that before the longest suffix.
     pub fn lookup(&self, host: &str, path: &str) -> Option<Match> {
-        let fits =
-            |entry: &&Entry| entry.paths.is_empty() || entry.paths.iter().any(|p| pattern::path_match(p, path));
+        let fits = |entry: &&Entry| {
+            entry.paths.is_empty() || entry.paths.iter().any(|p| pattern::path_match(p, path))
+        };
         self.entries(host).find(fits).map(|entry| Match {
             provider: entry.provider.clone(),
             class: entry.class.clone(),
@@ -115,7 +133,8 @@ impl Catalog {
 
     /// Whether `host` is there for AI, whatever the path. For the server name of a TLS handshake.
     pub fn host_is_ai(&self, host: &str) -> bool {
-        self.entries(&host.to_ascii_lowercase()).any(|entry| entry.paths.is_empty())
+        self.entries(&host.to_ascii_lowercase())
+            .any(|entry| entry.paths.is_empty())
     }
 
     /// Whether `host` carries AI and other traffic, so that only the path can tell.
@@ -150,7 +169,10 @@ impl Catalog {
     /// Entries for `host`, most telling first.
     fn entries<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Entry> {
         let exact = self.exact.get(host).into_iter().flatten();
-        let labels = self.labels.iter().filter(|(labels, _)| pattern::labels_match(labels, host));
+        let labels = self
+            .labels
+            .iter()
+            .filter(|(labels, _)| pattern::labels_match(labels, host));
         let names = std::iter::successors(Some(host), |name| name.split_once('.').map(|(_, rest)| rest));
         let suffix = names.filter_map(|name| self.suffix.get(name)).flatten();
         exact.chain(labels.map(|(_, entry)| entry)).chain(suffix)

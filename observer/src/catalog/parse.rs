@@ -7,7 +7,15 @@ use super::pattern::Pattern;
 
 /// Classes a host can have.
 pub(super) const CLASSES: &[&str] = &[
-    "llm-api", "gateway", "ai-app", "coding-assistant", "agent-platform", "embeddings", "image", "video", "audio",
+    "llm-api",
+    "gateway",
+    "ai-app",
+    "coding-assistant",
+    "agent-platform",
+    "embeddings",
+    "image",
+    "video",
+    "audio",
 ];
 
 /// One host pattern with what is known about it.
@@ -37,7 +45,11 @@ type Node<'y> = MarkedYaml<'y>;
 
 /// Parses `text`; `name` stands in the problems.
 pub(super) fn parse(text: &str, name: &str) -> Result<Parsed, Vec<Problem>> {
-    let mut reader = Reader { name, problems: Vec::new(), parsed: Parsed::default() };
+    let mut reader = Reader {
+        name,
+        problems: Vec::new(),
+        parsed: Parsed::default(),
+    };
     match Node::load_from_str(text) {
         Err(error) => reader.problem(error.marker().line(), format!("not YAML: {}", error.info())),
         Ok(documents) => match documents.as_slice() {
@@ -45,12 +57,20 @@ pub(super) fn parse(text: &str, name: &str) -> Result<Parsed, Vec<Problem>> {
             _ => reader.problem(1, "exactly one YAML document is expected".to_owned()),
         },
     }
-    if reader.problems.is_empty() { Ok(reader.parsed) } else { Err(reader.problems) }
+    if reader.problems.is_empty() {
+        Ok(reader.parsed)
+    } else {
+        Err(reader.problems)
+    }
 }
 
 impl Reader<'_> {
     fn problem(&mut self, line: usize, message: String) {
-        self.problems.push(Problem { name: self.name.to_owned(), line, message });
+        self.problems.push(Problem {
+            name: self.name.to_owned(),
+            line,
+            message,
+        });
     }
 
     fn expected(&mut self, node: &Node<'_>, what: &str) {
@@ -79,7 +99,10 @@ impl Reader<'_> {
 
     fn provider(&mut self, node: &Node<'_>) {
         let members = self.members(node);
-        let name = members.iter().find(|(key, _)| key == "name").and_then(|(_, value)| text(value));
+        let name = members
+            .iter()
+            .find(|(key, _)| key == "name")
+            .and_then(|(_, value)| text(value));
         let Some(name) = name.filter(|name| !name.is_empty()) else {
             return self.expected(node, "a provider with `name`");
         };
@@ -136,18 +159,28 @@ impl Reader<'_> {
     }
 
     fn entry(&mut self, provider: &str, class: &str, host: &Node<'_>, paths: Vec<String>) {
-        let Some(name) = text(host) else { return self.expected(host, "a host pattern") };
+        let Some(name) = text(host) else {
+            return self.expected(host, "a host pattern");
+        };
         match Pattern::parse(&name) {
             Ok(pattern) => {
                 let (provider, class) = (provider.to_owned(), class.to_owned());
-                self.parsed.entries.push(Entry { pattern, provider, class, paths });
+                self.parsed.entries.push(Entry {
+                    pattern,
+                    provider,
+                    class,
+                    paths,
+                });
             }
             Err(why) => self.problem(host.span.start.line(), format!("`{name}`: {why}")),
         }
     }
 
     fn unknown(&mut self, node: &Node<'_>, key: &str, allowed: &str) {
-        self.problem(node.span.start.line(), format!("unknown key `{key}`, allowed are {allowed}"));
+        self.problem(
+            node.span.start.line(),
+            format!("unknown key `{key}`, allowed are {allowed}"),
+        );
     }
 
     fn members<'n, 'y>(&mut self, node: &'n Node<'y>) -> Vec<(String, &'n Node<'y>)> {

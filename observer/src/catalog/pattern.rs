@@ -24,7 +24,9 @@ impl Pattern {
         let bad = |label: &&str| {
             label.is_empty()
                 || label.matches('*').count() > 1
-                || !label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'*'))
+                || !label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'*'))
         };
         let stars = labels.iter().filter(|label| label.contains('*')).count();
         let open_end = labels.iter().rev().take(2).any(|label| label.contains('*'));
@@ -57,12 +59,17 @@ pub(super) fn labels_match(labels: &[String], host: &str) -> bool {
 }
 
 fn all_match(labels: &[String], host: &[&str]) -> bool {
-    labels.iter().zip(host).all(|(pattern, label)| match pattern.split_once('*') {
-        None => pattern == label,
-        Some((before, after)) => {
-            label.len() > before.len() + after.len() && label.starts_with(before) && label.ends_with(after)
-        }
-    })
+    labels
+        .iter()
+        .zip(host)
+        .all(|(pattern, label)| match pattern.split_once('*') {
+            None => pattern == label,
+            Some((before, after)) => {
+                label.len() > before.len() + after.len()
+                    && label.starts_with(before)
+                    && label.ends_with(after)
+            }
+        })
 }
 
 /// Whether `path` is one that `rule` means: it begins with the rule, or contains what follows a leading `*`.

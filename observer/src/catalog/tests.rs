@@ -21,15 +21,35 @@ fn names_providers_by_host() {
         ("api.openai.com", "/v1/chat/completions", Some("openai")),
         ("eu.api.openai.com", "/", Some("openai")),
         ("api.anthropic.com", "/v1/messages", Some("anthropic")),
-        ("resource.openai.azure.com", "/openai/v1/responses", Some("azure.ai.openai")),
+        (
+            "resource.openai.azure.com",
+            "/openai/v1/responses",
+            Some("azure.ai.openai"),
+        ),
         ("openai.azure.com", "/", Some("azure.ai.openai")),
-        ("bedrock-runtime.eu-west-1.amazonaws.com", "/model/x/invoke", Some("aws.bedrock")),
+        (
+            "bedrock-runtime.eu-west-1.amazonaws.com",
+            "/model/x/invoke",
+            Some("aws.bedrock"),
+        ),
         ("bedrock-runtime.a.b.amazonaws.com", "/model/x/invoke", None),
         ("bedrock-runtime.amazonaws.com", "/", None),
-        ("vpce-1.bedrock-runtime.eu-west-1.vpce.amazonaws.com", "/", Some("aws.bedrock")),
+        (
+            "vpce-1.bedrock-runtime.eu-west-1.vpce.amazonaws.com",
+            "/",
+            Some("aws.bedrock"),
+        ),
         ("s3.eu-west-1.amazonaws.com", "/", None),
-        ("europe-west4-aiplatform.googleapis.com", "/v1/x:generateContent", Some("gcp.vertex_ai")),
-        ("europe-west4-aiplatform.googleapis.com", "/v1/x/trainingPipelines", None),
+        (
+            "europe-west4-aiplatform.googleapis.com",
+            "/v1/x:generateContent",
+            Some("gcp.vertex_ai"),
+        ),
+        (
+            "europe-west4-aiplatform.googleapis.com",
+            "/v1/x/trainingPipelines",
+            None,
+        ),
         ("generativelanguage.googleapis.com", "/", Some("gcp.gemini")),
         ("storage.googleapis.com", "/", None),
         ("api.mistral.ai", "/v1/chat/completions", Some("mistral_ai")),
@@ -51,7 +71,11 @@ fn shared_hosts_are_neither_ai_by_name_nor_in_the_kernel_table() {
     assert!(!catalog.host_is_ai("github.com"));
     assert!(catalog.host_is_shared("github.com"));
     assert!(!catalog.host_is_shared("example.com"));
-    assert!(catalog.lookup("github.com", "/copilot/x").is_some_and(|m| m.by_path));
+    assert!(
+        catalog
+            .lookup("github.com", "/copilot/x")
+            .is_some_and(|m| m.by_path)
+    );
     let patterns = catalog.kernel_patterns();
     assert!(patterns.contains(&HostPattern::Exact("api.openai.com".into())));
     assert!(patterns.contains(&HostPattern::Suffix("openai.azure.com".into())));
@@ -63,13 +87,30 @@ fn shared_hosts_are_neither_ai_by_name_nor_in_the_kernel_table() {
 fn extra_hosts_go_first_and_change_the_digest() {
     let catalog = Catalog::builtin();
     let before = catalog.digest();
-    let hosts = vec![("llm.corp.example".to_owned(), "house".to_owned()), ("*.openai.com".into(), "mine".into())];
+    let hosts = vec![
+        ("llm.corp.example".to_owned(), "house".to_owned()),
+        ("*.openai.com".into(), "mine".into()),
+    ];
     let catalog = catalog.with_extra_hosts(hosts).unwrap();
-    assert_eq!(provider(&catalog, "llm.corp.example", "/x").as_deref(), Some("house"));
-    assert_eq!(provider(&catalog, "new.openai.com", "/x").as_deref(), Some("mine"));
-    assert_eq!(provider(&catalog, "api.openai.com", "/x").as_deref(), Some("openai"), "an exact name stays first");
+    assert_eq!(
+        provider(&catalog, "llm.corp.example", "/x").as_deref(),
+        Some("house")
+    );
+    assert_eq!(
+        provider(&catalog, "new.openai.com", "/x").as_deref(),
+        Some("mine")
+    );
+    assert_eq!(
+        provider(&catalog, "api.openai.com", "/x").as_deref(),
+        Some("openai"),
+        "an exact name stays first"
+    );
     assert_ne!(catalog.digest(), before);
-    let bad = vec![("*".to_owned(), "a".to_owned()), ("ok.example".into(), String::new()), ("a b".into(), "c".into())];
+    let bad = vec![
+        ("*".to_owned(), "a".to_owned()),
+        ("ok.example".into(), String::new()),
+        ("a b".into(), "c".into()),
+    ];
     let problems = Catalog::builtin().with_extra_hosts(bad).unwrap_err();
     assert_eq!(problems.iter().map(|p| p.line).collect::<Vec<_>>(), [1, 2, 3]);
 }
@@ -81,14 +122,20 @@ fn all_problems_come_at_once_with_their_lines() {
     let problems = Catalog::parse(text, "my.yaml").unwrap_err();
     let lines: Vec<usize> = problems.iter().map(|p| p.line).collect();
     assert_eq!(lines, [1, 5, 6, 6, 7, 8, 11], "{problems:#?}");
-    assert!(problems[1].to_string().starts_with("my.yaml:5: unknown key `llm-apis`, allowed are llm-api"));
+    assert!(
+        problems[1]
+            .to_string()
+            .starts_with("my.yaml:5: unknown key `llm-apis`, allowed are llm-api")
+    );
     let broken = Catalog::parse("version: \"1\n", "my.yaml").unwrap_err();
     assert!(broken[0].message.starts_with("not YAML"), "{broken:?}");
 }
 
 #[test]
 fn patterns_over_too_much_are_refused() {
-    for bad in ["*.com", "*", "a.*", "*.*", "a.*.com", "**.a.com", "", "a..b", "a/b.com"] {
+    for bad in [
+        "*.com", "*", "a.*", "*.*", "a.*.com", "**.a.com", "", "a..b", "a/b.com",
+    ] {
         assert!(Pattern::parse(bad).is_err(), "{bad}");
     }
     for good in ["a", "a.com", "*.a.com", "x.*.a.com", "*-x.a.com", "*.x.*.a.com"] {

@@ -12,12 +12,19 @@ const CHAT: &str = r#"{"model":"gpt-4o-mini","stream":true,"messages":[
 
 fn chat_request() -> Vec<u8> {
     let media = "A".repeat(400);
-    let fields = "Host: api.openai.com\r\nAuthorization: Bearer not-a-key\r\nUser-Agent: OpenAI/Python 1.0\r\n";
+    let fields =
+        "Host: api.openai.com\r\nAuthorization: Bearer not-a-key\r\nUser-Agent: OpenAI/Python 1.0\r\n";
     request("POST /v1/chat/completions", fields, &CHAT.replace("DATA", &media))
 }
 
 fn only(hooks: &Hooks) -> (&Exchange, &Texts) {
-    assert_eq!(hooks.finished.len(), 1, "not ai: {:?}, lost: {:?}", hooks.not_ai, hooks.lost);
+    assert_eq!(
+        hooks.finished.len(),
+        1,
+        "not ai: {:?}, lost: {:?}",
+        hooks.not_ai,
+        hooks.lost
+    );
     let (number, facts) = &hooks.finished[0];
     (facts, hooks.texts.get(number).expect("texts"))
 }
@@ -48,8 +55,14 @@ fn chat_plain() {
         let sides = [(Side::Request, &request[..]), (Side::Response, &response[..])];
         let hooks = run(&catalog(), Some("api.openai.com"), &sides, piece);
         let (facts, texts) = only(&hooks);
-        assert_eq!((facts.dialect, facts.evidence), (Dialect::OpenAiChat, DialectEvidence::Host));
-        assert_eq!((facts.provider.as_str(), facts.host.as_str()), ("openai", "api.openai.com"));
+        assert_eq!(
+            (facts.dialect, facts.evidence),
+            (Dialect::OpenAiChat, DialectEvidence::Host)
+        );
+        assert_eq!(
+            (facts.provider.as_str(), facts.host.as_str()),
+            ("openai", "api.openai.com")
+        );
         assert_eq!(facts.path_template, "/v1/chat/completions");
         assert_eq!(facts.request_model.as_deref(), Some("gpt-4o-mini"));
         assert_eq!(facts.response_model.as_deref(), Some("gpt-4o-mini-2024-07-18"));
@@ -62,17 +75,30 @@ fn chat_plain() {
         assert_eq!((facts.status, facts.error_type.as_str()), (Some(200), ""));
         assert_eq!(facts.user_agent, "OpenAI/Python 1.0");
         assert_eq!(facts.credential.as_ref().unwrap().0, b"not-a-key");
-        assert_eq!((facts.request_bytes, facts.response_bytes), (request.len() as u64, response.len() as u64));
-        assert_eq!((facts.request_incomplete, facts.response_incomplete), (None, None));
+        assert_eq!(
+            (facts.request_bytes, facts.response_bytes),
+            (request.len() as u64, response.len() as u64)
+        );
+        assert_eq!(
+            (facts.request_incomplete, facts.response_incomplete),
+            (None, None)
+        );
         assert_eq!(facts.started_ns, 1000);
-        assert!(facts.first_response_ns.unwrap() >= facts.started_ns && facts.ended_ns >= facts.first_response_ns.unwrap());
+        assert!(
+            facts.first_response_ns.unwrap() >= facts.started_ns
+                && facts.ended_ns >= facts.first_response_ns.unwrap()
+        );
         assert!(facts.binary_bytes >= 400);
         assert!(texts.all_ended());
         let expected = [
             text("$.messages[*].content", TextRole::Prompt, "Be \"brief\"."),
             text("$.messages[*].content[*].text", TextRole::Prompt, "Look\nhere"),
             text("$.messages[*].tool_calls[*].function.name", TextRole::Other, "f"),
-            text("$.messages[*].tool_calls[*].function.arguments", TextRole::ToolArguments, "{\"k\":\"a\nAKIA\"}"),
+            text(
+                "$.messages[*].tool_calls[*].function.arguments",
+                TextRole::ToolArguments,
+                "{\"k\":\"a\nAKIA\"}",
+            ),
             text("$.messages[*].content", TextRole::ToolResult, "result é 😀"),
             text("$.metadata.*", TextRole::Other, "secret@example.org"),
             text("$.metadata.*", TextRole::Other, "note"),
@@ -83,8 +109,7 @@ fn chat_plain() {
                 "{\"city\":\"Köln\"}",
             ),
         ];
-        let known = |t: &(String, TextRole, String)| t.0 != "$.*";
-        assert_eq!(texts.all().into_iter().filter(known).collect::<Vec<_>>(), expected, "piece {piece}");
+        assert_eq!(texts.all(), expected, "piece {piece}");
     }
 }
 
@@ -101,8 +126,11 @@ fn chat_streamed_with_choices_and_tool_calls_interleaved() {
         r#"{"id":"c1","model":"m-1","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"\":1}"}}]},"finish_reason":"tool_calls"}]}"#,
         r#"{"id":"c1","model":"m-1","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}"#,
     ];
-    let body: String =
-        events.iter().map(|e| format!("data: {e}\n\n")).chain(["data: [DONE]\n\n".to_owned()]).collect();
+    let body: String = events
+        .iter()
+        .map(|e| format!("data: {e}\n\n"))
+        .chain(["data: [DONE]\n\n".to_owned()])
+        .collect();
     let request = chat_request();
     let coded = gzip(body.as_bytes());
     let plain = stream("", body.as_bytes(), 13);
@@ -111,7 +139,10 @@ fn chat_streamed_with_choices_and_tool_calls_interleaved() {
         let sides = [(Side::Request, &request[..]), (Side::Response, &response[..])];
         let hooks = run(&catalog(), None, &sides, piece);
         let (facts, texts) = only(&hooks);
-        assert_eq!((facts.response_id.as_deref(), facts.response_model.as_deref()), (Some("c1"), Some("m-1")));
+        assert_eq!(
+            (facts.response_id.as_deref(), facts.response_model.as_deref()),
+            (Some("c1"), Some("m-1"))
+        );
         assert_eq!(facts.usage, usage(9, 4, None, None, None));
         assert_eq!(facts.tool_names.iter().collect::<Vec<_>>(), ["one", "two"]);
         assert_eq!(facts.response_bytes, response.len() as u64);
@@ -124,7 +155,10 @@ fn chat_streamed_with_choices_and_tool_calls_interleaved() {
         let chunk = facts.first_chunk_ns.expect("first chunk");
         assert!(chunk >= facts.first_response_ns.unwrap());
         if piece < 100 {
-            assert!(chunk < facts.ended_ns, "model output is seen before the end, through gzip too");
+            assert!(
+                chunk < facts.ended_ns,
+                "model output is seen before the end, through gzip too"
+            );
         }
     }
 }
@@ -147,9 +181,17 @@ fn messages_plain() {
         "usage":{"input_tokens":10,"cache_creation_input_tokens":3,"cache_read_input_tokens":100,"output_tokens":7}}"#;
     let request = messages_request("/v1/messages?beta=true", "api.anthropic.com");
     let response = response("200 OK", answer);
-    let hooks = run(&catalog(), None, &[(Side::Request, &request), (Side::Response, &response)], 33);
+    let hooks = run(
+        &catalog(),
+        None,
+        &[(Side::Request, &request), (Side::Response, &response)],
+        33,
+    );
     let (facts, texts) = only(&hooks);
-    assert_eq!((facts.dialect, facts.evidence), (Dialect::AnthropicMessages, DialectEvidence::Host));
+    assert_eq!(
+        (facts.dialect, facts.evidence),
+        (Dialect::AnthropicMessages, DialectEvidence::Host)
+    );
     assert_eq!(facts.path_template, "/v1/messages");
     assert_eq!(facts.usage, usage(113, 7, Some(100), Some(3), None));
     assert!(!facts.stream);
@@ -167,19 +209,49 @@ fn messages_plain() {
 #[test]
 fn messages_streamed_on_an_unknown_host() {
     let events = [
-        ("message_start", r#"{"type":"message_start","message":{"id":"msg_2","type":"message","role":"assistant","model":"claude-y","content":[],"usage":{"input_tokens":20,"cache_read_input_tokens":5,"output_tokens":1}}}"#),
-        ("content_block_start", r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#),
+        (
+            "message_start",
+            r#"{"type":"message_start","message":{"id":"msg_2","type":"message","role":"assistant","model":"claude-y","content":[],"usage":{"input_tokens":20,"cache_read_input_tokens":5,"output_tokens":1}}}"#,
+        ),
+        (
+            "content_block_start",
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        ),
         ("ping", r#"{"type":"ping"}"#),
-        ("content_block_delta", r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hel"}}"#),
-        ("content_block_delta", r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"lo"}}   "#),
-        ("content_block_start", r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"grep","input":{}}}"#),
-        ("content_block_delta", r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"q\":\"a\\"}}"#),
-        ("content_block_delta", r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"nb\"}"}}"#),
-        ("message_delta", r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":6}}"#),
-        ("message_delta", r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":11}}"#),
+        (
+            "content_block_delta",
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hel"}}"#,
+        ),
+        (
+            "content_block_delta",
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"lo"}}   "#,
+        ),
+        (
+            "content_block_start",
+            r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"grep","input":{}}}"#,
+        ),
+        (
+            "content_block_delta",
+            r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"q\":\"a\\"}}"#,
+        ),
+        (
+            "content_block_delta",
+            r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"nb\"}"}}"#,
+        ),
+        (
+            "message_delta",
+            r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":6}}"#,
+        ),
+        (
+            "message_delta",
+            r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":11}}"#,
+        ),
         ("message_stop", r#"{"type":"message_stop"}"#),
     ];
-    let body: String = events.iter().map(|(n, d)| format!("event: {n}\r\ndata:{d}\r\n\r\n")).collect();
+    let body: String = events
+        .iter()
+        .map(|(n, d)| format!("event: {n}\r\ndata:{d}\r\n\r\n"))
+        .collect();
     let request = messages_request("/gateway/acme/v1/messages", "llm.corp.example:8443");
     let response = stream("", body.as_bytes(), 77);
     for piece in [1, 5, 100_000] {
@@ -187,12 +259,19 @@ fn messages_streamed_on_an_unknown_host() {
         let hooks = run(&catalog(), None, &sides, piece);
         let (facts, texts) = only(&hooks);
         assert_eq!(facts.evidence, DialectEvidence::PathSuffix);
-        assert_eq!((facts.provider.as_str(), facts.host.as_str()), ("unknown", "llm.corp.example"));
+        assert_eq!(
+            (facts.provider.as_str(), facts.host.as_str()),
+            ("unknown", "llm.corp.example")
+        );
         assert_eq!(facts.path_template, "/{name}/{name}/v1/messages");
         assert_eq!(facts.usage, usage(25, 11, Some(5), None, None));
         assert!(facts.stream, "the request is silent, the answer was a stream");
         assert_eq!(texts.with(TextRole::Answer), ["Hello"]);
-        assert!(texts.with(TextRole::ToolArguments).contains(&"{\"q\":\"a\nb\"}".to_owned()));
+        assert!(
+            texts
+                .with(TextRole::ToolArguments)
+                .contains(&"{\"q\":\"a\nb\"}".to_owned())
+        );
         assert_eq!(facts.tool_names.iter().collect::<Vec<_>>(), ["grep"]);
         assert!(texts.all_ended());
     }
@@ -212,14 +291,23 @@ fn responses_plain() {
         "usage":{"input_tokens":50,"input_tokens_details":{"cached_tokens":10},"output_tokens":20,"output_tokens_details":{"reasoning_tokens":15}}}"#;
     let request = request("POST /v1/responses", "host: api.openai.com\r\n", RESPONSES);
     let response = response("200 OK", answer);
-    let hooks = run(&catalog(), None, &[(Side::Request, &request), (Side::Response, &response)], 19);
+    let hooks = run(
+        &catalog(),
+        None,
+        &[(Side::Request, &request), (Side::Response, &response)],
+        19,
+    );
     let (facts, texts) = only(&hooks);
     assert_eq!(facts.dialect, Dialect::OpenAiResponses);
     assert_eq!(facts.conversation_id.as_deref(), Some("resp_0"));
     assert_eq!(facts.usage, usage(50, 20, Some(10), None, Some(15)));
     assert_eq!(facts.finish_reasons.iter().collect::<Vec<_>>(), ["completed"]);
     assert_eq!(facts.tool_names.iter().collect::<Vec<_>>(), ["g"]);
-    assert_eq!(texts.with(TextRole::Prompt), ["Be kind", "Q"], "what the answer repeats is read once");
+    assert_eq!(
+        texts.with(TextRole::Prompt),
+        ["Be kind", "Q"],
+        "what the answer repeats is read once"
+    );
     assert_eq!(texts.with(TextRole::ToolResult), ["42 found"]);
     assert_eq!(texts.with(TextRole::ToolArguments), ["{\"x\":1}", "{\"y\":2}"]);
     assert_eq!(texts.with(TextRole::Answer), ["thought", "A"]);
@@ -242,16 +330,29 @@ fn responses_streamed() {
         done,
     ];
     let body: String = events.iter().map(|e| format!("data: {e}\n\n")).collect();
-    let request = request("POST /openai/v1/responses?api-version=1", "host: r1.openai.azure.com\r\n", RESPONSES);
+    let request = request(
+        "POST /openai/v1/responses?api-version=1",
+        "host: r1.openai.azure.com\r\n",
+        RESPONSES,
+    );
     let response = stream("", body.as_bytes(), 1000);
     for piece in [3, 100_000] {
-        let hooks = run(&catalog(), None, &[(Side::Request, &request), (Side::Response, &response)], piece);
+        let hooks = run(
+            &catalog(),
+            None,
+            &[(Side::Request, &request), (Side::Response, &response)],
+            piece,
+        );
         let (facts, texts) = only(&hooks);
         assert_eq!(facts.provider, "azure.ai.openai");
         assert_eq!(facts.path_template, "/openai/v1/responses");
         assert_eq!(facts.response_id.as_deref(), Some("resp_2"));
         assert_eq!(facts.usage, usage(5, 6, None, None, None));
-        assert_eq!(texts.with(TextRole::Answer), ["Hello"], "once, not once per repetition");
+        assert_eq!(
+            texts.with(TextRole::Answer),
+            ["Hello"],
+            "once, not once per repetition"
+        );
         assert_eq!(texts.with(TextRole::ToolArguments), ["{\"x\":1}", "{\"a\":1}"]);
         assert_eq!(facts.finish_reasons.iter().collect::<Vec<_>>(), ["completed"]);
     }
@@ -276,7 +377,11 @@ fn responses_stream_with_a_hole_reads_the_repetition() {
     reader.close(6, &mut hooks);
     let (facts, texts) = only(&hooks);
     assert_eq!(facts.response_incomplete, Some(Incomplete::Gap));
-    assert_eq!(facts.usage, usage(1, 2, None, None, None), "events after the hole are read");
+    assert_eq!(
+        facts.usage,
+        usage(1, 2, None, None, None),
+        "events after the hole are read"
+    );
     assert_eq!(texts.with(TextRole::Answer), ["Hel", "Hello"]);
 }
 
@@ -286,10 +391,21 @@ fn embeddings() {
     let answer = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.1,-2e-3]}],"model":"text-embedding-3-small","usage":{"prompt_tokens":4,"total_tokens":4}}"#;
     let request = request("POST /v1/embeddings", "host: api.openai.com\r\n", asked);
     let response = response("200 OK", answer);
-    let hooks = run(&catalog(), None, &[(Side::Request, &request), (Side::Response, &response)], 10);
+    let hooks = run(
+        &catalog(),
+        None,
+        &[(Side::Request, &request), (Side::Response, &response)],
+        10,
+    );
     let (facts, texts) = only(&hooks);
-    assert_eq!((facts.dialect, facts.dialect.operation()), (Dialect::OpenAiEmbeddings, "embeddings"));
-    assert_eq!((facts.usage.input_tokens, facts.usage.output_tokens), (Some(4), None));
+    assert_eq!(
+        (facts.dialect, facts.dialect.operation()),
+        (Dialect::OpenAiEmbeddings, "embeddings")
+    );
+    assert_eq!(
+        (facts.usage.input_tokens, facts.usage.output_tokens),
+        (Some(4), None)
+    );
     assert_eq!(texts.with(TextRole::Prompt), ["one", "two"]);
 }
 
@@ -305,9 +421,18 @@ fn errors_plain_and_in_a_stream() {
     ];
     for (response, want) in cases {
         let request = chat_request();
-        let hooks = run(&catalog(), None, &[(Side::Request, &request), (Side::Response, &response)], 50);
+        let hooks = run(
+            &catalog(),
+            None,
+            &[(Side::Request, &request), (Side::Response, &response)],
+            50,
+        );
         let (facts, _) = only(&hooks);
         assert_eq!(facts.error_type, want);
-        assert_eq!(facts.usage, Usage::default(), "an answer without usage has unknown tokens");
+        assert_eq!(
+            facts.usage,
+            Usage::default(),
+            "an answer without usage has unknown tokens"
+        );
     }
 }

@@ -21,7 +21,10 @@ impl TextSink for Texts {
     fn text(&mut self, place: &Place, text: u64, piece: &[u8]) {
         let entry = self.0.entry(text).or_default();
         assert!(!entry.2, "text {text} goes on after its end");
-        assert!(entry.0.as_ref().is_none_or(|p| p == place), "text {text} changes its place");
+        assert!(
+            entry.0.as_ref().is_none_or(|p| p == place),
+            "text {text} changes its place"
+        );
         entry.0 = Some(place.clone());
         entry.1.extend_from_slice(piece);
     }
@@ -40,14 +43,22 @@ impl Texts {
         texts
             .map(|(place, text, _)| {
                 let place = place.as_ref().unwrap();
-                (place.path.clone(), place.role, String::from_utf8_lossy(text).into_owned())
+                (
+                    place.path.clone(),
+                    place.role,
+                    String::from_utf8_lossy(text).into_owned(),
+                )
             })
             .collect()
     }
 
     /// Texts with this role.
     pub(super) fn with(&self, role: TextRole) -> Vec<String> {
-        self.all().into_iter().filter(|(_, r, _)| *r == role).map(|(.., text)| text).collect()
+        self.all()
+            .into_iter()
+            .filter(|(_, r, _)| *r == role)
+            .map(|(.., text)| text)
+            .collect()
     }
 
     pub(super) fn all_ended(&self) -> bool {
@@ -85,8 +96,10 @@ pub(super) fn catalog() -> Arc<Catalog> {
 /// A request with this JSON body; `head` is method, path and further field lines.
 pub(super) fn request(line: &str, fields: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    format!("{line} HTTP/1.1\r\n{fields}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
-        .into_bytes()
+    format!(
+        "{line} HTTP/1.1\r\n{fields}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
 }
 
 /// A plain JSON response.
@@ -110,14 +123,21 @@ pub(super) fn chunked(body: &[u8], size: usize) -> Vec<u8> {
 
 /// An event stream response in chunked coding; `coding` is a content coding already applied to `body`.
 pub(super) fn stream(coding: &str, body: &[u8], chunk: usize) -> Vec<u8> {
-    let mut out = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{coding}transfer-encoding: chunked\r\n\r\n")
-        .into_bytes();
+    let mut out = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{coding}transfer-encoding: chunked\r\n\r\n"
+    )
+    .into_bytes();
     out.extend(chunked(body, chunk));
     out
 }
 
 /// Runs one conversation, each side pushed in pieces of `piece` bytes, with the time growing by 1 per push.
-pub(super) fn run(catalog: &Arc<Catalog>, name: Option<&str>, sides: &[(Side, &[u8])], piece: usize) -> Hooks {
+pub(super) fn run(
+    catalog: &Arc<Catalog>,
+    name: Option<&str>,
+    sides: &[(Side, &[u8])],
+    piece: usize,
+) -> Hooks {
     let mut hooks = Hooks::default();
     let mut reader = ConnectionReader::new(Arc::clone(catalog), name);
     let mut now = 1000;

@@ -45,7 +45,11 @@ pub(super) enum Piece {
 
 impl Chunked {
     pub(super) fn new() -> Self {
-        Self { state: State::Size { digits: 0 }, left: 0, line: 0 }
+        Self {
+            state: State::Size { digits: 0 },
+            left: 0,
+            line: 0,
+        }
     }
 
     /// Takes a hole of `missing` bytes if it lies inside chunk data; says whether it did.
@@ -84,7 +88,11 @@ impl Chunked {
     /// One byte of framing; `true` when the body is over.
     fn framing(&mut self, byte: u8) -> Result<bool, Incomplete> {
         self.line += 1;
-        let budget = if matches!(self.state, State::Trailer { .. }) { MAX_TRAILERS } else { MAX_CHUNK_LINE };
+        let budget = if matches!(self.state, State::Trailer { .. }) {
+            MAX_TRAILERS
+        } else {
+            MAX_CHUNK_LINE
+        };
         if self.line > budget {
             return Err(Incomplete::OverBudget);
         }
@@ -112,12 +120,18 @@ impl Chunked {
     fn digit(&mut self, digits: u8, byte: u8) -> Result<(), Incomplete> {
         let value = char::from(byte).to_digit(16).map_or(0, u64::from);
         self.left = self.left.checked_mul(16).ok_or(Incomplete::Malformed)? | value;
-        self.state = State::Size { digits: digits.saturating_add(1) };
+        self.state = State::Size {
+            digits: digits.saturating_add(1),
+        };
         Ok(())
     }
 
     fn size_line_end(&mut self) {
         self.line = 0;
-        self.state = if self.left == 0 { State::Trailer { blank: true } } else { State::Data };
+        self.state = if self.left == 0 {
+            State::Trailer { blank: true }
+        } else {
+            State::Data
+        };
     }
 }

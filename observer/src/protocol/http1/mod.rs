@@ -189,9 +189,13 @@ impl Http1Connection {
     /// Collects a head. Returns how much of `data` belongs to it.
     fn head(&mut self, side: Side, data: &[u8], sink: Sink<'_>) -> usize {
         let half = self.half_mut(side);
-        let blank = if half.head.is_empty() { blank_lines(data) } else { 0 };
+        let blank = if half.head.is_empty() {
+            blank_lines(data)
+        } else {
+            0
+        };
         if blank > 0 {
-            half.wire += blank as u64;
+            half.count(blank);
             return blank;
         }
         let before = half.head.len();
@@ -212,7 +216,7 @@ impl Http1Connection {
         match head::head_end(&half.head, before.saturating_sub(3)) {
             Some(end) => {
                 half.head.truncate(end);
-                half.wire += (end - before) as u64;
+                half.count(end - before);
                 self.head_done(side, sink);
                 end - before
             }
@@ -221,7 +225,7 @@ impl Http1Connection {
                 take
             }
             None => {
-                half.wire += take as u64;
+                half.count(take);
                 take
             }
         }
@@ -329,7 +333,9 @@ impl Http1Connection {
 
     fn length(&mut self, side: Side, left: u64, data: &[u8], sink: Sink<'_>) -> usize {
         let take = usize::try_from(left).unwrap_or(usize::MAX).min(data.len());
-        self.half_mut(side).state = State::Length { left: left - take as u64 };
+        self.half_mut(side).state = State::Length {
+            left: left - take as u64,
+        };
         self.body(side, &data[..take], sink);
         if left == take as u64 {
             self.end(side, None, sink);
@@ -339,15 +345,17 @@ impl Http1Connection {
 
     fn chunked(&mut self, side: Side, data: &[u8], sink: Sink<'_>) -> usize {
         let half = self.half_mut(side);
-        let State::Chunked(chunked) = &mut half.state else { return data.len() };
+        let State::Chunked(chunked) = &mut half.state else {
+            return data.len();
+        };
         match chunked.push(data) {
             Piece::Framing(used) => {
-                half.wire += used as u64;
+                half.count(used);
                 used
             }
             Piece::Data(used) => self.body(side, &data[..used], sink),
             Piece::Over(used) => {
-                half.wire += used as u64;
+                half.count(used);
                 self.end(side, None, sink);
                 used
             }
@@ -360,7 +368,7 @@ impl Http1Connection {
 
     fn body(&mut self, side: Side, data: &[u8], sink: Sink<'_>) -> usize {
         let half = self.half_mut(side);
-        half.wire += data.len() as u64;
+        half.count(data.len());
         let exchange = half.exchange;
         sink(HttpEvent::Body { exchange, side, data });
         data.len()
@@ -371,7 +379,11 @@ impl Http1Connection {
         half.gapped = true;
         half.wire = half.wire.saturating_add(missing.unwrap_or(0));
         let exchange = half.exchange;
-        sink(HttpEvent::BodyGap { exchange, side, missing });
+        sink(HttpEvent::BodyGap {
+            exchange,
+            side,
+            missing,
+        });
         if matches!(half.state, State::Length { left: 0 }) {
             self.end(side, None, sink);
         }
@@ -380,10 +392,19 @@ impl Http1Connection {
     /// The current message ends here and the next one is expected.
     fn end(&mut self, side: Side, incomplete: Option<Incomplete>, sink: Sink<'_>) {
         let half = self.half_mut(side);
-        let incomplete = if std::mem::take(&mut half.gapped) { Some(Incomplete::Gap) } else { incomplete };
+        let incomplete = if std::mem::take(&mut half.gapped) {
+            Some(Incomplete::Gap)
+        } else {
+            incomplete
+        };
         half.state = State::Start;
         let (exchange, wire_bytes) = (half.exchange, std::mem::take(&mut half.wire));
-        sink(HttpEvent::End { exchange, side, incomplete, wire_bytes });
+        sink(HttpEvent::End {
+            exchange,
+            side,
+            incomplete,
+            wire_bytes,
+        });
     }
 
     /// The current body cannot be followed any further.
@@ -410,20 +431,38 @@ impl Http1Connection {
         if begun && side == Side::Response && why != Incomplete::Closed {
             // A response had begun: it was the answer to the oldest request.
             let (exchange, _) = self.pair(sink);
-            sink(HttpEvent::End { exchange, side, incomplete: Some(why), wire_bytes: bytes });
+            sink(HttpEvent::End {
+                exchange,
+                side,
+                incomplete: Some(why),
+                wire_bytes: bytes,
+            });
         } else if bytes > 0 {
-            sink(HttpEvent::Skipped { side, bytes, reason: why });
+            sink(HttpEvent::Skipped {
+                side,
+                bytes,
+                reason: why,
+            });
         }
     }
 
     fn skip(&mut self, side: Side, bytes: usize, sink: Sink<'_>) -> usize {
         let reason = self.half(side).skip_reason;
-        sink(HttpEvent::Skipped { side, bytes: bytes as u64, reason });
+        sink(HttpEvent::Skipped {
+            side,
+            bytes: bytes as u64,
+            reason,
+        });
         bytes
     }
 }
 
 impl Half {
+    /// `bytes` more belong to the current message. Holes of absurd length may have come before.
+    fn count(&mut self, bytes: usize) {
+        self.wire = self.wire.saturating_add(bytes as u64);
+    }
+
     fn new() -> Self {
         Self {
             state: State::Start,
@@ -443,5 +482,10 @@ fn blank_lines(data: &[u8]) -> usize {
 }
 
 fn no_response(exchange: u64, why: Incomplete, wire_bytes: u64, sink: Sink<'_>) {
-    sink(HttpEvent::End { exchange, side: Side::Response, incomplete: Some(why), wire_bytes });
+    sink(HttpEvent::End {
+        exchange,
+        side: Side::Response,
+        incomplete: Some(why),
+        wire_bytes,
+    });
 }
