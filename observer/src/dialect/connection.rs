@@ -67,7 +67,7 @@ struct Inner {
     server_name: Option<String>,
     /// The server name is in the catalogue.
     known_host: bool,
-    open: BTreeMap<u64, ExchangeReader>,
+    open: BTreeMap<u64, Box<ExchangeReader>>,
     /// Above the highest exchange number opened so far.
     next: u64,
     /// Time of the first byte of the message being read, by direction.
@@ -264,7 +264,7 @@ impl Inner {
 
     fn insert(&mut self, exchange: u64, reader: ExchangeReader) {
         self.next = exchange + 1;
-        self.open.insert(exchange, reader);
+        self.open.insert(exchange, Box::new(reader));
     }
 
     /// After each event: the verdict counts for the scope, and what is over or not AI leaves.
@@ -287,7 +287,7 @@ impl Inner {
     fn finish(
         &mut self,
         exchange: u64,
-        reader: ExchangeReader,
+        reader: Box<ExchangeReader>,
         now_ns: u64,
         hooks: &mut dyn ConnectionHooks,
     ) {

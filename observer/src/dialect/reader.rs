@@ -332,7 +332,11 @@ impl ExchangeReader {
         let request_long = decoded(&self.request_body) >= SHAPE_BUDGET;
         let response_long = decoded(&self.response_body) >= SHAPE_BUDGET;
         let response = self.response_end.over || response_long || self.response_foreign;
-        request_long || (self.request_end.over && response)
+        // A request without a body has no shape, and its path was judged before.
+        let bodiless = self.head.is_some() && self.request_end.over && decoded(&self.request_body) == 0;
+        request_long
+            || (self.request_end.over && response)
+            || (bodiless && self.request_end.incomplete.is_none())
     }
 
     /// Whether the request body could not be read, so that it cannot disagree with the path.

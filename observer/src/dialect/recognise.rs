@@ -36,6 +36,9 @@ const FOREIGN: &[&str] = &[
     "/audio/speech",
     "/audio/transcriptions",
     "/moderations",
+    "/count_tokens",
+    "/input_tokens",
+    "/messages/batches",
 ];
 /// Segments of a path that may be stored.
 const SEGMENTS: &[&str] = &[

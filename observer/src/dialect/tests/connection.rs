@@ -171,7 +171,7 @@ impl Random {
 #[test]
 fn hostile_input_never_panics_and_every_exchange_ends() {
     let good = [ask("q"), ask("r")].concat();
-    let body = super::gzip(b"data: {\"choices\":[{\"delta\":{\"content\":\"ab\"}}]}\n\n");
+    let body = gzip(b"data: {\"choices\":[{\"delta\":{\"content\":\"ab\"}}]}\n\n");
     let answers = [
         stream("content-encoding: gzip\r\n", &body, 9),
         response("200 OK", ANSWER),

@@ -113,11 +113,12 @@ fn replay(row: &Value, catalog: &Arc<Catalog>, random: &mut Random) -> Hooks {
         row["path"].as_str().unwrap_or("/"),
         row["query"].as_str().unwrap_or(""),
     );
+    let method = row["method"].as_str().unwrap_or("POST");
     let mark = if query.is_empty() { "" } else { "?" };
     let body = bytes(row, "req_body", "req_body_b64");
     let length = body.len();
     let mut request = format!(
-        "POST {path}{mark}{query} HTTP/1.1\r\nhost: {host}\r\n{}content-length: {length}\r\n\r\n",
+        "{method} {path}{mark}{query} HTTP/1.1\r\nhost: {host}\r\n{}content-length: {length}\r\n\r\n",
         fields(row, "req_headers")
     )
     .into_bytes();
@@ -274,4 +275,30 @@ fn recordings_agree_with_their_labels() {
             tallies[at].percent()
         );
     }
+}
+
+#[test]
+fn recordings_of_other_traffic_are_not_taken_for_ai() {
+    let Some(rows) = recordings() else { return };
+    let catalog = catalog();
+    let mut random = Random(88_172_645_463_325_252);
+    let (mut other, mut wrong) = (0, Vec::new());
+    for row in rows.iter().filter(|row| !in_scope(row)) {
+        let hooks = replay(row, &catalog, &mut random);
+        other += 1;
+        if let Some((_, facts)) = hooks.finished.first() {
+            let (dialect, evidence) = (facts.dialect.name(), facts.evidence.name());
+            let row = [&row["id"], &row["api"], &row["is_ai"], &row["path"]].map(ToString::to_string);
+            wrong.push(format!("{} as {dialect} by {evidence}", row.join(" ")));
+        }
+    }
+    println!(
+        "{} of {other} rows of other APIs and other traffic taken for one of the four dialects",
+        wrong.len()
+    );
+    wrong.iter().for_each(|row| println!("  {row}"));
+    assert!(
+        other > 400 && wrong.is_empty(),
+        "taken for one of the four dialects: {wrong:?}"
+    );
 }

@@ -92,6 +92,12 @@ fn shapes_of_requests_and_responses() {
         ),
         ("POST /v1/messages/count_tokens", "{}", "{}", Err(NotAi::Other)),
         (
+            "POST /v1/messages/count_tokens",
+            anthropic,
+            "{}",
+            Err(NotAi::UnknownDialect),
+        ),
+        (
             "POST /x/chat/completions",
             "{}",
             "{}",

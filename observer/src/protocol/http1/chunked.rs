@@ -135,3 +135,22 @@ impl Chunked {
         };
     }
 }
+
+/// Whether `data` begins like a chunk: a size line, and where the chunk ends in `data`, a line end behind it.
+pub(super) fn begins_chunk(data: &[u8]) -> bool {
+    const LINE: usize = 64;
+    let digits = data.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+    let Some(end) = memchr::memchr(b'\n', &data[..data.len().min(LINE)]) else {
+        return false;
+    };
+    if !(1..=8).contains(&digits) || !matches!(&data[digits..end], b"\r" | [b';', .., b'\r']) {
+        return false;
+    }
+    let size = std::str::from_utf8(&data[..digits])
+        .ok()
+        .and_then(|hex| usize::from_str_radix(hex, 16).ok());
+    let behind = size
+        .and_then(|size| data.get(end + 1 + size..))
+        .unwrap_or_default();
+    behind.is_empty() || behind.starts_with(b"\r\n") || behind == b"\r"
+}

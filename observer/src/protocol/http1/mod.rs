@@ -4,6 +4,7 @@
 //! next push that begins like a start line. The same happens on a connection joined in the middle.
 
 mod chunked;
+mod half;
 mod head;
 mod sniff;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::collections::VecDeque;
 
 use super::{HttpEvent, Incomplete, Side};
 use chunked::{Chunked, Piece};
+use half::{Awaiting, Half, Method, State};
 use head::{Framing, StartLine};
 pub use sniff::{Sniff, sniff};
 
@@ -28,56 +30,6 @@ pub const MAX_TRAILERS: usize = 64 * 1024;
 pub const MAX_PIPELINE: usize = 64;
 
 type Sink<'s> = &'s mut dyn FnMut(HttpEvent<'_>);
-
-/// State of one direction.
-/// ```text
-/// Start -> Length | Chunked | UntilClose -> Start
-///   any -> Seeking (hole, nonsense) -> Start at the next push
-///   any -> Over (closed, switched protocol)
-/// ```
-#[derive(Debug)]
-enum State {
-    /// Before or inside a head (kept in `Half::head`).
-    Start,
-    /// Lost: skip until the next push.
-    Seeking,
-    Length {
-        left: u64,
-    },
-    Chunked(Chunked),
-    UntilClose,
-    Over,
-}
-
-struct Half {
-    state: State,
-    head: Vec<u8>,
-    /// The start line in `head` is whole and good.
-    started: bool,
-    /// Bytes of the current message on the connection.
-    wire: u64,
-    /// Exchange of the current message; valid in body states.
-    exchange: u64,
-    /// A hole was inside the current body.
-    gapped: bool,
-    /// Why bytes are skipped while there is no message.
-    skip_reason: Incomplete,
-}
-
-/// A request whose response has not begun.
-#[derive(Debug)]
-struct Awaiting {
-    exchange: u64,
-    method: Method,
-}
-
-/// What of the method matters for the framing of the response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Method {
-    Head,
-    Connect,
-    Other,
-}
 
 /// Decoder of one connection.
 pub struct Http1Connection {
@@ -110,14 +62,16 @@ impl Http1Connection {
     /// Whether no byte of a message of this side is pending.
     pub fn is_idle(&self, side: Side) -> bool {
         let half = self.half(side);
-        matches!(half.state, State::Seeking | State::Over)
+        matches!(half.state, State::Seeking | State::Rejoin | State::Over)
             || (matches!(half.state, State::Start) && half.head.is_empty())
     }
 
     /// Takes the next bytes of one direction.
     pub fn push(&mut self, side: Side, data: &[u8], sink: &mut dyn FnMut(HttpEvent<'_>)) {
-        if matches!(self.half(side).state, State::Seeking) && !data.is_empty() {
-            self.half_mut(side).state = State::Start;
+        match self.half(side).state {
+            State::Seeking if !data.is_empty() => self.half_mut(side).state = State::Start,
+            State::Rejoin if !data.is_empty() => self.rejoin(side, data, sink),
+            _ => {}
         }
         let mut rest = data;
         while !rest.is_empty() {
@@ -126,7 +80,7 @@ impl Http1Connection {
                 State::Length { left } => self.length(side, left, rest, sink),
                 State::Chunked(_) => self.chunked(side, rest, sink),
                 State::UntilClose => self.body(side, rest, sink),
-                State::Seeking | State::Over => self.skip(side, rest.len(), sink),
+                State::Seeking | State::Rejoin | State::Over => self.skip(side, rest.len(), sink),
             };
             rest = &rest[used..];
         }
@@ -139,13 +93,20 @@ impl Http1Connection {
         }
         let half = self.half_mut(side);
         let inside = match (&mut half.state, missing) {
-            (State::Over | State::Seeking, _) => return,
+            (State::Over | State::Seeking | State::Rejoin, _) => return,
             (State::UntilClose, _) => true,
             (State::Length { left }, Some(missing)) if missing <= *left => {
                 *left -= missing;
                 true
             }
-            (State::Chunked(chunked), Some(missing)) => chunked.skip(missing),
+            (State::Chunked(chunked), missing) => {
+                // Beyond the chunk, the body may still be picked up at a later one.
+                if !missing.is_some_and(|missing| chunked.skip(missing)) {
+                    half.state = State::Rejoin;
+                    half.skip_reason = Incomplete::Gap;
+                }
+                true
+            }
             _ => false,
         };
         if inside {
@@ -159,7 +120,7 @@ impl Http1Connection {
     pub fn close(&mut self, sink: &mut dyn FnMut(HttpEvent<'_>)) {
         for side in [Side::Request, Side::Response] {
             match self.half(side).state {
-                State::UntilClose => self.end(side, None, sink),
+                State::UntilClose | State::Rejoin => self.end(side, None, sink),
                 State::Start | State::Length { .. } | State::Chunked(_) => {
                     self.give_up(side, Incomplete::Closed, sink);
                 }
@@ -366,6 +327,16 @@ impl Http1Connection {
         }
     }
 
+    /// Behind a hole in a chunked body: what does this push begin with?
+    fn rejoin(&mut self, side: Side, data: &[u8], sink: Sink<'_>) {
+        if head::start_line(side, data) != StartLine::No {
+            self.end(side, None, sink);
+            self.response_lost |= side == Side::Response;
+        } else if chunked::begins_chunk(data) {
+            self.half_mut(side).state = State::Chunked(Chunked::new());
+        }
+    }
+
     fn body(&mut self, side: Side, data: &[u8], sink: Sink<'_>) -> usize {
         let half = self.half_mut(side);
         half.count(data.len());
@@ -454,25 +425,6 @@ impl Http1Connection {
             reason,
         });
         bytes
-    }
-}
-
-impl Half {
-    /// `bytes` more belong to the current message. Holes of absurd length may have come before.
-    fn count(&mut self, bytes: usize) {
-        self.wire = self.wire.saturating_add(bytes as u64);
-    }
-
-    fn new() -> Self {
-        Self {
-            state: State::Start,
-            head: Vec::new(),
-            started: false,
-            wire: 0,
-            exchange: 0,
-            gapped: false,
-            skip_reason: Incomplete::Malformed,
-        }
     }
 }
 

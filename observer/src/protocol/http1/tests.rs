@@ -358,6 +358,45 @@ fn holes_inside_bodies_of_known_extent() {
 }
 
 #[test]
+fn a_chunked_body_is_picked_up_behind_a_hole() {
+    let mut run = Run::new();
+    run.push(Side::Request, b"GET / HTTP/1.1\r\n\r\n");
+    run.push(
+        Side::Response,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5\r\nde",
+    );
+    run.gap(Side::Response, Some(20));
+    run.push(Side::Response, b"2\r\nno chunk");
+    run.push(Side::Response, b"tail of a chunk\r\n1\r\nx\r\n");
+    run.push(Side::Response, b"4\r\nwxyz\r\n");
+    run.push(Side::Response, b"0\r\n\r\n");
+    assert_eq!(
+        run.ends().last(),
+        Some(&(0, Side::Response, Some(Incomplete::Gap)))
+    );
+    assert_eq!(run.bodies(Side::Response), [b"abcde".to_vec(), b"wxyz".to_vec()]);
+    assert!(
+        run.seen
+            .contains(&Seen::Skipped(Side::Response, 34, Incomplete::Gap))
+    );
+    // Or the next response comes first.
+    run.push(Side::Request, b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+    run.push(
+        Side::Response,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na",
+    );
+    run.gap(Side::Response, None);
+    run.push(Side::Response, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(
+        run.ends()[4..],
+        [
+            (1, Side::Response, Some(Incomplete::Gap)),
+            (2, Side::Response, None)
+        ]
+    );
+}
+
+#[test]
 fn other_holes_end_the_message_and_the_next_is_found() {
     let gap = Some(Incomplete::Gap);
     let mut run = Run::new();
