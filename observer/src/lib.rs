@@ -5,7 +5,7 @@
 //! `kernel`, `identity`, `store`, `metrics` and `app` do input and output. All others are pure: bytes or values
 //! in, values and losses out, time passed in.
 
+pub mod protocol;
+pub mod exchange;
 pub mod catalog;
 pub mod dialect;
-pub mod exchange;
-pub mod protocol;
