@@ -90,13 +90,23 @@ impl Store {
     }
 
     async fn start_at(directory: &Path, address: SocketAddr) -> Self {
-        let store = Self::spawn(directory, address, &[]);
-        store.ready().await;
-        store
+        let mut store = Self::spawn(directory, address, &[]);
+        for _ in 0..60 {
+            match wait_ready(&store.url(), Instant::now() + Duration::from_secs(1)).await {
+                Ok(()) => return store,
+                Err(error) => assert!(store.child.try_wait().expect("child").is_none(), "{error}: {}", store.said()),
+            }
+        }
+        panic!("store is not ready: {}", store.said());
     }
 
-    async fn ready(&self) {
-        wait_ready(&self.url(), Instant::now() + Duration::from_secs(60)).await.expect("store is ready");
+    /// What it wrote to standard error; ends it.
+    fn said(&mut self) -> String {
+        let _ = self.child.kill();
+        let mut said = String::new();
+        let mut stderr = self.child.stderr.take().expect("stderr");
+        stderr.read_to_string(&mut said).expect("text");
+        said
     }
 
     fn url(&self) -> String {
