@@ -10,6 +10,7 @@ mod tests;
 
 use std::collections::HashMap;
 
+use crate::config::yaml::Problem;
 use parse::Entry;
 use pattern::Pattern;
 use sha2::{Digest, Sha256};
@@ -25,18 +26,6 @@ pub struct Match {
     pub class: String,
     /// The host also carries other traffic, and the path decided.
     pub by_path: bool,
-}
-
-/// One thing wrong in a catalogue text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name}:{line}: {message}")]
-pub struct Problem {
-    /// Name of the text, as given to `Catalog::parse`.
-    pub name: String,
-    /// Line, counted from 1; for added hosts their position, counted from 1.
-    pub line: usize,
-    /// What is wrong and what is allowed.
-    pub message: String,
 }
 
 /// A host rule that a longest-prefix table over reversed names can hold.
@@ -80,15 +69,17 @@ impl Catalog {
     }
 
     /// This catalogue with more hosts: (host pattern, provider name) pairs from the configuration. They go before the
-    /// catalogue's own entries for the same pattern, and the digest covers them.
+    /// catalogue's own entries for the same pattern, and the digest covers them. `line` of a problem is the position
+    /// of its pair, counted from 1.
     pub fn with_extra_hosts(mut self, hosts: Vec<(String, String)>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut digest = Sha256::new_with_prefix(self.digest);
         let any = !hosts.is_empty();
         for (at, (host, provider)) in hosts.into_iter().enumerate() {
             let problem = |message| Problem {
-                name: "extra hosts".to_owned(),
+                file: "extra hosts".to_owned(),
                 line: at + 1,
+                column: 0,
                 message,
             };
             digest.update((host.len() as u64).to_be_bytes());

@@ -121,14 +121,12 @@ fn all_problems_come_at_once_with_their_lines() {
                 \"a.*.b\"]\n    colour: red\n  - hosts: {}\n  - name: b\n    shared:\n      - host: x.example\n";
     let problems = Catalog::parse(text, "my.yaml").unwrap_err();
     let lines: Vec<usize> = problems.iter().map(|p| p.line).collect();
-    assert_eq!(lines, [1, 5, 6, 6, 7, 8, 11], "{problems:#?}");
+    assert_eq!(lines, [5, 6, 6, 7, 8, 11], "{problems:#?}");
     assert!(
-        problems[1]
-            .to_string()
-            .starts_with("my.yaml:5: unknown key `llm-apis`, allowed are llm-api")
+        problems[0].to_string().starts_with("my.yaml:5:7: unknown key `llm-apis`")
     );
     let broken = Catalog::parse("version: \"1\n", "my.yaml").unwrap_err();
-    assert!(broken[0].message.starts_with("not YAML"), "{broken:?}");
+    assert_eq!((broken.len(), broken[0].file.as_str()), (1, "my.yaml"));
 }
 
 #[test]
