@@ -130,9 +130,13 @@ pub(super) fn prepare(config: &EmbeddedConfig) -> anyhow::Result<DirectoryLock> 
     let lock = lock(dir)?;
     create(&config.engine_dir())?;
     // Absolute: the engine looks for a relative one in the working directory.
-    let users = fs::canonicalize(dir).with_context(|| format!("{}", dir.display()))?.join("users.xml");
+    let users = fs::canonicalize(dir)
+        .with_context(|| format!("{}", dir.display()))?
+        .join("users.xml");
     write_private(&users, &users_xml(&config.database))?;
-    let users = users.to_str().with_context(|| format!("{}: the path is not UTF-8", users.display()))?;
+    let users = users
+        .to_str()
+        .with_context(|| format!("{}: the path is not UTF-8", users.display()))?;
     write_private(&config.engine_config(), &engine_xml(users))?;
     Ok(lock)
 }
