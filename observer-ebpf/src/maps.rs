@@ -89,6 +89,9 @@ pub(crate) struct Socket {
     pub received: u64,
     pub pid: u32,
     pub flags: u32,
+    /// 0 until it is bound.
+    pub local_port: u32,
+    pub pad: u32,
 }
 
 #[unsafe(no_mangle)]
