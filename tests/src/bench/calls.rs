@@ -139,7 +139,10 @@ fn done(what: &'static str, start: Instant, finished: &[Finished]) -> Result<Don
     let mut pid_of = HashMap::new();
     for client in finished {
         ensure!(client.status.success(), "{what} ended with {}: {}", client.status, client.errors);
-        for report in &client.reports {
+        // Answers of parallel transfers come without a line end between them.
+        let text = client.lines.join("\n");
+        for report in serde_json::Deserializer::from_str(&text).into_iter::<Value>() {
+            let report = report.context("an answer that is not JSON")?;
             let id = report["id"].as_str().context("an answer without an id")?;
             let pid = report["pid"].as_u64().unwrap_or_else(|| u64::from(client.pid));
             pid_of.insert(id.to_owned(), pid);
