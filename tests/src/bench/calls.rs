@@ -35,7 +35,9 @@ pub(super) fn run() -> Result<Vec<Row>> {
         python(&host, "Python, 8 threads", "threads.py")?,
         python(&host, "Python, 8 forked workers", "prefork.py")?,
     ];
-    let ids = done.iter().flat_map(|done| done.pid_of.keys().map(String::as_str));
+    let ids = done
+        .iter()
+        .flat_map(|done| done.pid_of.keys().map(String::as_str));
     wait_for(&host, ids.collect())?;
     let during = watch.finish()?;
     let record = host.end()?;
@@ -66,16 +68,34 @@ fn report(rows: &mut Rows, client: &Done, record: &Record) {
         .iter()
         .flat_map(|(id, pid)| of(id).iter().map(|row| (*row, *pid)))
         .collect();
-    let wrong = own.iter().filter(|(row, pid)| row["process_pid"].as_u64() != Some(*pid)).count();
-    let partial = own.iter().filter(|(row, _)| row["visibility"] != "decoded").count();
+    let wrong = own
+        .iter()
+        .filter(|(row, pid)| row["process_pid"].as_u64() != Some(*pid))
+        .count();
+    let partial = own
+        .iter()
+        .filter(|(row, _)| row["visibility"] != "decoded")
+        .count();
     let rate = number(WANTED as u64) / client.took.as_secs_f64();
-    rows.one(format!("{}: rows stored", client.what), number(once as u64), "of 160")
-        .exactly(number(WANTED as u64))
-        .note(format!("{rate:.0} calls/s"));
-    rows.one(format!("{}: rows of another process", client.what), number(wrong as u64), "rows")
-        .exactly(0.0);
-    rows.one(format!("{}: rows not read whole", client.what), number(partial as u64), "rows")
-        .exactly(0.0);
+    rows.one(
+        format!("{}: rows stored", client.what),
+        number(once as u64),
+        "of 160",
+    )
+    .exactly(number(WANTED as u64))
+    .note(format!("{rate:.0} calls/s"));
+    rows.one(
+        format!("{}: rows of another process", client.what),
+        number(wrong as u64),
+        "rows",
+    )
+    .exactly(0.0);
+    rows.one(
+        format!("{}: rows not read whole", client.what),
+        number(partial as u64),
+        "rows",
+    )
+    .exactly(0.0);
 }
 
 /// Waits until a row is there for each id, or no more come.
@@ -83,7 +103,10 @@ fn wait_for(host: &Host, ids: Vec<&str>) -> Result<()> {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(10) {
         let rows = host.rows("ai_interactions", "ts")?;
-        let there: Vec<&str> = rows.iter().filter_map(|row| row["gen_ai_response_id"].as_str()).collect();
+        let there: Vec<&str> = rows
+            .iter()
+            .filter_map(|row| row["gen_ai_response_id"].as_str())
+            .collect();
         if ids.iter().all(|id| there.contains(id)) {
             break;
         }
@@ -99,7 +122,13 @@ fn curl(host: &Host, name: &str, calls: usize) -> Result<Client> {
     let urls = vec!["https://api.openai.com/v1/chat/completions"; calls];
     Ok(host
         .curl()
-        .args(["--header", "Content-Type: application/json", "--write-out", "\n", "--data"])
+        .args([
+            "--header",
+            "Content-Type: application/json",
+            "--write-out",
+            "\n",
+            "--data",
+        ])
         .arg(format!("@{}", file.display()))
         .args(urls))
 }
@@ -109,7 +138,10 @@ fn curl_processes(host: &Host) -> Result<Done> {
     let running = (0..CONNECTIONS)
         .map(|number| curl(host, &format!("curl-{number}"), CALLS)?.start())
         .collect::<Result<Vec<_>>>()?;
-    let finished = running.into_iter().map(|client| client.finish()).collect::<Result<Vec<_>>>()?;
+    let finished = running
+        .into_iter()
+        .map(|client| client.finish())
+        .collect::<Result<Vec<_>>>()?;
     done("curl, 8 processes", start, &finished)
 }
 
@@ -126,7 +158,11 @@ fn python(host: &Host, what: &'static str, name: &str) -> Result<Done> {
     let start = Instant::now();
     let own = script::path(name);
     let workers = if own.exists() { "--threads" } else { "--workers" };
-    let client = if own.exists() { host.python(&own.to_string_lossy()) } else { host.python(name) };
+    let client = if own.exists() {
+        host.python(&own.to_string_lossy())
+    } else {
+        host.python(name)
+    };
     let finished = client
         .args([workers, &CONNECTIONS.to_string(), "--calls", &CALLS.to_string()])
         .args(["--prompt-bytes", &PROMPT.to_string()])
@@ -138,7 +174,12 @@ fn done(what: &'static str, start: Instant, finished: &[Finished]) -> Result<Don
     let took = start.elapsed();
     let mut pid_of = HashMap::new();
     for client in finished {
-        ensure!(client.status.success(), "{what} ended with {}: {}", client.status, client.errors);
+        ensure!(
+            client.status.success(),
+            "{what} ended with {}: {}",
+            client.status,
+            client.errors
+        );
         // Answers of parallel transfers come without a line end between them.
         let text = client.lines.join("\n");
         for report in serde_json::Deserializer::from_str(&text).into_iter::<Value>() {
@@ -148,6 +189,10 @@ fn done(what: &'static str, start: Instant, finished: &[Finished]) -> Result<Don
             pid_of.insert(id.to_owned(), pid);
         }
     }
-    ensure!(pid_of.len() == WANTED, "{what} got {} of {WANTED} answers", pid_of.len());
+    ensure!(
+        pid_of.len() == WANTED,
+        "{what} got {} of {WANTED} answers",
+        pid_of.len()
+    );
     Ok(Done { what, pid_of, took })
 }

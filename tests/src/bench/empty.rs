@@ -30,7 +30,9 @@ impl Function {
             .context("the script has no libssl loaded")?;
         let file = std::fs::File::open(&library).context("libssl")?;
         let offsets = observer::kernel::elf::function_offsets(&file, &[name])?;
-        let offset = *offsets.get(name).with_context(|| format!("no {name} in libssl"))?;
+        let offset = *offsets
+            .get(name)
+            .with_context(|| format!("no {name} in libssl"))?;
         Ok(Self { library, offset })
     }
 }

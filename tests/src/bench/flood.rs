@@ -23,11 +23,16 @@ struct Sent {
 }
 
 pub(super) fn run() -> Result<Vec<Row>> {
-    let mut host = Host::start(Options { daemon: false, ..Options::default() })?;
+    let mut host = Host::start(Options {
+        daemon: false,
+        ..Options::default()
+    })?;
     let ca_file = host.dir().join("sink.pem");
     let port = sink::start(HOST, &ca_file)?;
     let mut script = Script::start("flood.py", |command| {
-        command.env("SSL_CERT_FILE", &ca_file).env("OBSERVER_TEST_PORT", port.to_string());
+        command
+            .env("SSL_CERT_FILE", &ca_file)
+            .env("OBSERVER_TEST_PORT", port.to_string());
     })?;
     let function = Function::of_process(script.pid(), "SSL_write_ex")?;
     let before = quiet::other_observers(None);
@@ -53,12 +58,32 @@ pub(super) fn run() -> Result<Vec<Row>> {
     rows.one("writes/s with Observer", rate(&observed), "1/s")
         .note(quiet::note(usize::from(disturbed), 1));
     let per_write = |sent: &Sent| sent.cpu * 1e9 / number(WRITES);
-    rows.one("CPU of the client per write, without a probe", per_write(&none), "ns");
-    rows.one("CPU of the client per write, with empty probes", per_write(&empty), "ns");
-    rows.one("CPU of the client per write, with Observer", per_write(&observed), "ns");
-    rows.one("client, Observer against empty probes", observed.cpu / empty.cpu, "times");
+    rows.one(
+        "CPU of the client per write, without a probe",
+        per_write(&none),
+        "ns",
+    );
+    rows.one(
+        "CPU of the client per write, with empty probes",
+        per_write(&empty),
+        "ns",
+    );
+    rows.one(
+        "CPU of the client per write, with Observer",
+        per_write(&observed),
+        "ns",
+    );
+    rows.one(
+        "client, Observer against empty probes",
+        observed.cpu / empty.cpu,
+        "times",
+    );
     rows.one("CPU of the daemon per write", cpu * 1e9 / number(WRITES), "ns")
-        .note(format!("{:.2} s in all, {:.0} % of one core", cpu, 100.0 * cpu / observed.wall));
+        .note(format!(
+            "{:.2} s in all, {:.0} % of one core",
+            cpu,
+            100.0 * cpu / observed.wall
+        ));
     rows.one("resident memory of the daemon, greatest", resident.mib(), "MiB")
         .at_most(80.0)
         .note(resident.parts());
@@ -80,18 +105,40 @@ fn flood(script: &mut Script) -> Result<Sent> {
 /// Sent, delivered and lost, which must add up.
 fn ledger(rows: &mut Rows, record: &Record, sent: &Sent) -> Result<()> {
     let of_client = |row: &&Value| row["process_pid"].as_u64() == Some(sent.pid);
-    let connection = record.connections.iter().rfind(of_client).context("no row for the connection")?;
-    let delivered = connection["plaintext_sent"].as_u64().context("no plaintext_sent")?;
+    let connection = record
+        .connections
+        .iter()
+        .rfind(of_client)
+        .context("no row for the connection")?;
+    let delivered = connection["plaintext_sent"]
+        .as_u64()
+        .context("no plaintext_sent")?;
     let lost = |name: &str| record.metrics.sum(name, &["stage=\"kernel\""]).unwrap_or(0.0);
     let (events, bytes) = (lost("observer_lost_total"), lost("observer_lost_bytes_total"));
     rows.one("records lost", events, "records").exactly(0.0);
     rows.one("bytes sent", number(sent.bytes), "bytes");
-    rows.one("bytes delivered and counted as lost", number(delivered) + bytes, "bytes")
-        .exactly(number(sent.bytes))
-        .note(format!("delivered {delivered}, lost {bytes}"));
-    let row = record.interactions.iter().rfind(of_client).context("no row for the call")?;
+    rows.one(
+        "bytes delivered and counted as lost",
+        number(delivered) + bytes,
+        "bytes",
+    )
+    .exactly(number(sent.bytes))
+    .note(format!("delivered {delivered}, lost {bytes}"));
+    let row = record
+        .interactions
+        .iter()
+        .rfind(of_client)
+        .context("no row for the call")?;
     let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
-    rows.one("bytes of text scanned", row["scan_bytes_scanned"].as_f64().unwrap_or(0.0), "bytes")
-        .note(format!("row: {} {}", text("visibility"), text("visibility_reason")));
+    rows.one(
+        "bytes of text scanned",
+        row["scan_bytes_scanned"].as_f64().unwrap_or(0.0),
+        "bytes",
+    )
+    .note(format!(
+        "row: {} {}",
+        text("visibility"),
+        text("visibility_reason")
+    ));
     Ok(())
 }

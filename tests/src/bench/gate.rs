@@ -28,7 +28,10 @@ struct Round {
 }
 
 pub(super) fn run() -> Result<Vec<Row>> {
-    let mut host = Host::start(Options { daemon: false, ..Options::default() })?;
+    let mut host = Host::start(Options {
+        daemon: false,
+        ..Options::default()
+    })?;
     let certificate = certificate(host.dir())?;
     let mut script = Script::start("gate.py", |command| {
         command.arg(&certificate);
@@ -40,15 +43,30 @@ pub(super) fn run() -> Result<Vec<Row>> {
     let mut rows = Rows::new(Name::Gate);
     let disturbed = rounds.iter().filter(|round| round.disturbed).count();
     let of = |value: fn(&Round) -> f64| rounds.iter().map(value).collect::<Vec<f64>>();
-    rows.many("write, Observer against empty probes", &of(|r| r.observer / r.empty), "times")
-        .at_most(1.10)
-        .note(quiet::note(disturbed, ROUNDS));
-    rows.many("write, Observer against no probe", &of(|r| r.observer / r.none), "times");
+    rows.many(
+        "write, Observer against empty probes",
+        &of(|r| r.observer / r.empty),
+        "times",
+    )
+    .at_most(1.10)
+    .note(quiet::note(disturbed, ROUNDS));
+    rows.many(
+        "write, Observer against no probe",
+        &of(|r| r.observer / r.none),
+        "times",
+    );
     rows.many("write without a probe, CPU", &of(|r| r.none), "ns");
     rows.many("write with empty probes, CPU", &of(|r| r.empty), "ns");
     rows.many("write with Observer, CPU", &of(|r| r.observer), "ns");
-    rows.many("Observer beyond empty probes, CPU", &of(|r| r.observer - r.empty), "ns");
-    for (place, what) in ["without a probe", "with empty probes", "with Observer"].iter().enumerate() {
+    rows.many(
+        "Observer beyond empty probes, CPU",
+        &of(|r| r.observer - r.empty),
+        "ns",
+    );
+    for (place, what) in ["without a probe", "with empty probes", "with Observer"]
+        .iter()
+        .enumerate()
+    {
         let wall: Vec<f64> = rounds.iter().map(|round| round.wall[place]).collect();
         rows.many(format!("write {what}, wall"), &wall, "ns");
     }
@@ -105,7 +123,11 @@ struct Answer {
 fn ask(script: &mut Script) -> Result<Answer> {
     let answer = script.ask(&WRITES.to_string())?;
     let of = |name: &str| {
-        let values: Vec<f64> = answer[name].as_array()?.iter().filter_map(Value::as_f64).collect();
+        let values: Vec<f64> = answer[name]
+            .as_array()?
+            .iter()
+            .filter_map(Value::as_f64)
+            .collect();
         Some(median(&values)).filter(|value| *value > 0.0)
     };
     Ok(Answer {
@@ -119,6 +141,9 @@ fn ask(script: &mut Script) -> Result<Answer> {
 fn certificate(dir: &Path) -> Result<PathBuf> {
     let made = rcgen::generate_simple_self_signed([HOST.to_owned()]).context("certificate")?;
     let file = dir.join("gate.pem");
-    std::fs::write(&file, format!("{}{}", made.signing_key.serialize_pem(), made.cert.pem()))?;
+    std::fs::write(
+        &file,
+        format!("{}{}", made.signing_key.serialize_pem(), made.cert.pem()),
+    )?;
     Ok(file)
 }

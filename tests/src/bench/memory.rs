@@ -85,7 +85,10 @@ impl Watch {
     /// The greatest seen.
     pub(super) fn finish(self) -> Result<Resident> {
         self.stop.store(true, Ordering::Relaxed);
-        let greatest = self.thread.join().map_err(|_| anyhow::anyhow!("the watch ended by a panic"))?;
+        let greatest = self
+            .thread
+            .join()
+            .map_err(|_| anyhow::anyhow!("the watch ended by a panic"))?;
         anyhow::ensure!(greatest.all > 0, "the memory of the daemon could not be read");
         Ok(greatest)
     }
@@ -113,7 +116,12 @@ mod tests {
     #[test]
     fn parts_of_the_status_are_read() {
         let status = "Name:\tx\nVmRSS:\t  100 kB\nRssAnon:\t 60 kB\nRssFile:\t 30 kB\nRssShmem:\t 10 kB\n";
-        let resident = Resident { all: 100, anon: 60, file: 30, shared: 10 };
+        let resident = Resident {
+            all: 100,
+            anon: 60,
+            file: 30,
+            shared: 10,
+        };
         assert_eq!(Resident::parse(status), Some(resident));
         assert_eq!(Resident::parse("VmRSS: 1 kB"), None);
     }

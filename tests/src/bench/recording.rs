@@ -38,7 +38,11 @@ impl Recording {
             offset: [0; 2],
             time_ns: 1_000_000_000,
         };
-        let name = TlsName { handle: HANDLE, len: HOST.len() as u32, class: CLASS_AI };
+        let name = TlsName {
+            handle: HANDLE,
+            len: HOST.len() as u32,
+            class: CLASS_AI,
+        };
         let mut body = name.handle.to_ne_bytes().to_vec();
         body.extend(name.len.to_ne_bytes());
         body.extend(name.class.to_ne_bytes());
@@ -143,7 +147,10 @@ impl Recording {
 
     fn event(&mut self, data: &str) {
         let event = format!("data: {data}\n\n");
-        self.data(DIRECTION_RECEIVED, format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
+        self.data(
+            DIRECTION_RECEIVED,
+            format!("{:x}\r\n{event}\r\n", event.len()).as_bytes(),
+        );
     }
 
     /// One call of the TLS library, cut as the kernel programs cut it.
@@ -202,10 +209,53 @@ impl Recording {
 /// and tabs that such text has.
 fn prose(len: usize) -> String {
     const WORDS: &[&str] = &[
-        "the", "model", "returns", "a", "value", "for", "each", "request", "and", "then", "we", "should", "check",
-        "whether", "server", "answer", "contains", "error", "because", "deployment", "of", "version", "42", "failed",
-        "with", "status", "\"not found\"", "in", "function", "parse_config(path)", "let", "index", "=", "0;", "user",
-        "Anna", "wrote", "on", "2024-05-17", "that", "token", "count", "key", "is", "larger", "than", "expected",
+        "the",
+        "model",
+        "returns",
+        "a",
+        "value",
+        "for",
+        "each",
+        "request",
+        "and",
+        "then",
+        "we",
+        "should",
+        "check",
+        "whether",
+        "server",
+        "answer",
+        "contains",
+        "error",
+        "because",
+        "deployment",
+        "of",
+        "version",
+        "42",
+        "failed",
+        "with",
+        "status",
+        "\"not found\"",
+        "in",
+        "function",
+        "parse_config(path)",
+        "let",
+        "index",
+        "=",
+        "0;",
+        "user",
+        "Anna",
+        "wrote",
+        "on",
+        "2024-05-17",
+        "that",
+        "token",
+        "count",
+        "key",
+        "is",
+        "larger",
+        "than",
+        "expected",
     ];
     let mut text = String::with_capacity(len + 32);
     let (mut state, mut column) = (88_172_645_463_325_252u64, 0);

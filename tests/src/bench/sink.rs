@@ -46,7 +46,9 @@ fn serve(tcp: TcpStream, config: Arc<ServerConfig>) -> Result<()> {
         tail.drain(..tail.len().saturating_sub(END.len()));
         if tail == END {
             let length = BODY.len();
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+            );
             tls.write_all(format!("{head}{BODY}").as_bytes())?;
             tls.flush()?;
         }

@@ -15,7 +15,11 @@ struct Cli {
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    let names = if cli.names.is_empty() { Name::ALL.to_vec() } else { cli.names };
+    let names = if cli.names.is_empty() {
+        Name::ALL.to_vec()
+    } else {
+        cli.names
+    };
     let mut out = std::io::stdout();
     for name in names {
         let rows = run(name).with_context(|| format!("benchmark {name:?}"))?;
