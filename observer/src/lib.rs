@@ -19,6 +19,6 @@ pub mod evidence;
 pub mod coverage;
 pub mod pipeline;
 pub mod store;
-pub mod app;
-pub mod report;
+pub mod metrics;
 pub mod cli;
+pub mod app;

@@ -1,1 +1,69 @@
-fn main(){}
+//! Everything a developer runs, one verb each. `cargo xtask --help` lists them.
+
+#![expect(clippy::disallowed_methods, reason = "steps are timed and have limits")]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod build;
+mod demo;
+mod http;
+mod report;
+mod run;
+mod setup;
+mod stage;
+mod test;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Everything a developer of Observer runs")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what building, demo and tests need and this machine lacks; nothing twice
+    Setup,
+    /// Build the kernel programs and the daemon that embeds them
+    Build {
+        /// Only the kernel programs (.observer/observer-ebpf.o)
+        #[arg(long)]
+        kernel_only: bool,
+    },
+    /// Let real clients talk to a local AI endpoint and show what Observer recorded of it (root)
+    Demo {
+        /// How the result is shown
+        #[arg(long, value_enum, default_value = "table")]
+        format: demo::Format,
+        /// Leave everything running until Ctrl-C
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Format, lints and all tests, live-kernel ones included (root)
+    Test {
+        /// Only tests whose name contains this; leaves out format and lints
+        filter: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match execute(Cli::parse().verb) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::Setup => setup::all().map(|()| ExitCode::SUCCESS),
+        Verb::Build { kernel_only: true } => build::kernel_object().map(|_| ExitCode::SUCCESS),
+        Verb::Build { kernel_only: false } => build::all().map(|()| ExitCode::SUCCESS),
+        Verb::Demo { format, keep } => demo::run(format, keep).map(|()| ExitCode::SUCCESS),
+        Verb::Test { filter } => test::run(filter.as_deref()),
+    }
+}

@@ -1,0 +1,319 @@
+//! Everything that one live test needs on this host: endpoint, store, daemon, clients.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::metrics::Metrics;
+use super::process::Process;
+use super::store::{DATABASE, Store, free_address, http, table_rows};
+use crate::endpoint::{Endpoint, Settings};
+
+/// How long rows may take from the last call to the store.
+const STORE_TIME: Duration = Duration::from_secs(20);
+
+/// Bytes of an undecided connection that may reach user space, in these tests.
+pub const UNDECIDED_PREFIX: u64 = 4096;
+
+/// Policy of these tests: OpenAI is sanctioned, Anthropic is not, all else is unknown.
+const POLICY: &str = "version: test-1\ndefault: unknown\nrules:\n  - id: openai-yes\n    verdict: sanctioned\n    \
+     provider: openai\n  - id: anthropic-no\n    verdict: unsanctioned\n    provider: anthropic\n";
+
+/// What differs between tests.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Let the daemon start its own store, instead of one that the test starts.
+    pub embedded_store: bool,
+    /// Start the daemon at once; otherwise `start_daemon` does.
+    pub daemon: bool,
+    /// Size of the ring buffer, bytes.
+    pub ring_buffer_bytes: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            embedded_store: false,
+            daemon: true,
+            ring_buffer_bytes: None,
+        }
+    }
+}
+
+/// A running set. Dropping it ends all of it.
+pub struct Host {
+    // Fields are dropped in this order: the daemon first, its folder last.
+    daemon: Option<Process>,
+    /// The store, when the test starts it.
+    pub store: Option<Store>,
+    /// The AI endpoint.
+    pub endpoint: Endpoint,
+    store_address: SocketAddr,
+    metrics_address: SocketAddr,
+    options: Options,
+    dir: TempDir,
+}
+
+/// What was stored by the end of a test.
+#[derive(Debug)]
+pub struct Record {
+    /// Rows of `ai_interactions`, by time.
+    pub interactions: Vec<Value>,
+    /// Rows of `ai_findings`, by time.
+    pub findings: Vec<Value>,
+    /// Rows of `ai_connections`, by time.
+    pub connections: Vec<Value>,
+    /// Rows of `evidence_seals`, by sequence.
+    pub seals: Vec<Value>,
+    /// The daemon's metrics just before it was stopped.
+    pub metrics: Metrics,
+}
+
+impl Host {
+    /// Starts endpoint, store and daemon, in this order, and waits until each is ready.
+    pub fn start(options: Options) -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("observer-test-")
+            .tempdir()
+            .context("no temporary folder")?;
+        let endpoint = Endpoint::start(&Settings::default(), &dir.path().join("ca.pem"))?;
+        let store = if options.embedded_store {
+            None
+        } else {
+            Some(Store::start(dir.path())?)
+        };
+        let store_address = match &store {
+            Some(store) => store.address(),
+            None => free_address()?,
+        };
+        let with_daemon = options.daemon;
+        let mut host = Self {
+            daemon: None,
+            store,
+            endpoint,
+            store_address,
+            metrics_address: free_address()?,
+            options,
+            dir,
+        };
+        std::fs::write(host.dir.path().join("policy.yaml"), POLICY)?;
+        std::fs::write(host.config_file(), host.configuration())?;
+        if with_daemon {
+            host.start_daemon()?;
+        }
+        Ok(host)
+    }
+
+    /// Starts the daemon and waits until it says that it is ready.
+    pub fn start_daemon(&mut self) -> Result<()> {
+        let mut command = Command::new(super::daemon());
+        command.args(["run", "--config"]).arg(self.config_file());
+        let mut daemon = Process::start("observer", self.dir.path(), &mut command)?;
+        let address = self.metrics_address;
+        daemon.wait_for("GET /healthz answers 200", Duration::from_secs(60), || {
+            http(address, "GET", "/healthz", "")
+                .is_ok_and(|(status, _)| status == 200)
+                .then_some(())
+        })?;
+        self.daemon = Some(daemon);
+        Ok(())
+    }
+
+    /// The daemon.
+    pub fn daemon(&mut self) -> Result<&mut Process> {
+        self.daemon.as_mut().context("the daemon is not running")
+    }
+
+    /// Folder of this test.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The daemon's configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.path().join("observer.yaml")
+    }
+
+    fn configuration(&self) -> String {
+        let dir = self.dir.path().display();
+        let store = if self.options.embedded_store {
+            format!(
+                "  embedded:\n    data_dir: {dir}/store\n    listen: {}\n    library: {}\n",
+                self.store_address,
+                super::library().display()
+            )
+        } else {
+            format!("  url: http://{}\n", self.store_address)
+        };
+        let mut text = format!(
+            "policy:\n  file: {dir}/policy.yaml\nstore:\n  database: {DATABASE}\n  batch_seconds: 1\n{store}metrics:\n  \
+             listen: {}\nseal:\n  interval_seconds: 1\nstate_dir: {dir}/state\nrun_dir: {dir}/run\ncapture:\n  \
+             undecided_prefix_bytes: {UNDECIDED_PREFIX}\n",
+            self.metrics_address
+        );
+        if let Some(bytes) = self.options.ring_buffer_bytes {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  ring_buffer_bytes: {bytes}");
+        }
+        text
+    }
+
+    fn ca_file(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
+    }
+
+    /// One of the scripts in `tests/clients`, in Python.
+    pub fn python(&self, script: &str) -> Client {
+        Client::new(super::python(), self.endpoint.port(), &self.ca_file()).arg(super::clients().join(script))
+    }
+
+    /// One of the scripts in `tests/clients`, in Node.
+    pub fn node(&self, script: &str) -> Client {
+        Client::new("node", self.endpoint.port(), &self.ca_file()).arg(super::clients().join(script))
+    }
+
+    /// curl, which reaches the endpoint whatever the name in the URL that the test adds.
+    pub fn curl(&self) -> Client {
+        Client::new("curl", self.endpoint.port(), &self.ca_file())
+            .args(["--silent", "--show-error", "--max-time", "60", "--cacert"])
+            .arg(self.ca_file())
+            .args(["--connect-to", &format!("::127.0.0.1:{}", self.endpoint.port())])
+    }
+
+    /// curl with a chat completion to this host.
+    pub fn curl_chat(&self, host: &str, model: &str, prompt: &str) -> Client {
+        let body = json!({"model": model, "messages": [{"role": "user", "content": prompt}]});
+        self.curl()
+            .args([
+                "--header",
+                "Content-Type: application/json",
+                "--data",
+                &body.to_string(),
+            ])
+            .arg(format!("https://{host}/v1/chat/completions"))
+    }
+
+    /// The daemon's metrics now.
+    pub fn metrics(&self) -> Result<Metrics> {
+        let (status, text) = http(self.metrics_address, "GET", "/metrics", "")?;
+        anyhow::ensure!(status == 200, "/metrics answered {status}");
+        Ok(Metrics::parse(&text))
+    }
+
+    /// Rows of a table now.
+    pub fn rows(&self, table: &str, order: &str) -> Result<Vec<Value>> {
+        table_rows(self.store_address, table, order)
+    }
+
+    /// Waits until there are at least so many interactions; an error with the daemon's output when they do not come.
+    pub fn wait_for_interactions(&mut self, count: usize) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let have = self.rows("ai_interactions", "ts").map_or(0, |rows| rows.len());
+            if have >= count {
+                return Ok(());
+            }
+            let late = start.elapsed() > STORE_TIME;
+            let daemon = self.daemon()?;
+            anyhow::ensure!(
+                daemon.is_running(),
+                "the daemon ended. It printed:\n{}",
+                daemon.output()
+            );
+            anyhow::ensure!(
+                !late,
+                "{have} of {count} interactions are stored. The daemon printed:\n{}",
+                daemon.output()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits for the interactions, reads the metrics, ends the daemon in order (it then delivers all it has) and reads
+    /// every table. So a row too many is seen as well as one too few.
+    pub fn finish(mut self, interactions: usize) -> Result<Record> {
+        self.wait_for_interactions(interactions)?;
+        self.end()
+    }
+
+    /// As `finish`, without waiting for anything.
+    pub fn end(mut self) -> Result<Record> {
+        if self.options.embedded_store {
+            // This store ends with the daemon, so it is read before: wait for two batches and one seal.
+            std::thread::sleep(Duration::from_secs(3));
+            return self.read();
+        }
+        let metrics = self.metrics()?;
+        let daemon = self.daemon()?;
+        let status = daemon.stop()?;
+        anyhow::ensure!(
+            status.success(),
+            "the daemon ended with {status}. It printed:\n{}",
+            daemon.output()
+        );
+        let mut record = self.read_tables()?;
+        record.metrics = metrics;
+        Ok(record)
+    }
+
+    fn read(&self) -> Result<Record> {
+        let mut record = self.read_tables()?;
+        record.metrics = self.metrics()?;
+        Ok(record)
+    }
+
+    fn read_tables(&self) -> Result<Record> {
+        Ok(Record {
+            interactions: self.rows("ai_interactions", "ts")?,
+            findings: self.rows("ai_findings", "ts, rule_id")?,
+            connections: self.rows("ai_connections", "ts")?,
+            seals: self.rows("evidence_seals", "seal_seq")?,
+            metrics: Metrics::default(),
+        })
+    }
+}
+
+impl Record {
+    /// The interaction whose response has this id; there must be exactly one.
+    pub fn by_response(&self, id: &str) -> Result<&Value> {
+        let mut rows = self
+            .interactions
+            .iter()
+            .filter(|row| row["gen_ai_response_id"] == id);
+        let row = rows.next().with_context(|| format!("no row for response {id}"))?;
+        anyhow::ensure!(rows.next().is_none(), "more than one row for response {id}");
+        Ok(row)
+    }
+
+    /// The connection that carried an interaction.
+    pub fn connection_of(&self, interaction: &Value) -> Result<&Value> {
+        let number = &interaction["connection_id"];
+        anyhow::ensure!(
+            number.as_u64().is_some_and(|n| n > 0),
+            "the interaction is tied to no connection"
+        );
+        self.connections
+            .iter()
+            .find(|row| row["connection_id"] == *number)
+            .with_context(|| format!("no row for connection {number}"))
+    }
+
+    /// Sum of a column over all seals.
+    pub fn sealed(&self, column: &str) -> u64 {
+        self.seals.iter().filter_map(|row| row[column].as_u64()).sum()
+    }
+
+    /// Everything that was counted as lost, in any stage.
+    pub fn lost(&self) -> u64 {
+        self.sealed("events_lost_ring")
+            + self.sealed("events_lost_user")
+            + self.sealed("records_dropped_spool")
+    }
+}

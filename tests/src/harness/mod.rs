@@ -1,0 +1,125 @@
+//! Runs the daemon, its store and real clients for one test, and reads back what was stored.
+//!
+//! A live test begins with [`live`], which answers `None` (and prints why) where the kernel cannot be observed. Tests
+//! that got a guard run one after the other: each of them looks at the whole host.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result};
+
+mod client;
+mod expect;
+mod host;
+mod metrics;
+mod process;
+mod store;
+
+pub use client::{Client, Finished, Running};
+pub use expect::{Expected, check};
+pub use host::{Host, Options, Record, UNDECIDED_PREFIX};
+pub use metrics::Metrics;
+pub use process::Process;
+pub use store::{DATABASE, Store};
+
+/// Environment variable that lets live tests run. `cargo xtask test` sets it; plain `cargo test` skips them.
+pub const LIVE: &str = "OBSERVER_LIVE";
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Right to observe the host, for one test at a time.
+pub struct Live {
+    _guard: MutexGuard<'static, ()>,
+}
+
+/// Asks for the right to observe the host. `None` when this run or this machine cannot, with the reason printed as
+/// `SKIP: reason`, which `cargo xtask test` counts.
+pub fn live() -> Option<Live> {
+    match obstacle() {
+        None => Some(Live {
+            _guard: ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner),
+        }),
+        Some(reason) => {
+            skip(&reason);
+            None
+        }
+    }
+}
+
+/// Says that a test does not run, and why.
+#[expect(
+    clippy::print_stdout,
+    reason = "xtask reads this line from the test's standard output"
+)]
+pub fn skip(reason: &str) {
+    println!("SKIP: {reason}");
+}
+
+fn obstacle() -> Option<String> {
+    if std::env::var_os(LIVE).is_none() {
+        return Some("live-kernel tests run with `cargo xtask test`".to_owned());
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Some("live-kernel tests need root".to_owned());
+    }
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Some("this kernel has no BTF (/sys/kernel/btf/vmlinux)".to_owned());
+    }
+    let daemon = daemon();
+    if !daemon.exists() {
+        return Some(format!("{} is not built", daemon.display()));
+    }
+    if !library().exists() {
+        return Some(format!(
+            "the engine library {} is missing: cargo xtask setup",
+            library().display()
+        ));
+    }
+    None
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("/"))
+        .to_path_buf()
+}
+
+fn from_environment(name: &str, otherwise: &str) -> PathBuf {
+    std::env::var_os(name).map_or_else(|| root().join(otherwise), PathBuf::from)
+}
+
+/// The daemon under test.
+pub fn daemon() -> PathBuf {
+    from_environment("OBSERVER_BIN", "target/debug/observer")
+}
+
+/// The ClickHouse engine library.
+pub fn library() -> PathBuf {
+    from_environment("OBSERVER_CHDB", ".observer/lib/libchdb.so")
+}
+
+/// Python with the clients' packages.
+pub fn python() -> PathBuf {
+    from_environment("OBSERVER_PYTHON", ".observer/venv/bin/python")
+}
+
+/// The file that processes of a program run, as the kernel names it. `python` is the clients' own.
+pub fn executable(program: &str) -> Result<String> {
+    let file = if program == "python" {
+        python()
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path)
+            .map(|dir| dir.join(program))
+            .find(|file| file.is_file())
+            .with_context(|| format!("{program} is not in the path"))?
+    };
+    let file = std::fs::canonicalize(&file).with_context(|| format!("{} is missing", file.display()))?;
+    Ok(file.to_string_lossy().into_owned())
+}
+
+/// Folder of the clients' scripts.
+pub fn clients() -> PathBuf {
+    root().join("tests/clients")
+}
