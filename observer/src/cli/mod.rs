@@ -4,13 +4,14 @@
 
 mod log;
 mod out;
+mod replay;
 mod run;
 pub mod setup;
 mod store;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::yaml::Problem;
 
@@ -33,7 +34,18 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Replay(replay::Args),
     Store(store::Args),
+}
+
+/// Form of what a command gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs: one JSON object.
+    Json,
 }
 
 /// Why a command did not do its work.
@@ -65,6 +77,7 @@ impl Failure {
 pub fn run(args: Args) -> ExitCode {
     let outcome = match args.command {
         Command::Run(args) => run::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Store(args) => store::run(&args),
     };
     match outcome {

@@ -106,7 +106,12 @@ impl Line {
 
     /// The values of [`LINE_COLUMNS`].
     pub fn values(&self) -> Vec<Value> {
-        let user = if self.user_name.is_empty() { self.user_id.to_string() } else { self.user_name.clone() };
+        let user = match self.user_name.as_str() {
+            // The number that no user has: a recording does not know.
+            "" if self.user_id == u32::MAX => "?".to_owned(),
+            "" => self.user_id.to_string(),
+            name => name.to_owned(),
+        };
         let container: String = self.container_id.chars().take(12).collect();
         let user = if container.is_empty() { user } else { format!("{user}@{container}") };
         let (asked, answered) = (&self.gen_ai_request_model, &self.gen_ai_response_model);
