@@ -2,12 +2,19 @@
 //!
 //! What a command gives goes to standard output, what it has to say about its work to standard error.
 
+mod catalog;
+mod completions;
+mod doctor;
 mod log;
 mod out;
 mod replay;
+mod rules;
 mod run;
+mod scan;
 pub mod setup;
 mod store;
+mod target;
+mod top;
 
 use std::process::ExitCode;
 
@@ -20,6 +27,7 @@ Examples:
   observer doctor                    look whether Observer can work on this host, and what is missing
   observer run                       observe this host with the embedded store and the built-in rules
   observer top                       watch what a running Observer sees
+  observer scan notes.txt            look for keys, tokens and the like in a text
 
 Exit codes: 0 done, 1 failed, 2 wrong configuration or usage.";
 
@@ -34,8 +42,14 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Doctor(doctor::Args),
+    Top(top::Args),
+    Scan(scan::Args),
     Replay(replay::Args),
     Store(store::Args),
+    Rules(rules::Args),
+    Catalog(catalog::Args),
+    Completions(completions::Args),
 }
 
 /// Form of what a command gives.
@@ -77,8 +91,14 @@ impl Failure {
 pub fn run(args: Args) -> ExitCode {
     let outcome = match args.command {
         Command::Run(args) => run::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Top(args) => top::run(&args),
+        Command::Scan(args) => scan::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Store(args) => store::run(&args),
+        Command::Rules(args) => rules::run(&args),
+        Command::Catalog(args) => catalog::run(&args),
+        Command::Completions(args) => completions::run(&args),
     };
     match outcome {
         Ok(code) => code,

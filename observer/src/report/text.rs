@@ -33,7 +33,7 @@ pub fn bytes(n: u64) -> String {
     if value < 99.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
 }
 
-/// Nanoseconds as milliseconds: `0.42 ms`, `12.3 ms`, `1,500 ms` has no separator: `1500 ms`.
+/// Nanoseconds as milliseconds, three digits: `0.42 ms`, `12.3 ms`, `1500 ms`.
 pub fn millis(ns: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits for people")]
     let ms = ns as f64 / 1e6;
