@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use glob::Glob;
+pub use glob::Glob;
 use yaml::{Problem, Reader};
 
 /// The configuration in use. Every value is there; `Option` means that the thing itself is optional.

@@ -2,7 +2,8 @@
 
 use super::yaml::{At, Map, Node, Reader};
 
-type Text = Option<At<String>>;
+/// A value that may be missing.
+pub(super) type Text = Option<At<String>>;
 
 /// All keys of the file.
 #[derive(Debug, Default)]

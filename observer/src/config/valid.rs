@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::glob::Glob;
-use super::raw::{Raw, RawStore};
+use super::raw::{Raw, RawStore, Text};
 use super::yaml::{At, Reader, shown};
 use super::{Config, ExtraHost, LogFormat, LogLevel, Store};
 
@@ -198,7 +198,7 @@ impl Validator<'_> {
         Some(url.value.trim_end_matches('/').to_owned())
     }
 
-    fn extra_hosts(&mut self, raw: Vec<(Option<At<String>>, Option<At<String>>)>) -> Vec<ExtraHost> {
+    fn extra_hosts(&mut self, raw: Vec<(Text, Text)>) -> Vec<ExtraHost> {
         let mut hosts: Vec<ExtraHost> = Vec::new();
         for (host, provider) in raw {
             let (Some(host), Some(provider)) = (host, provider) else {

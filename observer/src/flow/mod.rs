@@ -37,6 +37,7 @@ pub struct Step<'a> {
 pub struct Reassembly {
     next: [u64; 2],
     missing: [u64; 2],
+    missing_at_end: [u64; 2],
 }
 
 impl Reassembly {
@@ -56,12 +57,18 @@ impl Reassembly {
         let tail = [totals.sent.saturating_sub(self.next[0]), totals.received.saturating_sub(self.next[1])];
         self.next = [self.next[0].max(totals.sent), self.next[1].max(totals.received)];
         self.missing = [self.missing[0] + tail[0], self.missing[1] + tail[1]];
+        self.missing_at_end = tail;
         tail
     }
 
     /// Bytes of the direction that passed, whether seen or not.
     pub fn position(&self, direction: Direction) -> u64 {
         self.next[direction as usize]
+    }
+
+    /// Bytes of the direction that were not seen after the last one that was.
+    pub fn missing_at_end(&self, direction: Direction) -> u64 {
+        self.missing_at_end[direction as usize]
     }
 
     /// Bytes of the direction that were not seen.

@@ -247,12 +247,13 @@ fn read_pack(reader: &mut Reader, file: &str, root: Option<&Node>, rules: &mut V
     version
 }
 
-const RULE_KEYS: [&str; 17] = [
+const RULE_KEYS: [&str; 18] = [
     "id",
     "name",
     "class",
     "severity",
     "pattern",
+    "trigger",
     "before",
     "after",
     "validator",
@@ -427,13 +428,14 @@ fn read_pattern(reader: &mut Reader, map: &Map<'_>, what: &str) -> Option<(Strin
     } else {
         format!("(?:{})", pattern.value)
     };
-    let whole = At {
-        at: pattern.at,
-        value: format!("{before}{core}{after}"),
+    let whole = format!("{before}{core}{after}");
+    let expression = match reader.text_of(map, "trigger") {
+        Some(trigger) => format!("(?:{}){after}", trigger.value),
+        None => whole.clone(),
     };
     let confirm = At {
         at: pattern.at,
-        value: format!(r"(?:{})\z", whole.value),
+        value: format!(r"(?:{whole})\z"),
     };
     let confirm = read_regex(reader, &format!("{what} left out"), "pattern", &confirm)?;
     if confirm.is_match(b"") {
@@ -443,7 +445,7 @@ fn read_pattern(reader: &mut Reader, map: &Map<'_>, what: &str) -> Option<(Strin
         );
         return None;
     }
-    Some((whole.value, confirm))
+    Some((expression, confirm))
 }
 
 /// Fills the templates of an example: `<alnum:20>` becomes 20 letters and digits, always the same ones for the

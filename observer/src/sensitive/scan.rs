@@ -68,7 +68,7 @@ impl Scan {
             self.close(open);
         }
         ScanReport {
-            findings: self.found.into_sorted(),
+            findings: self.found.take_sorted(),
             bytes_seen: self.bytes_seen,
             bytes_scanned: self.meter.bytes_scanned,
             undecided_matches: self.meter.undecided,
@@ -182,7 +182,7 @@ impl Found {
         }
     }
 
-    fn into_sorted(&mut self) -> Vec<Finding> {
+    fn take_sorted(&mut self) -> Vec<Finding> {
         let mut all: Vec<Finding> = std::mem::take(&mut self.by_place)
             .into_values()
             .flat_map(HashMap::into_values)

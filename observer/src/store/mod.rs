@@ -2,6 +2,7 @@
 //! ([`embedded`]) where no server is configured.
 
 pub mod client;
+pub mod embedded;
 pub mod migrate;
 mod sql;
 pub mod writer;

@@ -58,6 +58,11 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Whether nothing comes after the text.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// The bytes of a token.
     pub(crate) fn text(&self, token: Token) -> &'a [u8] {
         &self.text[token.start..token.end]
@@ -90,7 +95,7 @@ impl<'a> Lexer<'a> {
     fn token(&mut self, first: u8) -> Next {
         let rest = &self.text[self.at..];
         let (kind, length) = match first {
-            b'\'' | b'"' | b'`' => (Kind::Quoted, quoted(rest)),
+            b'\'' | b'"' | b'`' => (Kind::Quoted, quoted(rest, self.complete)),
             b'$' if heredoc_tag(rest).is_some() => (Kind::Quoted, heredoc(rest)),
             0xe2 if typographic(rest).is_some() => {
                 (Kind::Quoted, typographic(rest).and_then(|end| find(rest, end)))
@@ -155,14 +160,18 @@ fn comment(rest: &[u8]) -> Comment {
     Comment::None
 }
 
-/// Length of the literal at the start of `rest`. A doubled quote is two adjacent literals to us: the same extent.
-fn quoted(rest: &[u8]) -> Option<usize> {
+/// Length of the literal at the start of `rest`. A doubled quote does not end it.
+fn quoted(rest: &[u8], complete: bool) -> Option<usize> {
     let quote = rest[0];
     let mut at = 1;
     while at < rest.len() {
         match rest[at] {
             b'\\' => at += 2,
-            byte if byte == quote => return Some(at + 1),
+            byte if byte == quote => match rest.get(at + 1) {
+                Some(next) if *next == quote => at += 2,
+                None if !complete => return None,
+                _ => return Some(at + 1),
+            },
             _ => at += 1,
         }
     }
@@ -266,7 +275,7 @@ mod tests {
     #[test]
     fn literals_hide_what_they_hold() {
         assert_eq!(tokens(r"'a;\';' ; `b;`"), [r"'a;\';'", ";", "`b;`"]);
-        assert_eq!(tokens("'it''s;' x"), ["'it'", "'s;'", "x"]);
+        assert_eq!(tokens("'it''s;' x"), ["'it''s;'", "x"]);
         assert_eq!(tokens("$a$ ; $b$ $a$ x"), ["$a$ ; $b$ $a$", "x"]);
         assert_eq!(tokens("‘a;’ “b;” c"), ["‘a;’", "“b;”", "c"]);
         assert_eq!(tokens("'a\\"), ["<unclosed>"]);

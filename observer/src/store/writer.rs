@@ -378,8 +378,8 @@ impl Writer {
         }
     }
 
-    /// Counts everything that waits as lost and lets the tasks end.
-    fn stop(&self) -> u64 {
+    /// Counts everything that waits as lost and lets the tasks end. Returns the rows lost so.
+    pub fn stop(&self) -> u64 {
         self.tasks.iter().for_each(JoinHandle::abort);
         let mut state = self.shared.state();
         state.stopped = true;

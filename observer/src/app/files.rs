@@ -1,0 +1,125 @@
+//! Files of the daemon: the lock against a second one, and its keys.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{Read, Seek, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::Path,
+};
+
+use anyhow::{Context, bail};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::sensitive::HmacKey;
+
+const PID_FILE: &str = "observer.pid";
+const HMAC_KEY_FILE: &str = "hmac.key";
+
+/// Takes the lock that only one daemon can hold; it is free again when the file is closed, however the daemon ends.
+///
+/// # Errors
+/// When another daemon holds it (with its process id), or the directory cannot be used.
+pub(super) fn lock_pid_file(run_dir: &Path) -> anyhow::Result<File> {
+    make_dir(run_dir, 0o755)?;
+    let path = run_dir.join(PID_FILE);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o644)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut text = String::new();
+        let _ = file.read_to_string(&mut text);
+        bail!("another observer is running on this host with process id {} ({})", text.trim(), path.display());
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
+/// The key of the hashes of credentials and secrets; made at the first start.
+///
+/// # Errors
+/// When it cannot be read or made, or others could read it.
+pub(super) fn hmac_key(state_dir: &Path) -> anyhow::Result<HmacKey> {
+    make_dir(state_dir, 0o700)?;
+    let path = state_dir.join(HMAC_KEY_FILE);
+    match fs::read(&path) {
+        Ok(bytes) => {
+            check_private(&path)?;
+            let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice()) else {
+                bail!("{}: not a key of 32 bytes; remove it to have a new one made", path.display());
+            };
+            Ok(HmacKey::from_bytes(key))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key = HmacKey::generate().context("no random bytes for a key")?;
+            let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            open.and_then(|mut f| f.write_all(key.bytes()).and_then(|()| f.sync_all()))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            Ok(key)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// First line of a file with a password.
+///
+/// # Errors
+/// When it cannot be read, or others could read it.
+pub(super) fn read_secret(path: &Path) -> anyhow::Result<String> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    check_private(path)?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+fn check_private(path: &Path) -> anyhow::Result<()> {
+    let mode = fs::metadata(path)?.mode();
+    if mode & 0o077 != 0 {
+        bail!("{}: mode {:04o} lets others use it; run `chmod 600` on it", path.display(), mode & 0o7777);
+    }
+    Ok(())
+}
+
+fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .with_context(|| format!("cannot make directory {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_second_lock_is_refused_and_names_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = lock_pid_file(dir.path()).unwrap();
+        let error = lock_pid_file(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(&std::process::id().to_string()), "{error}");
+        drop(first);
+        assert!(lock_pid_file(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn the_key_is_made_once_private_and_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = hmac_key(dir.path()).unwrap();
+        assert_eq!(hmac_key(dir.path()).unwrap(), first);
+        let path = dir.path().join(HMAC_KEY_FILE);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(hmac_key(dir.path()).unwrap_err().to_string().contains("chmod 600"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, b"short").unwrap();
+        assert!(hmac_key(dir.path()).unwrap_err().to_string().contains("32 bytes"));
+    }
+}

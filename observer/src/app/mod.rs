@@ -1,0 +1,183 @@
+//! `observer run` (shell): wires kernel, pipeline and store, and ends them in order.
+
+mod embedded;
+mod files;
+mod http;
+mod seals;
+mod worker;
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
+
+use crate::{
+    cli::setup::Loaded,
+    config::Config,
+    identity::Host,
+    kernel::{
+        discover::Discovery,
+        load::{self, LoadOptions},
+    },
+    metrics::Snapshot,
+    store::{Client, StoreTarget, Writer, WriterOptions, migrate},
+};
+pub(crate) use seals::Observed;
+use worker::Worker;
+
+/// How long the daemon waits at its end for the store to take what is left.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// State that the parts of the daemon share.
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    ready: AtomicBool,
+    snapshot: Mutex<Snapshot>,
+}
+
+impl Shared {
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn publish(&self, snapshot: Snapshot) {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What keeps it from starting, with what to do; and the end of the pipeline by an error.
+pub fn run(loaded: Loaded) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(daemon(loaded))
+}
+
+async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
+    let config = loaded.config.clone();
+    let _lock = files::lock_pid_file(&config.run_dir)?;
+    let key = files::hmac_key(&config.state_dir)?;
+    let stop_signals = stop_signals()?;
+    let kernel = load::load(&load_options(&config, &loaded))?;
+    let (discovery, discovery_thread) = Discovery::start(kernel.programs)?;
+
+    let shared = Arc::new(Shared::default());
+    let store = embedded::Store::start(&config).await?;
+    let client = Client::new(&target(&config, &store)?)?;
+    let writer = Arc::new(Writer::start(client.clone(), writer_options(&config)));
+    let migration = tokio::spawn(migrate_until_done(client, Arc::clone(&shared)));
+    let metrics = http::serve(&config, Arc::clone(&shared), Arc::clone(&writer)).await?;
+
+    let worker = Worker {
+        host: Host::read(&config.host.id, &config.host.name),
+        records: kernel.records,
+        scopes: kernel.scopes,
+        counters: kernel.counters,
+        host_probes: kernel.host_probes,
+        discovery,
+        writer: Arc::clone(&writer),
+        shared: Arc::clone(&shared),
+        key,
+        loaded,
+    };
+    let mut pipeline = tokio::task::spawn_blocking(move || worker.run());
+    // A store that is slow to start does not keep the daemon from observing: rows wait in the writer.
+    let result = tokio::select! {
+        result = &mut pipeline => result,
+        () = stop_signals => {
+            tracing::info!("stopping");
+            shared.stop.store(true, Ordering::Relaxed);
+            pipeline.await
+        }
+    };
+    shared.stop.store(true, Ordering::Relaxed);
+    migration.abort();
+    metrics.abort();
+    if !writer.flush(Instant::now() + DRAIN).await {
+        tracing::warn!(lost = writer.stop(), "the store did not take all rows in time");
+    }
+    store.stop().await;
+    // The probes go with the programs, which the discovery thread owns.
+    let _ = tokio::task::spawn_blocking(move || discovery_thread.join()).await;
+    result.context("the pipeline ended by a panic")?
+}
+
+fn load_options(config: &Config, loaded: &Loaded) -> LoadOptions {
+    use crate::catalog::HostPattern;
+    let patterns = loaded.catalog.kernel_patterns();
+    let hosts = patterns.into_iter().flat_map(|pattern| match pattern {
+        HostPattern::Exact(name) => vec![(name, false)],
+        HostPattern::Suffix(name) => vec![(name.clone(), false), (name, true)],
+    });
+    LoadOptions {
+        ring_buffer_bytes: config.capture.ring_buffer_bytes,
+        undecided_prefix_bytes: config.capture.undecided_prefix_bytes.into(),
+        hosts: hosts.collect(),
+    }
+}
+
+fn target(config: &Config, store: &embedded::Store) -> anyhow::Result<StoreTarget> {
+    let password = match &config.store.password_file {
+        Some(file) => files::read_secret(file)?,
+        None => String::new(),
+    };
+    Ok(StoreTarget {
+        url: store.url().to_owned(),
+        database: config.store.database.clone(),
+        user: config.store.user.clone(),
+        password,
+        ca_file: config.store.ca_file.clone(),
+    })
+}
+
+fn writer_options(config: &Config) -> WriterOptions {
+    WriterOptions {
+        batch_rows: config.store.batch_rows as usize,
+        batch_age: config.store.batch_interval,
+        budget_bytes: usize::try_from(config.store.buffer_bytes).unwrap_or(usize::MAX),
+        ..WriterOptions::default()
+    }
+}
+
+/// Brings the schema up to date, as soon as the store can be reached.
+async fn migrate_until_done(client: Client, shared: Arc<Shared>) {
+    let mut pause = Duration::from_millis(100);
+    while !shared.stopping() {
+        match migrate(&client).await {
+            Ok(applied) => {
+                tracing::info!(?applied, "schema is up to date");
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "cannot bring the schema up to date yet"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+}
+
+/// Ends at the first SIGTERM or SIGINT. The handlers are in place when this returns.
+fn stop_signals() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,194 @@
+//! What each seal says: the difference of all counters since the last one.
+
+use std::fs;
+
+use observer_common::counters;
+use rustix::time::{ClockId, clock_gettime};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    config::Config,
+    coverage::{Ledger, Stage},
+    evidence::{Coverage, Interval},
+    kernel::probes::ProbeState,
+    pipeline::{Rulebook, Totals},
+};
+
+/// All counters at one moment.
+pub(crate) struct Observed {
+    /// Kernel counters by index; `None` where one could not be read.
+    pub kernel: Vec<Option<u64>>,
+    pub totals: Totals,
+    pub ledger: Ledger,
+    pub open_flows: usize,
+    pub rows_lost: u64,
+    /// Every probe that is wanted, and what became of it.
+    pub probes: Vec<(String, ProbeState)>,
+}
+
+impl Observed {
+    /// A kernel counter; 0 where it could not be read, which the failed read of all the others gives away.
+    pub(crate) fn kernel(&self, index: u32) -> u64 {
+        self.kernel.get(index as usize).copied().flatten().unwrap_or(0)
+    }
+
+    /// Events lost in user space.
+    fn lost_user(&self) -> u64 {
+        self.ledger.stage(Stage::Record).events + self.ledger.stage(Stage::Flow).events
+    }
+
+    /// Records that the kernel could not make, for whatever reason.
+    fn lost_kernel(&self) -> u64 {
+        use counters::{LOST_FAULT, LOST_FLOWS_FULL, LOST_RING, LOST_SOCKETS_FULL, LOST_THREADS_FULL};
+        let all = [LOST_RING, LOST_FAULT, LOST_THREADS_FULL, LOST_FLOWS_FULL, LOST_SOCKETS_FULL];
+        all.into_iter().map(|index| self.kernel(index)).sum()
+    }
+}
+
+/// Counters at the last seal.
+#[derive(Default, Clone, Copy)]
+struct Last {
+    events: u64,
+    lost_kernel: u64,
+    lost_user: u64,
+    truncated: u64,
+    rows_lost: u64,
+    totals: Totals,
+    cpu_ms: u64,
+}
+
+/// Makes the statements of the seals.
+pub(super) struct Seals {
+    interval_ns: u64,
+    last_ns: u64,
+    last: Last,
+    /// What does not change while the daemon runs.
+    constant: Coverage,
+}
+
+impl Seals {
+    pub(super) fn new(config: &Config, book: &Rulebook, now_ns: u64) -> Self {
+        let constant = Coverage {
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            agent_sha256: own_digest(),
+            config_sha256: config.digest,
+            rule_pack_sha256: book.rules_digest,
+            catalog_version: book.catalog.version().to_owned(),
+            ..Coverage::default()
+        };
+        let interval_ns = u64::try_from(config.seal_interval.as_nanos()).unwrap_or(u64::MAX);
+        Self { interval_ns, last_ns: now_ns, last: Last::default(), constant }
+    }
+
+    pub(super) fn is_due(&self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.last_ns) >= self.interval_ns
+    }
+
+    /// The statement of the interval that ends now.
+    pub(super) fn next(&mut self, observed: &Observed, now_ns: u64, wall_offset_ns: i64) -> (Interval, Coverage) {
+        let wall = |ns| i64::try_from(ns).unwrap_or(i64::MAX).saturating_add(wall_offset_ns);
+        let interval = Interval {
+            start: wall(self.last_ns),
+            end: wall(now_ns),
+            mono_start_ns: self.last_ns,
+            mono_end_ns: now_ns,
+        };
+        let now = Last {
+            events: observed.kernel(counters::RECORDS),
+            lost_kernel: observed.lost_kernel(),
+            lost_user: observed.lost_user(),
+            truncated: observed.kernel(counters::LOST_CALL_TOO_LONG_BYTES),
+            rows_lost: observed.rows_lost,
+            totals: observed.totals,
+            cpu_ms: cpu_ms(),
+        };
+        let coverage = self.difference(&now, observed);
+        self.last_ns = now_ns;
+        self.last = now;
+        (interval, coverage)
+    }
+
+    fn difference(&self, now: &Last, observed: &Observed) -> Coverage {
+        let last = &self.last;
+        let small = |now: u64, last: u64| u32::try_from(now.saturating_sub(last)).unwrap_or(u32::MAX);
+        let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        let failed: Vec<String> = observed
+            .probes
+            .iter()
+            .filter_map(|(name, state)| match state {
+                ProbeState::Failed(reason) => Some(format!("{name}: {reason}")),
+                ProbeState::Attached => None,
+            })
+            .collect();
+        Coverage {
+            probes_required: count(observed.probes.len()),
+            probes_attached: count(observed.probes.len() - failed.len()),
+            probes_failed: failed,
+            events_seen: now.events - last.events,
+            events_lost_ring: now.lost_kernel - last.lost_kernel,
+            events_lost_user: now.lost_user - last.lost_user,
+            bytes_truncated: now.truncated - last.truncated,
+            records_dropped_spool: now.rows_lost - last.rows_lost,
+            ai_flows: small(now.totals.ai_connections, last.totals.ai_connections),
+            ai_flows_decoded: small(now.totals.ai_connections_decoded, last.totals.ai_connections_decoded),
+            ai_flows_partial: small(now.totals.ai_connections_partial, last.totals.ai_connections_partial),
+            ai_flows_opaque: small(now.totals.ai_connections_opaque, last.totals.ai_connections_opaque),
+            cpu_ms: small(now.cpu_ms, last.cpu_ms),
+            rss_kib: rss_kib(),
+            ..self.constant.clone()
+        }
+    }
+}
+
+fn own_digest() -> [u8; 32] {
+    let Ok(mut file) = fs::File::open("/proc/self/exe") else { return [0; 32] };
+    let mut hash = Sha256::new();
+    match std::io::copy(&mut file, &mut hash) {
+        Ok(_) => hash.finalize().into(),
+        Err(_) => [0; 32],
+    }
+}
+
+fn cpu_ms() -> u64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+fn rss_kib() -> u32 {
+    let pages = fs::read_to_string("/proc/self/statm").ok();
+    let pages: Option<u64> = pages.and_then(|text| text.split(' ').nth(1)?.parse().ok());
+    let kib = pages.unwrap_or(0) * rustix::param::page_size() as u64 / 1024;
+    u32::try_from(kib).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observed(records: u64, lost: u64) -> Observed {
+        let mut kernel = vec![Some(0); counters::COUNT as usize];
+        kernel[counters::RECORDS as usize] = Some(records);
+        kernel[counters::LOST_RING as usize] = Some(lost);
+        Observed {
+            kernel,
+            totals: Totals { ai_connections: records / 10, ..Totals::default() },
+            ledger: Ledger::default(),
+            open_flows: 0,
+            rows_lost: 0,
+            probes: vec![("a".into(), ProbeState::Attached), ("b".into(), ProbeState::Failed("no".into()))],
+        }
+    }
+
+    #[test]
+    fn a_seal_says_what_happened_since_the_last_one() {
+        let mut seals = Seals { interval_ns: 100, last_ns: 0, last: Last::default(), constant: Coverage::default() };
+        assert!(!seals.is_due(99) && seals.is_due(100));
+        let (_, first) = seals.next(&observed(50, 3), 100, 1000);
+        assert_eq!((first.events_seen, first.events_lost_ring, first.ai_flows), (50, 3, 5));
+        let (interval, second) = seals.next(&observed(80, 3), 200, 1000);
+        assert_eq!((second.events_seen, second.events_lost_ring, second.ai_flows), (30, 0, 3));
+        assert_eq!((interval.start, interval.end, interval.mono_start_ns), (1100, 1200, 100));
+        assert_eq!((second.probes_required, second.probes_attached), (2, 1));
+        assert_eq!(second.probes_failed, ["b: no"]);
+    }
+}

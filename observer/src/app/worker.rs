@@ -1,0 +1,249 @@
+//! The pipeline thread: ring buffer in, rows out. The ring buffer is the only queue before it, so there is one place
+//! where a burst can be lost, and the kernel counts it there.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context;
+use aya::maps::{MapData, RingBuf};
+use observer_common::wire::{Body, Header, decode};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{
+    Shared,
+    seals::{Observed, Seals},
+};
+use crate::{
+    cli::setup::Loaded,
+    evidence::{SealKind, Sequencer},
+    identity::{Host, ProcessKey, Processes},
+    kernel::{
+        discover::Discovery,
+        load::{Counters, Scopes},
+        probes::{HostProbe, ProbeState},
+        records::Records,
+    },
+    metrics::Snapshot,
+    pipeline::{Output, Pipeline, Rulebook},
+    sensitive::{Engine, HmacKey},
+    store::Writer,
+};
+
+/// Longest wait for records.
+const WAIT: Duration = Duration::from_millis(50);
+/// Most records between two looks at the clock.
+const BATCH: usize = 4096;
+/// How often the pipeline hears the time.
+const TICK_NS: u64 = 100_000_000;
+/// How often counters are published.
+const PUBLISH_NS: u64 = 500_000_000;
+
+/// What the thread is started with.
+pub(super) struct Worker {
+    pub host: Host,
+    pub records: RingBuf<MapData>,
+    pub scopes: Scopes,
+    pub counters: Counters,
+    pub host_probes: Vec<(HostProbe, ProbeState)>,
+    pub discovery: Discovery,
+    pub writer: Arc<Writer>,
+    pub shared: Arc<Shared>,
+    pub key: HmacKey,
+    pub loaded: Loaded,
+}
+
+impl Worker {
+    /// Runs until the daemon stops.
+    ///
+    /// # Errors
+    /// When the rules cannot be compiled or the ring buffer cannot be read any more.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self { host, records, scopes, counters, host_probes, discovery, writer, shared, key, loaded } = self;
+        let engine = Engine::new(&loaded.rules).context("sensitive-data rules")?;
+        let book = Rulebook {
+            catalog: Arc::new(loaded.catalog),
+            policy: loaded.policy,
+            rules_version: loaded.rules.version().to_owned(),
+            rules_digest: loaded.rules.digest(),
+            exclude_executables: loaded.config.capture.exclude_executables.clone(),
+            host_name: host.name.clone(),
+            engine,
+            key,
+        };
+        let now_ns = boot_ns();
+        let seals = Seals::new(&loaded.config, &book, now_ns);
+        let epoch = u64::try_from(wall_ns()).unwrap_or(0);
+        let state = State {
+            pipeline: Pipeline::new(book),
+            processes: Processes::default(),
+            sequencer: Sequencer::new(host.id, host.boot_id, epoch),
+            seals,
+            scopes,
+            counters,
+            host_probes,
+            discovery,
+            writer,
+            shared,
+        };
+        state.run(Records::new(records), now_ns)
+    }
+}
+
+struct State {
+    pipeline: Pipeline,
+    processes: Processes,
+    sequencer: Sequencer,
+    seals: Seals,
+    scopes: Scopes,
+    counters: Counters,
+    host_probes: Vec<(HostProbe, ProbeState)>,
+    discovery: Discovery,
+    writer: Arc<Writer>,
+    shared: Arc<Shared>,
+}
+
+impl State {
+    fn run(mut self, mut records: Records, started_ns: u64) -> anyhow::Result<()> {
+        self.pipeline.set_wall_offset(wall_offset_ns());
+        self.seal(SealKind::Open, started_ns);
+        self.publish();
+        self.shared.ready.store(true, Ordering::Relaxed);
+        tracing::info!("observer: ready");
+        let (mut next_tick, mut next_publish) = (started_ns, started_ns);
+        while !self.shared.stopping() {
+            records.wait(WAIT).context("ring buffer")?;
+            records.drain(BATCH, |bytes| self.entry(bytes));
+            let now_ns = boot_ns();
+            if now_ns >= next_tick {
+                self.pipeline.set_wall_offset(wall_offset_ns());
+                self.pipeline.tick(now_ns);
+                self.outputs();
+                next_tick = now_ns + TICK_NS;
+            }
+            if now_ns >= next_publish {
+                self.publish();
+                next_publish = now_ns + PUBLISH_NS;
+            }
+            if self.seals.is_due(now_ns) {
+                self.seal(SealKind::Interval, now_ns);
+            }
+        }
+        self.finish(&mut records);
+        Ok(())
+    }
+
+    fn finish(&mut self, records: &mut Records) {
+        // What the kernel had written when the daemon was told to stop still counts; what comes after it does not.
+        while records.drain(BATCH, |bytes| self.entry(bytes)) == BATCH {}
+        let now_ns = boot_ns();
+        self.pipeline.finish(now_ns);
+        self.outputs();
+        self.seal(SealKind::Close, now_ns);
+        self.publish();
+    }
+
+    fn entry(&mut self, bytes: &[u8]) {
+        match decode(bytes) {
+            Ok((header, body)) => self.record(&header, &body),
+            Err(_) => self.pipeline.bad_record(bytes.len()),
+        }
+        self.outputs();
+    }
+
+    fn record(&mut self, header: &Header, body: &Body<'_>) {
+        let key = ProcessKey { pid: header.pid, start_ns: header.process_start_ns };
+        match body {
+            Body::Exec => {
+                self.processes.replaced(key);
+                self.discovery.look_at(header.pid);
+            }
+            Body::MapExec => {
+                self.discovery.look_at(header.pid);
+                return;
+            }
+            _ => {}
+        }
+        let identity = self.processes.identify(key, header.uid, &comm(header));
+        self.pipeline.record(header, body, &identity);
+        if matches!(body, Body::Exit) {
+            self.processes.ended(key);
+        }
+    }
+
+    fn outputs(&mut self) {
+        for output in self.pipeline.outputs() {
+            match output {
+                Output::Interaction(row, findings) => {
+                    let row = self.sequencer.interaction(*row);
+                    let hash = row.record_hash;
+                    self.writer.push(row);
+                    for mut finding in findings {
+                        finding.interaction_hash = hash;
+                        self.writer.push(self.sequencer.finding(finding));
+                    }
+                }
+                Output::Connection(row) => self.writer.push(self.sequencer.connection(*row)),
+                Output::Decide { flow_id, class } => {
+                    // A full table leaves the flow undecided: its prefix ends by itself.
+                    self.scopes.decide(flow_id, class);
+                }
+                Output::Forget { flow_id, key } => self.scopes.forget(flow_id, &key),
+            }
+        }
+    }
+
+    fn observed(&mut self) -> Observed {
+        let probes = self.discovery.with_inventory(|inventory| {
+            let functions = inventory.tls_files().flat_map(|file| {
+                file.probes.iter().map(|(name, state)| (format!("{name} in {}", file.path), state.clone()))
+            });
+            let host = self.host_probes.iter().map(|(probe, state)| (probe.program.to_owned(), state.clone()));
+            host.chain(functions).collect()
+        });
+        Observed {
+            kernel: self.counters.read(),
+            totals: self.pipeline.totals(),
+            ledger: self.pipeline.ledger().clone(),
+            open_flows: self.pipeline.open_flows(),
+            rows_lost: self.writer.stats().lost_total(),
+            probes,
+        }
+    }
+
+    fn publish(&mut self) {
+        let observed = self.observed();
+        self.shared.publish(Snapshot::from(&observed));
+    }
+
+    fn seal(&mut self, kind: SealKind, now_ns: u64) {
+        let observed = self.observed();
+        let (interval, coverage) = self.seals.next(&observed, now_ns, wall_offset_ns());
+        let row = self.sequencer.seal(kind, interval, coverage);
+        self.writer.push(row);
+    }
+}
+
+fn comm(header: &Header) -> String {
+    let end = header.comm.iter().position(|b| *b == 0).unwrap_or(header.comm.len());
+    String::from_utf8_lossy(&header.comm[..end]).into_owned()
+}
+
+/// CLOCK_BOOTTIME, ns.
+fn boot_ns() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Wall clock, ns since the Unix epoch.
+#[expect(clippy::disallowed_methods, reason = "this is the shell that reads the clock for the pipeline")]
+fn wall_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// What to add to CLOCK_BOOTTIME to have the wall clock, ns.
+fn wall_offset_ns() -> i64 {
+    wall_ns() - i64::try_from(boot_ns()).unwrap_or(i64::MAX)
+}

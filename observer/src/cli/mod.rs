@@ -1,0 +1,79 @@
+//! Command line: one file per subcommand. Exit codes: 0 done, 1 failed, 2 wrong configuration or usage.
+//!
+//! What a command gives goes to standard output, what it has to say about its work to standard error.
+
+mod log;
+mod out;
+mod run;
+pub mod setup;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::yaml::Problem;
+
+const AFTER_HELP: &str = "\
+Examples:
+  observer doctor                    look whether Observer can work on this host, and what is missing
+  observer run                       observe this host with the embedded store and the built-in rules
+  observer top                       watch what a running Observer sees
+
+Exit codes: 0 done, 1 failed, 2 wrong configuration or usage.";
+
+/// See which processes of this host talk to AI services, judge it against policy and find sensitive data in it.
+#[derive(Debug, Parser)]
+#[command(name = "observer", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+}
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+enum Failure {
+    /// Wrong configuration or usage: exit code 2.
+    Usage(Vec<String>),
+    /// Anything else: exit code 1.
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Failure {
+    fn problems(problems: &[Problem]) -> Self {
+        Self::Usage(problems.iter().map(ToString::to_string).collect())
+    }
+
+    fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(vec![message.into()])
+    }
+}
+
+/// Runs what the arguments ask for.
+pub fn run(args: Args) -> ExitCode {
+    let outcome = match args.command {
+        Command::Run(args) => run::run(&args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(Failure::Usage(lines)) => {
+            lines.iter().for_each(|line| out::complain(line));
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(error)) if out::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) => {
+            out::complain(&format!("observer: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

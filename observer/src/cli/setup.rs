@@ -1,0 +1,156 @@
+//! Reads and checks every file that a configuration names, before anything is started. All problems of all files
+//! are reported at once.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use crate::{
+    catalog::{self, Catalog},
+    config::{
+        Config,
+        yaml::{MAX_BYTES, Problem},
+    },
+    policy::Policy,
+    sensitive::{
+        Rules,
+        rules::{BUILTIN, BUILTIN_FILE},
+    },
+};
+
+/// What the daemon works by, all of it valid.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Its policy; [`Policy::none`] where it names none. Its warnings have not been shown yet.
+    pub policy: Policy,
+    /// The built-in catalogue with the configuration's hosts.
+    pub catalog: Catalog,
+    /// The built-in rules with the configuration's packs, without those that it disables.
+    pub rules: Rules,
+}
+
+/// Name of the configuration in messages where there is no file.
+const NO_FILE: &str = "configuration";
+
+/// Loads everything; without a path the built-in configuration.
+///
+/// # Errors
+/// All problems of all files. Files that are named by a configuration with a mistake are not looked at: it is not
+/// known which were meant.
+pub fn load(config_path: Option<&Path>) -> Result<Loaded, Vec<Problem>> {
+    let name = config_path.map_or_else(|| NO_FILE.to_owned(), |path| path.display().to_string());
+    let config = match config_path {
+        None => Config::default(),
+        Some(path) => Config::parse(&read(path).map_err(|problem| vec![problem])?, &name)?,
+    };
+    let mut problems = Vec::new();
+    let mut keep = |more: Vec<Problem>| problems.extend(more);
+    let policy = load_policy(&config).map_err(&mut keep);
+    let catalog = load_catalog(&config, &name).map_err(&mut keep);
+    let rules = load_rules(&config, &name).map_err(&mut keep);
+    match (policy, catalog, rules) {
+        (Ok(policy), Ok(catalog), Ok(rules)) => Ok(Loaded { config, policy, catalog, rules }),
+        _ => Err(problems),
+    }
+}
+
+fn load_policy(config: &Config) -> Result<Policy, Vec<Problem>> {
+    match &config.policy_file {
+        None => Ok(Policy::none()),
+        Some(path) => {
+            let text = read(path).map_err(|problem| vec![problem])?;
+            Policy::parse(&text, &path.display().to_string())
+        }
+    }
+}
+
+fn load_catalog(config: &Config, file: &str) -> Result<Catalog, Vec<Problem>> {
+    let hosts = config.extra_hosts.iter().map(|extra| (extra.host.clone(), extra.provider.clone())).collect();
+    let whole = |problem: catalog::Problem| {
+        problem_of(file, format!("`catalog.extra_hosts`, entry {}: {}", problem.line, problem.message))
+    };
+    Catalog::builtin().with_extra_hosts(hosts).map_err(|problems| problems.into_iter().map(whole).collect())
+}
+
+fn load_rules(config: &Config, file: &str) -> Result<Rules, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut packs = vec![(BUILTIN_FILE.to_owned(), BUILTIN.to_owned())];
+    for path in &config.rules.files {
+        match read(path) {
+            Ok(text) => packs.push((path.display().to_string(), text)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let packs: Vec<(&str, &str)> = packs.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let (rules, more) = Rules::load(&packs, &config.rules.disable);
+    // The pack of rules does not know in which file its `disable` list stands.
+    problems.extend(more.into_iter().map(|problem| match problem.line {
+        0 if problem.file == NO_FILE => Problem { file: file.to_owned(), ..problem },
+        _ => problem,
+    }));
+    if problems.is_empty() { Ok(rules) } else { Err(problems) }
+}
+
+/// A problem of a file as a whole.
+fn problem_of(file: &str, message: String) -> Problem {
+    Problem { file: file.to_owned(), line: 0, column: 0, message }
+}
+
+/// Reads a text file that a person wrote; what is larger than such a file may be is not read to its end.
+fn read(path: &Path) -> Result<String, Problem> {
+    let file = path.display().to_string();
+    let unreadable = |error: io::Error| problem_of(&file, format!("cannot be read: {error}"));
+    let mut bytes = Vec::new();
+    let limit = MAX_BYTES as u64 + 1;
+    File::open(path).and_then(|f| f.take(limit).read_to_end(&mut bytes)).map_err(unreadable)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
+        Problem { file, line, column, message: "not UTF-8 text".to_owned() }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn without_a_file_the_built_in_configuration_is_whole() {
+        let loaded = load(None).unwrap();
+        assert_eq!(loaded.policy.id(), "none");
+        assert!(loaded.rules.list().len() > 10 && loaded.catalog.host_is_ai("api.openai.com"));
+    }
+
+    #[test]
+    fn problems_of_all_files_are_reported_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = "policy:\n  file: policy.yaml\nrules:\n  files: [rules.yaml, missing.yaml]\n  disable: [no_such_rule]\n";
+        fs::write(dir.path().join("observer.yaml"), config).unwrap();
+        fs::write(dir.path().join("policy.yaml"), "version: \"1\"\ndefault: maybe\n").unwrap();
+        fs::write(dir.path().join("rules.yaml"), "version: \"1\"\nrules:\n  - id: x\n").unwrap();
+        let problems = load(Some(&dir.path().join("observer.yaml"))).unwrap_err();
+        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let has = |file: &str, part: &str| text.iter().any(|t| t.contains(file) && t.contains(part));
+        assert!(has("policy.yaml:2:", "maybe"), "{text:?}");
+        assert!(has("rules.yaml:3:", ""), "{text:?}");
+        assert!(has("missing.yaml", "cannot be read"), "{text:?}");
+        assert!(has("observer.yaml", "no_such_rule"), "{text:?}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_is_named_with_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("observer.yaml");
+        fs::write(&path, b"log:\n  lev\xff").unwrap();
+        let problems = load(Some(&path)).unwrap_err();
+        assert_eq!((problems[0].line, problems[0].column), (2, 6));
+        assert!(load(Some(&dir.path().join("none.yaml"))).is_err());
+    }
+}

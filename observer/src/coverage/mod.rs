@@ -1,0 +1,104 @@
+//! The ledger: what each stage saw, handed on and lost, by reason. Pure.
+
+use std::collections::BTreeMap;
+
+/// Stages that can lose something, in the order of the flow of data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// Kernel programs and ring buffer.
+    Kernel,
+    /// Decoding of records.
+    Record,
+    /// Flows and reassembly.
+    Flow,
+    /// Protocol and dialect.
+    Protocol,
+    /// Scan for sensitive data.
+    Scan,
+    /// Delivery to the store.
+    Store,
+}
+
+impl Stage {
+    /// Name as in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Record => "record",
+            Self::Flow => "flow",
+            Self::Protocol => "protocol",
+            Self::Scan => "scan",
+            Self::Store => "store",
+        }
+    }
+}
+
+/// How much was lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Occurrences.
+    pub events: u64,
+    /// Bytes, where they are known.
+    pub bytes: u64,
+}
+
+/// Losses since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ledger(BTreeMap<(Stage, &'static str), Loss>);
+
+impl Ledger {
+    /// Books one loss.
+    pub fn lose(&mut self, stage: Stage, reason: &'static str, bytes: u64) {
+        let loss = self.0.entry((stage, reason)).or_default();
+        loss.events += 1;
+        loss.bytes += bytes;
+    }
+
+    /// Sets a loss that another place counts from its start on.
+    pub fn set(&mut self, stage: Stage, reason: &'static str, total: Loss) {
+        self.0.insert((stage, reason), total);
+    }
+
+    /// All losses, in the order of the stages.
+    pub fn iter(&self) -> impl Iterator<Item = (Stage, &'static str, Loss)> {
+        self.0.iter().map(|((stage, reason), loss)| (*stage, *reason, *loss))
+    }
+
+    /// Losses of one stage together.
+    pub fn stage(&self, stage: Stage) -> Loss {
+        self.iter().filter(|(s, _, _)| *s == stage).fold(Loss::default(), |sum, (_, _, loss)| Loss {
+            events: sum.events + loss.events,
+            bytes: sum.bytes + loss.bytes,
+        })
+    }
+}
+
+/// A ratio that may not have been measured. Never 0 and never 1 for want of a denominator.
+pub fn ratio(part: u64, whole: u64) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a ratio for people: 52 bits are enough")]
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_add_up_by_stage_and_reason() {
+        let mut ledger = Ledger::default();
+        ledger.lose(Stage::Flow, "gap", 10);
+        ledger.lose(Stage::Flow, "gap", 5);
+        ledger.lose(Stage::Flow, "table_full", 0);
+        ledger.set(Stage::Kernel, "ring_full", Loss { events: 3, bytes: 9 });
+        ledger.set(Stage::Kernel, "ring_full", Loss { events: 4, bytes: 12 });
+        assert_eq!(ledger.stage(Stage::Flow), Loss { events: 3, bytes: 15 });
+        assert_eq!(ledger.stage(Stage::Kernel), Loss { events: 4, bytes: 12 });
+        assert_eq!(ledger.stage(Stage::Store), Loss::default());
+    }
+
+    #[test]
+    fn a_ratio_without_a_denominator_is_not_measured() {
+        assert_eq!(ratio(0, 0), None);
+        assert_eq!(ratio(1, 2), Some(0.5));
+    }
+}

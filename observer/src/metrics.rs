@@ -1,0 +1,178 @@
+//! Prometheus metrics. Names and labels are documented in `docs/operations.md`; the number of series is bounded.
+
+use observer_common::counters;
+use prometheus::{
+    Encoder, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::{
+    app::Observed,
+    coverage::{Ledger, Stage},
+    kernel::probes::ProbeState,
+    pipeline::Totals,
+    store::{LossReason, Table, Writer},
+};
+
+/// Counters of the pipeline thread at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    kernel: Vec<Option<u64>>,
+    totals: Totals,
+    ledger: Ledger,
+    open_flows: usize,
+    probes_attached: usize,
+    probes_failed: usize,
+}
+
+impl From<&Observed> for Snapshot {
+    fn from(observed: &Observed) -> Self {
+        let attached = observed.probes.iter().filter(|(_, state)| *state == ProbeState::Attached).count();
+        Self {
+            kernel: observed.kernel.clone(),
+            totals: observed.totals,
+            ledger: observed.ledger.clone(),
+            open_flows: observed.open_flows,
+            probes_attached: attached,
+            probes_failed: observed.probes.len() - attached,
+        }
+    }
+}
+
+/// All metrics of the daemon.
+pub struct Metrics {
+    registry: Registry,
+    events: IntCounter,
+    lost: IntCounterVec,
+    lost_bytes: IntCounterVec,
+    plaintext: IntCounterVec,
+    flows: IntCounter,
+    open_flows: IntGauge,
+    exchanges: IntCounterVec,
+    findings: IntCounter,
+    connections: IntCounterVec,
+    probes: IntGaugeVec,
+    rows: IntCounterVec,
+    rows_lost: IntCounterVec,
+    lag: GaugeVec,
+}
+
+impl Metrics {
+    /// Registers all metrics.
+    ///
+    /// # Errors
+    /// When a name is not valid or used twice.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str| {
+            let metric = IntCounter::new(name, help)?;
+            registry.register(Box::new(metric.clone())).map(|()| metric)
+        };
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone())).map(|()| metric)
+        };
+        let gauge = IntGauge::new("observer_flows_open", "TLS flows open at the moment")?;
+        registry.register(Box::new(gauge.clone()))?;
+        let probes = IntGaugeVec::new(Opts::new("observer_probes", "Probes by state"), &["state"])?;
+        registry.register(Box::new(probes.clone()))?;
+        let lag = GaugeVec::new(Opts::new("observer_store_lag_seconds", "Age of the oldest row not yet stored"), &[])?;
+        registry.register(Box::new(lag.clone()))?;
+        Ok(Self {
+            events: counter("observer_events_total", "Records from the kernel")?,
+            lost: counters("observer_lost_total", "Losses by stage and reason", &["stage", "reason"])?,
+            lost_bytes: counters("observer_lost_bytes_total", "Bytes of these losses", &["stage", "reason"])?,
+            plaintext: counters("observer_plaintext_bytes_total", "Plaintext by scope of its flow", &["class"])?,
+            flows: counter("observer_flows_total", "TLS flows seen")?,
+            open_flows: gauge,
+            exchanges: counters("observer_exchanges_total", "HTTP exchanges by what they were", &["kind"])?,
+            findings: counter("observer_findings_total", "Findings of sensitive data")?,
+            connections: counters("observer_ai_connections_total", "Ended connections to AI", &["visibility"])?,
+            probes,
+            rows: counters("observer_store_rows_total", "Rows stored", &["table"])?,
+            rows_lost: counters("observer_store_rows_lost_total", "Rows not stored", &["table", "reason"])?,
+            lag,
+            registry,
+        })
+    }
+
+    /// Text of `/metrics` (Prometheus exposition format).
+    pub fn render(&self, snapshot: &Snapshot, writer: &Writer) -> String {
+        self.take_kernel(snapshot);
+        self.take_pipeline(snapshot);
+        self.take_writer(writer);
+        let mut text = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+
+    fn take_kernel(&self, snapshot: &Snapshot) {
+        let value = |index: u32| snapshot.kernel.get(index as usize).copied().flatten();
+        if let Some(records) = value(counters::RECORDS) {
+            raise(&self.events, records);
+        }
+        for (index, unit, name) in counters::ALL {
+            let Some(total) = value(*index) else { continue };
+            if let Some(reason) = name.strip_prefix("lost_") {
+                let vec = if *unit == "bytes" { &self.lost_bytes } else { &self.lost };
+                raise(&vec.with_label_values(&[Stage::Kernel.name(), reason]), total);
+            }
+        }
+        let classes = [
+            ("ai", counters::DELIVERED_AI_BYTES),
+            ("undecided", counters::DELIVERED_UNDECIDED_BYTES),
+            ("other_skipped", counters::SKIPPED_OTHER_BYTES),
+            ("undecided_skipped", counters::SKIPPED_PREFIX_BYTES),
+        ];
+        for (class, index) in classes {
+            raise(&self.plaintext.with_label_values(&[class]), value(index).unwrap_or(0));
+        }
+    }
+
+    fn take_pipeline(&self, snapshot: &Snapshot) {
+        for (stage, reason, loss) in snapshot.ledger.iter() {
+            raise(&self.lost.with_label_values(&[stage.name(), reason]), loss.events);
+            raise(&self.lost_bytes.with_label_values(&[stage.name(), reason]), loss.bytes);
+        }
+        let totals = &snapshot.totals;
+        raise(&self.flows, totals.flows);
+        raise(&self.findings, totals.findings);
+        let whole = totals.exchanges - totals.exchanges_partial;
+        for (kind, total) in
+            [("decoded", whole), ("partial", totals.exchanges_partial), ("not_ai", totals.exchanges_other)]
+        {
+            raise(&self.exchanges.with_label_values(&[kind]), total);
+        }
+        for (visibility, total) in [
+            ("decoded", totals.ai_connections_decoded),
+            ("partial", totals.ai_connections_partial),
+            ("opaque", totals.ai_connections_opaque),
+        ] {
+            raise(&self.connections.with_label_values(&[visibility]), total);
+        }
+        set(&self.open_flows, snapshot.open_flows);
+        set(&self.probes.with_label_values(&["attached"]), snapshot.probes_attached);
+        set(&self.probes.with_label_values(&["failed"]), snapshot.probes_failed);
+    }
+
+    fn take_writer(&self, writer: &Writer) {
+        let stats = writer.stats();
+        for table in Table::ALL {
+            raise(&self.rows.with_label_values(&[table.name()]), stats.written(table));
+            for reason in LossReason::ALL {
+                raise(&self.rows_lost.with_label_values(&[table.name(), reason.name()]), stats.lost(table, reason));
+            }
+        }
+        self.lag.with_label_values::<&str>(&[]).set(writer.lag().as_secs_f64());
+    }
+}
+
+/// Brings a counter up to a total that another place counts.
+fn raise(counter: &IntCounter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
+
+fn set(gauge: &IntGauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}

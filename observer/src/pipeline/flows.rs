@@ -1,0 +1,195 @@
+//! One TLS flow on its way through reassembly, protocol, dialect and scan.
+
+use std::{collections::HashMap, sync::Arc};
+
+use observer_common::{
+    maps::FlowKey,
+    wire::{CLASS_AI, Header, TlsData, TlsFree},
+};
+
+use super::Rulebook;
+use crate::{
+    coverage::Stage,
+    dialect::{ConnectionHooks, ConnectionReader, NotAi, Scope, TextSink},
+    exchange::Exchange,
+    flow::{Direction, Reassembly},
+    identity::Identity,
+    protocol::{Incomplete, Side, http1},
+    sensitive::{Engine, HmacKey, Scan, ScanReport},
+};
+
+/// An exchange that is over.
+pub(super) enum Done {
+    /// It was AI; with what the scan found.
+    Ai(Box<Exchange>, ScanReport),
+    /// It was not.
+    Other,
+}
+
+/// State of one flow.
+pub(super) struct Flow {
+    pub key: FlowKey,
+    pub id: u64,
+    pub process: Arc<Identity>,
+    pub connection_id: u64,
+    pub tie: u8,
+    pub server_name: Option<String>,
+    pub name_is_ai: bool,
+    pub last_ns: u64,
+    pub reassembly: Reassembly,
+    /// Losses not booked yet.
+    pub losses: Vec<(Stage, &'static str, u64)>,
+    /// What is spoken here and not read.
+    pub unsupported: Option<&'static str>,
+    /// `None` once the flow turned out not to be AI.
+    reader: Option<ConnectionReader>,
+    scans: HashMap<u64, Scan>,
+    /// What the kernel was told, or knew by itself.
+    decided: Option<Scope>,
+    /// What it shall be told.
+    news: Option<Scope>,
+}
+
+impl Flow {
+    pub(super) fn new(header: &Header, handle: u64, process: &Arc<Identity>, book: &Rulebook) -> Self {
+        let key = FlowKey { process_start_ns: header.process_start_ns, handle, pid: header.pid, pad: 0 };
+        let excluded = book.exclude_executables.iter().any(|glob| glob.matches(&process.executable));
+        Self {
+            key,
+            id: header.flow_id,
+            process: Arc::clone(process),
+            connection_id: 0,
+            tie: 0,
+            server_name: None,
+            name_is_ai: false,
+            last_ns: header.time_ns,
+            reassembly: Reassembly::default(),
+            losses: Vec::new(),
+            unsupported: None,
+            reader: (!excluded).then(|| ConnectionReader::new(Arc::clone(&book.catalog), None)),
+            scans: HashMap::new(),
+            decided: None,
+            news: excluded.then_some(Scope::Other),
+        }
+    }
+
+    pub(super) fn set_server_name(&mut self, name: &str, book: &Rulebook) {
+        self.name_is_ai = book.catalog.host_is_ai(name);
+        self.server_name = Some(name.to_owned());
+        if let Some(reader) = &mut self.reader {
+            reader.set_server_name(name);
+        }
+    }
+
+    /// Whether anything says that this flow is AI.
+    pub(super) fn is_ai(&self) -> bool {
+        self.name_is_ai || self.decided == Some(Scope::Ai)
+    }
+
+    pub(super) fn data(&mut self, now_ns: u64, data: &TlsData, bytes: &[u8], book: &Rulebook, done: &mut Vec<Done>) {
+        if data.class == CLASS_AI {
+            self.decided = Some(Scope::Ai);
+        }
+        let direction = Direction::of(data);
+        let is_first = self.reassembly == Reassembly::default();
+        let step = self.reassembly.accept(direction, data.offset, bytes);
+        if is_first && direction == Direction::Received && is_request(step.data) {
+            // The process serves: its peer's calls are seen at the peer, where there is one on this host.
+            self.stop(Scope::Other);
+        }
+        let Some(reader) = &mut self.reader else { return };
+        let side = side(direction);
+        let mut hooks = Hooks { engine: &book.engine, key: &book.key, scans: &mut self.scans, done, losses: &mut self.losses };
+        if step.gap > 0 {
+            hooks.losses.push((Stage::Flow, "gap", step.gap));
+            reader.gap(side, Some(step.gap), now_ns, &mut hooks);
+        }
+        if !step.data.is_empty() {
+            reader.push(side, step.data, now_ns, &mut hooks);
+        }
+        self.unsupported = reader.unsupported();
+        match reader.scope() {
+            Scope::Undecided => {}
+            Scope::Ai => self.learn(Scope::Ai),
+            Scope::Other => self.stop(Scope::Other),
+        }
+    }
+
+    /// The kernel's totals at the end of the handle.
+    pub(super) fn totals(&mut self, free: &TlsFree) {
+        let tail: u64 = self.reassembly.finish(free).iter().sum();
+        if tail > 0 && self.is_ai() {
+            self.losses.push((Stage::Flow, "gap_at_end", tail));
+        }
+    }
+
+    pub(super) fn close(&mut self, now_ns: u64, book: &Rulebook, done: &mut Vec<Done>) {
+        let Some(mut reader) = self.reader.take() else { return };
+        let mut hooks = Hooks { engine: &book.engine, key: &book.key, scans: &mut self.scans, done, losses: &mut self.losses };
+        for direction in [Direction::Sent, Direction::Received] {
+            // A hole at the very end is known only now; it ends an open message as "lost", not as "closed early".
+            if self.reassembly.missing_at_end(direction) > 0 {
+                reader.gap(side(direction), None, now_ns, &mut hooks);
+            }
+        }
+        reader.close(now_ns, &mut hooks);
+    }
+
+    /// What the kernel has to be told, once.
+    pub(super) fn decision(&mut self) -> Option<Scope> {
+        self.news.take()
+    }
+
+    fn learn(&mut self, scope: Scope) {
+        if self.decided != Some(scope) {
+            self.decided = Some(scope);
+            self.news = Some(scope);
+        }
+    }
+
+    fn stop(&mut self, scope: Scope) {
+        self.learn(scope);
+        self.reader = None;
+        self.scans.clear();
+    }
+}
+
+fn side(direction: Direction) -> Side {
+    match direction {
+        Direction::Sent => Side::Request,
+        Direction::Received => Side::Response,
+    }
+}
+
+fn is_request(bytes: &[u8]) -> bool {
+    matches!(http1::sniff(bytes, Side::Request), http1::Sniff::Http1Request | http1::Sniff::Http2Preface)
+}
+
+/// What the connection reader calls back.
+struct Hooks<'a> {
+    engine: &'a Engine,
+    key: &'a HmacKey,
+    scans: &'a mut HashMap<u64, Scan>,
+    done: &'a mut Vec<Done>,
+    losses: &'a mut Vec<(Stage, &'static str, u64)>,
+}
+
+impl ConnectionHooks for Hooks<'_> {
+    fn text_sink(&mut self, exchange: u64) -> &mut dyn TextSink {
+        self.scans.entry(exchange).or_insert_with(|| self.engine.open(Some(self.key)))
+    }
+
+    fn finished(&mut self, exchange: u64, facts: Exchange) {
+        let report = self.scans.remove(&exchange).map(Scan::finish).unwrap_or_default();
+        self.done.push(Done::Ai(Box::new(facts), report));
+    }
+
+    fn not_ai(&mut self, exchange: u64, _reason: NotAi) {
+        self.scans.remove(&exchange);
+        self.done.push(Done::Other);
+    }
+
+    fn lost(&mut self, _side: Side, bytes: u64, reason: Incomplete) {
+        self.losses.push((Stage::Protocol, reason.code(), bytes));
+    }
+}

@@ -1,0 +1,345 @@
+//! The pipeline from record to evidence row, in one place so that the order of the stages can be read. Pure: records,
+//! identities and time in; rows, scope decisions and losses out.
+
+mod connections;
+mod flows;
+mod rows;
+
+use std::{collections::HashMap, sync::Arc};
+
+use observer_common::{
+    maps::FlowKey,
+    wire::{Body, CLASS_AI, CLASS_OTHER, Header, TlsData, TlsFree},
+};
+
+use crate::{
+    catalog::Catalog,
+    config::Glob,
+    coverage::{Ledger, Stage},
+    dialect::Scope,
+    evidence::{ConnectionRow, FindingRow, InteractionRow},
+    flow::Direction,
+    identity::{Identity, ProcessKey},
+    policy::Policy,
+    sensitive::{Engine, HmacKey},
+};
+use connections::Connections;
+use flows::{Done, Flow};
+
+/// Most flows at the same time; further ones are counted and not read.
+pub const MAX_FLOWS: usize = 16_384;
+
+/// A flow without a byte for so long is given up.
+pub const MAX_IDLE_NS: u64 = 3_600_000_000_000;
+
+/// What the pipeline judges by.
+pub struct Rulebook {
+    /// Known hosts and paths.
+    pub catalog: Arc<Catalog>,
+    /// Who may use what.
+    pub policy: Policy,
+    /// Sensitive-data rules, compiled.
+    pub engine: Engine,
+    /// Version of those rules.
+    pub rules_version: String,
+    /// SHA-256 of those rules.
+    pub rules_digest: [u8; 32],
+    /// Key of the hashes of credentials and secrets.
+    pub key: HmacKey,
+    /// Executables that are not looked at.
+    pub exclude_executables: Vec<Glob>,
+    /// `host.name`.
+    pub host_name: String,
+}
+
+/// What comes out.
+#[derive(Debug)]
+pub enum Output {
+    /// An interaction and its findings, chain columns not yet set.
+    Interaction(Box<InteractionRow>, Vec<FindingRow>),
+    /// A connection to an AI endpoint, chain columns not yet set.
+    Connection(Box<ConnectionRow>),
+    /// The kernel shall treat the flow as this class from now on.
+    Decide {
+        /// Which flow.
+        flow_id: u64,
+        /// `observer_common::wire::CLASS_*`.
+        class: u32,
+    },
+    /// The flow is over: the kernel's state of it can go.
+    Forget {
+        /// Which flow.
+        flow_id: u64,
+        /// Its key in the kernel.
+        key: FlowKey,
+    },
+}
+
+/// Totals for metrics and seals.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Records taken.
+    pub records: u64,
+    /// Flows seen.
+    pub flows: u64,
+    /// AI exchanges finished.
+    pub exchanges: u64,
+    /// Of these, not read whole.
+    pub exchanges_partial: u64,
+    /// Exchanges that were no AI.
+    pub exchanges_other: u64,
+    /// Findings.
+    pub findings: u64,
+    /// Connections to AI endpoints that ended.
+    pub ai_connections: u64,
+    /// Of these, decoded.
+    pub ai_connections_decoded: u64,
+    /// Of these, decoded in part.
+    pub ai_connections_partial: u64,
+    /// Of these, not readable.
+    pub ai_connections_opaque: u64,
+}
+
+/// See the module.
+pub struct Pipeline {
+    book: Rulebook,
+    flows: HashMap<u64, Flow>,
+    by_process: HashMap<ProcessKey, Vec<u64>>,
+    connections: Connections,
+    ledger: Ledger,
+    totals: Totals,
+    /// Wall clock minus CLOCK_BOOTTIME, ns.
+    wall_offset_ns: i64,
+    outputs: Vec<Output>,
+}
+
+impl Pipeline {
+    /// A pipeline with nothing in it.
+    pub fn new(book: Rulebook) -> Self {
+        Self {
+            book,
+            flows: HashMap::new(),
+            by_process: HashMap::new(),
+            connections: Connections::default(),
+            ledger: Ledger::default(),
+            totals: Totals::default(),
+            wall_offset_ns: 0,
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Sets the wall clock: what to add to CLOCK_BOOTTIME, ns.
+    pub fn set_wall_offset(&mut self, offset_ns: i64) {
+        self.wall_offset_ns = offset_ns;
+    }
+
+    /// Takes one record; `process` is who wrote it.
+    pub fn record(&mut self, header: &Header, body: &Body<'_>, process: &Arc<Identity>) {
+        self.totals.records += 1;
+        match body {
+            Body::TlsData(data, bytes) => self.tls_data(header, data, bytes, process),
+            Body::TlsName(name, bytes) => {
+                let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
+                self.with_flow(header, name.handle, process, |flow, book| flow.set_server_name(&text, book));
+                self.link(header, 0);
+            }
+            Body::TlsFree(free) => self.tls_free(header, free, process),
+            Body::Connect(connect) => {
+                if !self.connections.open(header, connect, process) {
+                    self.ledger.lose(Stage::Flow, "connection_table_full", 0);
+                }
+            }
+            Body::Close(close) => self.connections.close(header, close),
+            Body::Exec => self.end_process(process.key, header.time_ns, false),
+            Body::Exit => self.end_process(process.key, header.time_ns, true),
+            Body::MapExec => {}
+        }
+    }
+
+    /// Books a ring-buffer entry that is not a record.
+    pub fn bad_record(&mut self, bytes: usize) {
+        self.ledger.lose(Stage::Record, "not_a_record", bytes as u64);
+    }
+
+    /// Lets time pass: `now_ns` is CLOCK_BOOTTIME.
+    pub fn tick(&mut self, now_ns: u64) {
+        let idle = |flow: &Flow| now_ns.saturating_sub(flow.last_ns) > MAX_IDLE_NS;
+        let given_up: Vec<u64> = self.flows.iter().filter(|(_, f)| idle(f)).map(|(id, _)| *id).collect();
+        for id in given_up {
+            self.end_flow(id, now_ns);
+        }
+        for connection in self.connections.due(now_ns) {
+            self.connection_row(connection);
+        }
+    }
+
+    /// Ends everything that is open, at the end of the daemon.
+    pub fn finish(&mut self, now_ns: u64) {
+        let open: Vec<u64> = self.flows.keys().copied().collect();
+        for id in open {
+            self.end_flow(id, now_ns);
+        }
+        for connection in self.connections.drain(now_ns) {
+            self.connection_row(connection);
+        }
+    }
+
+    /// What came out since the last call.
+    pub fn outputs(&mut self) -> std::vec::Drain<'_, Output> {
+        self.outputs.drain(..)
+    }
+
+    /// Losses so far; the caller may add those of other stages.
+    pub fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    /// Totals so far.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Flows open at the moment.
+    pub fn open_flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    fn tls_data(&mut self, header: &Header, data: &TlsData, bytes: &[u8], process: &Arc<Identity>) {
+        let mut done = Vec::new();
+        let mut tied_before = false;
+        self.with_flow(header, data.handle, process, |flow, book| {
+            tied_before = flow.connection_id != 0;
+            flow.data(header.time_ns, data, bytes, book, &mut done);
+        });
+        self.link(header, data.tie);
+        if let Some(flow) = self.flows.get_mut(&header.flow_id) {
+            book_losses(&mut self.ledger, flow);
+            if tied_before {
+                self.connections.plaintext(flow.connection_id, Direction::of(data), data.len.into());
+            }
+        }
+        self.decide(header.flow_id);
+        self.exchanges(header.flow_id, done);
+    }
+
+    fn tls_free(&mut self, header: &Header, free: &TlsFree, process: &Arc<Identity>) {
+        self.with_flow(header, free.handle, process, |flow, _| flow.totals(free));
+        self.link(header, u8::try_from(free.tie).unwrap_or(0));
+        self.end_flow(header.flow_id, header.time_ns);
+    }
+
+    /// Runs `work` on the flow of a record, made when it is new.
+    fn with_flow(
+        &mut self,
+        header: &Header,
+        handle: u64,
+        process: &Arc<Identity>,
+        work: impl FnOnce(&mut Flow, &Rulebook),
+    ) {
+        if !self.flows.contains_key(&header.flow_id) {
+            if self.flows.len() >= MAX_FLOWS {
+                self.ledger.lose(Stage::Flow, "flow_table_full", 0);
+                return;
+            }
+            self.totals.flows += 1;
+            self.flows.insert(header.flow_id, Flow::new(header, handle, process, &self.book));
+            self.by_process.entry(process.key).or_default().push(header.flow_id);
+        }
+        if let Some(flow) = self.flows.get_mut(&header.flow_id) {
+            flow.last_ns = header.time_ns;
+            work(flow, &self.book);
+        }
+    }
+
+    /// Ties the flow of a record to the connection that the kernel named.
+    fn link(&mut self, header: &Header, tie: u8) {
+        let Some(flow) = self.flows.get_mut(&header.flow_id) else { return };
+        if flow.connection_id == 0 && header.connection_id != 0 {
+            flow.connection_id = header.connection_id;
+            flow.tie = tie;
+            self.connections.link(flow);
+        }
+        if flow.connection_id != 0 {
+            self.connections.name(flow);
+        }
+    }
+
+    /// Tells the kernel what the flow turned out to be.
+    fn decide(&mut self, flow_id: u64) {
+        let Some(flow) = self.flows.get_mut(&flow_id) else { return };
+        let Some(scope) = flow.decision() else { return };
+        let class = if scope == Scope::Ai { CLASS_AI } else { CLASS_OTHER };
+        self.outputs.push(Output::Decide { flow_id, class });
+    }
+
+    fn exchanges(&mut self, flow_id: u64, done: Vec<Done>) {
+        for item in done {
+            let Some(flow) = self.flows.get(&flow_id) else { return };
+            match item {
+                Done::Ai(exchange, report) => {
+                    let peer = self.connections.peer(flow.connection_id);
+                    let row = rows::interaction(&self.book, flow, peer, &exchange, &report, self.wall_offset_ns);
+                    let findings = rows::findings(&self.book, &row, &report);
+                    let partial = row.visibility != rows::DECODED;
+                    self.totals.exchanges += 1;
+                    self.totals.exchanges_partial += u64::from(partial);
+                    self.totals.findings += findings.len() as u64;
+                    self.connections.exchange(flow, &exchange, partial);
+                    self.outputs.push(Output::Interaction(Box::new(row), findings));
+                    let skipped = report.bytes_seen.saturating_sub(report.bytes_scanned);
+                    if skipped > 0 {
+                        self.ledger.lose(Stage::Scan, "over_budget", skipped);
+                    }
+                }
+                Done::Other => self.totals.exchanges_other += 1,
+            }
+        }
+    }
+
+    fn end_flow(&mut self, flow_id: u64, now_ns: u64) {
+        let mut done = Vec::new();
+        let Some(flow) = self.flows.get_mut(&flow_id) else { return };
+        flow.close(now_ns, &self.book, &mut done);
+        book_losses(&mut self.ledger, flow);
+        self.connections.name(flow);
+        self.exchanges(flow_id, done);
+        let Some(flow) = self.flows.remove(&flow_id) else { return };
+        self.connections.unlink(&flow);
+        if let Some(of_process) = self.by_process.get_mut(&flow.process.key) {
+            of_process.retain(|id| *id != flow_id);
+            if of_process.is_empty() {
+                self.by_process.remove(&flow.process.key);
+            }
+        }
+        self.outputs.push(Output::Forget { flow_id, key: flow.key });
+    }
+
+    fn end_process(&mut self, key: ProcessKey, now_ns: u64, exited: bool) {
+        for flow_id in self.by_process.remove(&key).unwrap_or_default() {
+            self.end_flow(flow_id, now_ns);
+        }
+        if exited {
+            self.connections.process_ended(key, now_ns);
+        }
+    }
+
+    fn connection_row(&mut self, connection: connections::Connection) {
+        let Some(row) = rows::connection(&self.book, &connection, self.wall_offset_ns) else { return };
+        self.totals.ai_connections += 1;
+        match row.visibility.as_str() {
+            rows::DECODED => self.totals.ai_connections_decoded += 1,
+            rows::PARTIAL => self.totals.ai_connections_partial += 1,
+            _ => self.totals.ai_connections_opaque += 1,
+        }
+        self.outputs.push(Output::Connection(Box::new(row)));
+    }
+}
+
+fn book_losses(ledger: &mut Ledger, flow: &mut Flow) {
+    for (stage, reason, lost) in flow.losses.drain(..) {
+        ledger.lose(stage, reason, lost);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Tables for people, shared by the commands.
