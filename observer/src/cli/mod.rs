@@ -6,6 +6,7 @@ mod log;
 mod out;
 mod run;
 pub mod setup;
+mod store;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Store(store::Args),
 }
 
 /// Why a command did not do its work.
@@ -63,6 +65,7 @@ impl Failure {
 pub fn run(args: Args) -> ExitCode {
     let outcome = match args.command {
         Command::Run(args) => run::run(&args),
+        Command::Store(args) => store::run(&args),
     };
     match outcome {
         Ok(code) => code,
