@@ -60,7 +60,18 @@ impl Worker {
     /// # Errors
     /// When the rules cannot be compiled or the ring buffer cannot be read any more.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { host, records, scopes, counters, host_probes, discovery, writer, shared, key, loaded } = self;
+        let Self {
+            host,
+            records,
+            scopes,
+            counters,
+            host_probes,
+            discovery,
+            writer,
+            shared,
+            key,
+            loaded,
+        } = self;
         let engine = Engine::new(&loaded.rules).context("sensitive-data rules")?;
         let book = Rulebook {
             catalog: Arc::new(loaded.catalog),
@@ -153,7 +164,10 @@ impl State {
     }
 
     fn record(&mut self, header: &Header, body: &Body<'_>) {
-        let key = ProcessKey { pid: header.pid, start_ns: header.process_start_ns };
+        let key = ProcessKey {
+            pid: header.pid,
+            start_ns: header.process_start_ns,
+        };
         match body {
             Body::Exec => {
                 self.processes.replaced(key);
@@ -197,9 +211,14 @@ impl State {
     fn observed(&mut self) -> Observed {
         let probes = self.discovery.with_inventory(|inventory| {
             let functions = inventory.tls_files().flat_map(|file| {
-                file.probes.iter().map(|(name, state)| (format!("{name} in {}", file.path), state.clone()))
+                file.probes
+                    .iter()
+                    .map(|(name, state)| (format!("{name} in {}", file.path), state.clone()))
             });
-            let host = self.host_probes.iter().map(|(probe, state)| (probe.program.to_owned(), state.clone()));
+            let host = self
+                .host_probes
+                .iter()
+                .map(|(probe, state)| (probe.program.to_owned(), state.clone()));
             host.chain(functions).collect()
         });
         Observed {
@@ -226,7 +245,11 @@ impl State {
 }
 
 fn comm(header: &Header) -> String {
-    let end = header.comm.iter().position(|b| *b == 0).unwrap_or(header.comm.len());
+    let end = header
+        .comm
+        .iter()
+        .position(|b| *b == 0)
+        .unwrap_or(header.comm.len());
     String::from_utf8_lossy(&header.comm[..end]).into_owned()
 }
 
@@ -237,7 +260,10 @@ fn boot_ns() -> u64 {
 }
 
 /// Wall clock, ns since the Unix epoch.
-#[expect(clippy::disallowed_methods, reason = "this is the shell that reads the clock for the pipeline")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the shell that reads the clock for the pipeline"
+)]
 fn wall_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)

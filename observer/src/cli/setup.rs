@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    catalog::{self, Catalog},
+    catalog::Catalog,
     config::{
         Config,
         yaml::{MAX_BYTES, Problem},
@@ -70,7 +70,7 @@ fn load_policy(config: &Config) -> Result<Policy, Vec<Problem>> {
 
 fn load_catalog(config: &Config, file: &str) -> Result<Catalog, Vec<Problem>> {
     let hosts = config.extra_hosts.iter().map(|extra| (extra.host.clone(), extra.provider.clone())).collect();
-    let whole = |problem: catalog::Problem| {
+    let whole = |problem: Problem| {
         problem_of(file, format!("`catalog.extra_hosts`, entry {}: {}", problem.line, problem.message))
     };
     Catalog::builtin().with_extra_hosts(hosts).map_err(|problems| problems.into_iter().map(whole).collect())

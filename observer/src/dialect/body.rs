@@ -41,9 +41,14 @@ pub(super) struct Body {
 impl Body {
     /// A reader for a body behind a head with these fields.
     pub(super) fn new(side: Side, fields: &Fields) -> Self {
-        let codings: Vec<String> =
-            fields.all("content-encoding").map(|v| String::from_utf8_lossy(v).into_owned()).collect();
-        let media = fields.get("content-type").unwrap_or_default().to_ascii_lowercase();
+        let codings: Vec<String> = fields
+            .all("content-encoding")
+            .map(|v| String::from_utf8_lossy(v).into_owned())
+            .collect();
+        let media = fields
+            .get("content-type")
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         Self {
             side,
             decoder: ContentDecoder::new(Some(&codings.join(","))),
@@ -68,7 +73,14 @@ impl Body {
     }
 
     pub(super) fn push(&mut self, data: &[u8], document: &mut impl Document) {
-        let Self { side, decoder, mode, event_stream, decoded, incomplete } = self;
+        let Self {
+            side,
+            decoder,
+            mode,
+            event_stream,
+            decoded,
+            incomplete,
+        } = self;
         let result = decoder.push(data, &mut |piece| {
             *decoded += piece.len() as u64;
             content(mode, *side, *event_stream, piece, document, incomplete);
@@ -181,7 +193,10 @@ fn event(name: &[u8], data: &[u8], document: &mut impl Document, incomplete: &mu
     let mut walker = JsonWalker::new();
     let failed = match walker.push(data, document) {
         Err((loss, read)) => Some((json_loss(loss), read)),
-        Ok(()) => walker.close(document).err().map(|loss| (json_loss(loss), data.len())),
+        Ok(()) => walker
+            .close(document)
+            .err()
+            .map(|loss| (json_loss(loss), data.len())),
     };
     if let Some((loss, read)) = failed {
         incomplete.get_or_insert(loss);

@@ -67,7 +67,7 @@ struct Inner {
     server_name: Option<String>,
     /// The server name is in the catalogue.
     known_host: bool,
-    open: BTreeMap<u64, ExchangeReader>,
+    open: BTreeMap<u64, Box<ExchangeReader>>,
     /// Above the highest exchange number opened so far.
     next: u64,
     /// Time of the first byte of the message being read, by direction.
@@ -98,7 +98,13 @@ impl ConnectionReader {
             switched: false,
         };
         let first = [Vec::new(), Vec::new()];
-        Self { inner, http: Http1Connection::new(), protocol: Protocol::Unknown, first, first_ns: [0; 2] }
+        Self {
+            inner,
+            http: Http1Connection::new(),
+            protocol: Protocol::Unknown,
+            first,
+            first_ns: [0; 2],
+        }
     }
 
     /// The server name became known after the first bytes.
@@ -127,7 +133,8 @@ impl ConnectionReader {
             self.decide(Protocol::Http1, hooks);
         }
         let inner = &mut self.inner;
-        self.http.gap(side, missing, &mut |event| inner.event(event, now_ns, hooks));
+        self.http
+            .gap(side, missing, &mut |event| inner.event(event, now_ns, hooks));
     }
 
     /// The connection, handle or process is over: everything open is finished now.
@@ -196,7 +203,8 @@ impl ConnectionReader {
             self.inner.message_ns[side as usize] = now_ns;
         }
         let inner = &mut self.inner;
-        self.http.push(side, data, &mut |event| inner.event(event, now_ns, hooks));
+        self.http
+            .push(side, data, &mut |event| inner.event(event, now_ns, hooks));
     }
 }
 
@@ -228,7 +236,12 @@ impl Inner {
                     reader.gap(side, hooks.text_sink(exchange));
                 }
             }
-            HttpEvent::End { exchange, side, incomplete, wire_bytes } => {
+            HttpEvent::End {
+                exchange,
+                side,
+                incomplete,
+                wire_bytes,
+            } => {
                 if let Some(reader) = self.open.get_mut(&exchange) {
                     reader.end(side, incomplete, wire_bytes, now_ns, hooks.text_sink(exchange));
                 }
@@ -251,13 +264,15 @@ impl Inner {
 
     fn insert(&mut self, exchange: u64, reader: ExchangeReader) {
         self.next = exchange + 1;
-        self.open.insert(exchange, reader);
+        self.open.insert(exchange, Box::new(reader));
     }
 
     /// After each event: the verdict counts for the scope, and what is over or not AI leaves.
     fn settle(&mut self, exchange: Option<u64>, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
         let Some(exchange) = exchange else { return };
-        let Some(reader) = self.open.get(&exchange) else { return };
+        let Some(reader) = self.open.get(&exchange) else {
+            return;
+        };
         match reader.verdict() {
             Verdict::Ai(..) => (self.ai, self.confirmed) = (true, true),
             Verdict::Undecided(by_path) => self.ai |= by_path,
@@ -269,12 +284,22 @@ impl Inner {
         }
     }
 
-    fn finish(&mut self, exchange: u64, reader: ExchangeReader, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
-        let neutral = reader.is_neutral();
+    fn finish(
+        &mut self,
+        exchange: u64,
+        reader: Box<ExchangeReader>,
+        now_ns: u64,
+        hooks: &mut dyn ConnectionHooks,
+    ) {
+        // On a shared host the next request may be another matter.
+        let neutral = reader.is_neutral() || self.catalog.host_is_shared(reader.host());
         match reader.finish(now_ns) {
             Outcome::Ai(facts) => hooks.finished(exchange, *facts),
             Outcome::NotAi(reason) => {
-                self.ai = self.open.values().any(|r| r.verdict() == Verdict::Undecided(true));
+                self.ai = self
+                    .open
+                    .values()
+                    .any(|r| r.verdict() == Verdict::Undecided(true));
                 self.other |= !neutral;
                 hooks.not_ai(exchange, reason);
             }
@@ -283,8 +308,16 @@ impl Inner {
 
     fn make_room(&mut self, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
         while self.open.len() >= MAX_OPEN {
-            let Some((exchange, mut reader)) = self.open.pop_first() else { return };
-            reader.end(Side::Response, Some(Incomplete::OverBudget), 0, now_ns, hooks.text_sink(exchange));
+            let Some((exchange, mut reader)) = self.open.pop_first() else {
+                return;
+            };
+            reader.end(
+                Side::Response,
+                Some(Incomplete::OverBudget),
+                0,
+                now_ns,
+                hooks.text_sink(exchange),
+            );
             self.finish(exchange, reader, now_ns, hooks);
         }
     }

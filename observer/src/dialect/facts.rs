@@ -10,7 +10,12 @@ const MAX_USER_AGENT: usize = 256;
 /// Longest credential kept.
 const MAX_CREDENTIAL: usize = 8 * 1024;
 /// Header fields that carry a key as they stand.
-const KEY_FIELDS: &[&str] = &["x-api-key", "api-key", "x-goog-api-key", "ocp-apim-subscription-key"];
+const KEY_FIELDS: &[&str] = &[
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "ocp-apim-subscription-key",
+];
 
 /// The facts of `reader`; `streamed` says whether the answer was an event stream.
 pub(super) fn exchange(
@@ -22,20 +27,33 @@ pub(super) fn exchange(
 ) -> Exchange {
     let error_type = error_type(&reader);
     let usage = usage(dialect, reader.response.usage);
-    let ExchangeReader { head, host, catalog, request, response, .. } = reader;
+    let ExchangeReader {
+        head,
+        host,
+        catalog,
+        request,
+        response,
+        ..
+    } = reader;
     let mut finish_reasons = response.finish;
-    if let (true, Dialect::OpenAiResponses, Some(status)) = (finish_reasons.is_empty(), dialect, response.status)
+    if let (true, Dialect::OpenAiResponses, Some(status)) =
+        (finish_reasons.is_empty(), dialect, response.status)
     {
         finish_reasons.insert(status);
     }
     let credential = head.as_ref().and_then(credential);
-    let user_agent = head.as_ref().and_then(|h| h.fields.get("user-agent")).unwrap_or_default();
+    let user_agent = head
+        .as_ref()
+        .and_then(|h| h.fields.get("user-agent"))
+        .unwrap_or_default();
     Exchange {
         dialect,
         evidence,
         provider: catalog.map_or_else(|| "unknown".to_owned(), |m| m.provider),
         host,
-        path_template: head.as_ref().map_or_else(String::new, |h| recognise::template(&h.path)),
+        path_template: head
+            .as_ref()
+            .map_or_else(String::new, |h| recognise::template(&h.path)),
         method: head.map(|h| h.method).unwrap_or_default(),
         request_model: request.model,
         response_model: response.model,
@@ -70,8 +88,13 @@ fn usage(dialect: Dialect, stated: Usage) -> Usage {
     }
     let cached = stated.cache_read_input_tokens.unwrap_or(0);
     let created = stated.cache_creation_input_tokens.unwrap_or(0);
-    let all = stated.input_tokens.map(|input| input.saturating_add(cached).saturating_add(created));
-    Usage { input_tokens: all, ..stated }
+    let all = stated
+        .input_tokens
+        .map(|input| input.saturating_add(cached).saturating_add(created));
+    Usage {
+        input_tokens: all,
+        ..stated
+    }
 }
 
 /// The provider's word for the error, else the status code; empty when there was no error.
@@ -79,9 +102,18 @@ fn error_type(reader: &ExchangeReader) -> String {
     let response = &reader.response;
     let failed = reader.status.filter(|status| *status >= 400);
     // Some servers put the error at the top: `{"object": "error", "type": ...}`.
-    let flat = response.kind.clone().filter(|_| response.object.as_deref() == Some("error"));
-    let stated = response.error_type.clone().or_else(|| response.error_code.clone()).or(flat);
-    stated.or_else(|| failed.map(|status| status.to_string())).unwrap_or_default()
+    let flat = response
+        .kind
+        .clone()
+        .filter(|_| response.object.as_deref() == Some("error"));
+    let stated = response
+        .error_type
+        .clone()
+        .or_else(|| response.error_code.clone())
+        .or(flat);
+    stated
+        .or_else(|| failed.map(|status| status.to_string()))
+        .unwrap_or_default()
 }
 
 fn credential(head: &RequestHead) -> Option<Credential> {
@@ -98,13 +130,18 @@ fn credential(head: &RequestHead) -> Option<Credential> {
         .find_map(of_field)
         .or(authorization)
         .or_else(|| in_query().map(|key| key.as_bytes().to_vec()));
-    found.filter(|key| !key.is_empty() && key.len() <= MAX_CREDENTIAL).map(Credential)
+    found
+        .filter(|key| !key.is_empty() && key.len() <= MAX_CREDENTIAL)
+        .map(Credential)
 }
 
 /// At most `limit` bytes, cut between characters.
 fn cut(mut text: String, limit: usize) -> String {
     if text.len() > limit {
-        let end = (0..=limit).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let end = (0..=limit)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
         text.truncate(end);
     }
     text

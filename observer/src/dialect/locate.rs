@@ -15,7 +15,11 @@ pub(super) struct Locator {
 
 impl Locator {
     pub(super) fn new(rules: &'static Rules) -> Self {
-        Self { cursor: Cursor::new(&KNOWN_KEYS), rules, table: Vec::new() }
+        Self {
+            cursor: Cursor::new(&KNOWN_KEYS),
+            rules,
+            table: Vec::new(),
+        }
     }
 
     /// What the current value is.
@@ -31,8 +35,12 @@ impl Locator {
     fn entry(&mut self) -> (Slot, u32) {
         while self.table.len() < self.cursor.paths() {
             let (text, parent) = self.cursor.nth(self.table.len());
-            let around = self.table.get(parent.index()).map_or(Slot::Text(TextRole::Other), |entry| entry.0);
-            self.table.push((self.rules.slot(text, around), self.rules.mark(text)));
+            let around = self
+                .table
+                .get(parent.index())
+                .map_or(Slot::Text(TextRole::Other), |entry| entry.0);
+            self.table
+                .push((self.rules.slot(text, around), self.rules.mark(text)));
         }
         self.table[self.cursor.path().index()]
     }

@@ -9,9 +9,9 @@ mod recognise;
 mod request;
 mod response;
 mod rules;
-mod texts;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use connection::{ConnectionHooks, ConnectionReader, Scope};
 pub use reader::{ExchangeReader, NotAi, Outcome, Verdict};

@@ -98,12 +98,17 @@ impl ExchangeReader {
         server_name: Option<&str>,
         started_ns: u64,
     ) -> Self {
-        let named = head.as_ref().map(|h| h.host.clone()).filter(|host| !host.is_empty());
-        let host = named.or_else(|| server_name.map(str::to_ascii_lowercase)).unwrap_or_default();
+        let named = head
+            .as_ref()
+            .map(|h| h.host.clone())
+            .filter(|host| !host.is_empty());
+        let host = named
+            .or_else(|| server_name.map(str::to_ascii_lowercase))
+            .unwrap_or_default();
         let path = head.as_ref().map_or("", |h| h.path.as_str());
         let mut reader = Self {
-            catalog: catalog.lookup(&host, path),
             catalog_host: catalog.host_is_ai(&host),
+            catalog: catalog.lookup(&host, path),
             host,
             request_body: head.as_ref().map(|h| Body::new(Side::Request, &h.fields)),
             head,
@@ -120,7 +125,11 @@ impl ExchangeReader {
             verdict: Verdict::Undecided(false),
         };
         if reader.head.is_none() {
-            reader.request_end = Ended { over: true, incomplete: Some(Incomplete::Gap), wire_bytes: 0 };
+            reader.request_end = Ended {
+                over: true,
+                incomplete: Some(Incomplete::Gap),
+                wire_bytes: 0,
+            };
         }
         reader.judge();
         reader
@@ -129,6 +138,11 @@ impl ExchangeReader {
     /// What the exchange is, as far as known.
     pub fn verdict(&self) -> Verdict {
         self.verdict
+    }
+
+    /// Host of the request, else the server name; empty when neither is known.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// Takes the response head, whose first byte came at `first_ns`.
@@ -181,7 +195,11 @@ impl ExchangeReader {
                 self.response_body.as_ref().and_then(Body::incomplete)
             }
         };
-        let ended = Ended { over: true, incomplete: incomplete.or(content), wire_bytes };
+        let ended = Ended {
+            over: true,
+            incomplete: incomplete.or(content),
+            wire_bytes,
+        };
         match side {
             Side::Request => self.request_end = ended,
             Side::Response => self.response_end = ended,
@@ -197,7 +215,11 @@ impl ExchangeReader {
     /// Whether a client of an AI server makes this request besides AI calls, so that it says nothing about the
     /// connection.
     pub fn is_neutral(&self) -> bool {
-        let path = self.head.as_ref().filter(|h| h.method != "POST").map(|h| h.path.trim_end_matches('/'));
+        let path = self
+            .head
+            .as_ref()
+            .filter(|h| h.method != "POST")
+            .map(|h| h.path.trim_end_matches('/'));
         path.is_some_and(|path| NEUTRAL.iter().any(|suffix| path.ends_with(suffix)))
     }
 
@@ -213,7 +235,9 @@ impl ExchangeReader {
             Verdict::Ai(dialect, evidence) => {
                 let streamed = self.response_body.as_ref().is_some_and(Body::is_event_stream);
                 let ended_ns = self.ended_ns.unwrap_or(now_ns);
-                Outcome::Ai(Box::new(facts::exchange(self, dialect, evidence, streamed, ended_ns)))
+                Outcome::Ai(Box::new(facts::exchange(
+                    self, dialect, evidence, streamed, ended_ns,
+                )))
             }
             Verdict::NotAi(why) => Outcome::NotAi(why),
             Verdict::Undecided(_) => Outcome::NotAi(self.not_ai()),
@@ -230,12 +254,25 @@ impl ExchangeReader {
         match side {
             Side::Request => {
                 if let Some(body) = &mut self.request_body {
-                    f(body, Doc::Request(RequestDoc { body: &mut self.request, sink }));
+                    f(
+                        body,
+                        Doc::Request(RequestDoc {
+                            body: &mut self.request,
+                            sink,
+                        }),
+                    );
                 }
             }
             Side::Response => {
                 if let Some(body) = &mut self.response_body {
-                    f(body, Doc::Response(ResponseDoc { body: &mut self.response, sink, now_ns }));
+                    f(
+                        body,
+                        Doc::Response(ResponseDoc {
+                            body: &mut self.response,
+                            sink,
+                            now_ns,
+                        }),
+                    );
                 }
             }
         }
@@ -265,10 +302,18 @@ impl ExchangeReader {
             if telling || agrees || (self.request_unread() && self.over()) {
                 return Verdict::Ai(dialect, By::PathSuffix);
             }
-            return if self.over() { Verdict::NotAi(NotAi::Other) } else { Verdict::Undecided(true) };
+            return if self.over() {
+                Verdict::NotAi(NotAi::Other)
+            } else {
+                Verdict::Undecided(true)
+            };
         }
         if recognise::is_foreign(path) {
-            return if self.over() { Verdict::NotAi(self.not_ai()) } else { Verdict::Undecided(false) };
+            return if self.over() {
+                Verdict::NotAi(self.not_ai())
+            } else {
+                Verdict::Undecided(false)
+            };
         }
         let by = |shape| if self.catalog.is_some() { By::Host } else { shape };
         if let Some(dialect) = recognise::by_request(self.request.marks, self.names_anthropic()) {
@@ -287,7 +332,11 @@ impl ExchangeReader {
         let request_long = decoded(&self.request_body) >= SHAPE_BUDGET;
         let response_long = decoded(&self.response_body) >= SHAPE_BUDGET;
         let response = self.response_end.over || response_long || self.response_foreign;
-        request_long || (self.request_end.over && response)
+        // A request without a body has no shape, and its path was judged before.
+        let bodiless = self.head.is_some() && self.request_end.over && decoded(&self.request_body) == 0;
+        request_long
+            || (self.request_end.over && response)
+            || (bodiless && self.request_end.incomplete.is_none())
     }
 
     /// Whether the request body could not be read, so that it cannot disagree with the path.
@@ -306,7 +355,9 @@ impl ExchangeReader {
     }
 
     fn names_anthropic(&self) -> bool {
-        self.head.as_ref().is_some_and(|h| h.fields.all("anthropic-version").next().is_some())
+        self.head
+            .as_ref()
+            .is_some_and(|h| h.fields.all("anthropic-version").next().is_some())
     }
 
     /// Which kind of "not AI" this is.
@@ -315,9 +366,10 @@ impl ExchangeReader {
         let post = head.is_some_and(|h| h.method == "POST");
         let path = head.map_or("", |h| h.path.as_str());
         let shaped = recognise::by_request(self.request.marks, false).is_some();
-        if post && recognise::is_foreign(path) && (self.catalog_host || shaped) {
+        let known = self.catalog_host || self.catalog.is_some();
+        if post && recognise::is_foreign(path) && (known || shaped) {
             NotAi::UnknownDialect
-        } else if self.catalog_host {
+        } else if known {
             NotAi::CatalogHostOther
         } else {
             NotAi::Other
@@ -332,7 +384,10 @@ enum Doc<'a> {
 
 /// Whether a body with these fields may be JSON (`stream`: or an event stream). A missing type may be anything.
 fn may_be_json(fields: &Fields, stream: bool) -> bool {
-    let media = fields.get("content-type").unwrap_or_default().to_ascii_lowercase();
+    let media = fields
+        .get("content-type")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let media = media.split(';').next().unwrap_or_default().trim().to_owned();
     media.is_empty()
         || media.contains("json")

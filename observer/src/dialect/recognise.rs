@@ -13,16 +13,65 @@ const SUFFIXES: &[(&str, Dialect, bool)] = &[
 ];
 /// Path endings of dialects that are not read.
 const FOREIGN: &[&str] = &[
-    "/api/chat", "/api/generate", "/api/embed", "/api/embeddings", "/v1/complete", "/v1/completions", "/completions",
-    "/v1/chat", "/v2/chat", "/v1/embed", "/v2/embed", "/rerank", "/converse", "/converse-stream", "/invoke",
-    "/invoke-with-response-stream", "/generate", "/generate_stream", "/predictions", "/images/generations",
-    "/audio/speech", "/audio/transcriptions", "/moderations",
+    "/api/chat",
+    "/api/generate",
+    "/api/embed",
+    "/api/embeddings",
+    "/v1/complete",
+    "/v1/completions",
+    "/completions",
+    "/v1/chat",
+    "/v2/chat",
+    "/v1/embed",
+    "/v2/embed",
+    "/rerank",
+    "/converse",
+    "/converse-stream",
+    "/invoke",
+    "/invoke-with-response-stream",
+    "/generate",
+    "/generate_stream",
+    "/predictions",
+    "/images/generations",
+    "/audio/speech",
+    "/audio/transcriptions",
+    "/moderations",
+    "/count_tokens",
+    "/input_tokens",
+    "/messages/batches",
 ];
 /// Segments of a path that may be stored.
 const SEGMENTS: &[&str] = &[
-    "v1", "v2", "v3", "v4", "v1beta", "v1beta1", "api", "openai", "anthropic", "apps", "inference", "compatible-mode",
-    "compatibility", "paas", "coding", "engines", "models", "backend-api", "codex", "zen", "ai", "llm", "deployments",
-    "chat", "completions", "responses", "embeddings", "messages", "serving-endpoints", "projects",
+    "v1",
+    "v2",
+    "v3",
+    "v4",
+    "v1beta",
+    "v1beta1",
+    "api",
+    "openai",
+    "anthropic",
+    "apps",
+    "inference",
+    "compatible-mode",
+    "compatibility",
+    "paas",
+    "coding",
+    "engines",
+    "models",
+    "backend-api",
+    "codex",
+    "zen",
+    "ai",
+    "llm",
+    "deployments",
+    "chat",
+    "completions",
+    "responses",
+    "embeddings",
+    "messages",
+    "serving-endpoints",
+    "projects",
 ];
 
 /// Dialect that a path ends as, and whether that is telling on its own.
@@ -39,8 +88,10 @@ pub(super) fn by_path(path: &str) -> Option<(Dialect, bool)> {
 pub(super) fn is_foreign(path: &str) -> bool {
     let path = path.trim_end_matches('/');
     let chat = path.ends_with("/chat/completions");
-    !chat && (FOREIGN.iter().any(|suffix| path.ends_with(suffix)) || path.contains(":generateContent")
-        || path.contains(":streamGenerateContent"))
+    !chat
+        && (FOREIGN.iter().any(|suffix| path.ends_with(suffix))
+            || path.contains(":generateContent")
+            || path.contains(":streamGenerateContent"))
 }
 
 /// Dialect of a request body with these marks. `anthropic` says that the head names an Anthropic API version.
@@ -58,7 +109,11 @@ pub(super) fn by_request(marks: u32, anthropic: bool) -> Option<Dialect> {
     }
     if has(Mark::Messages) && has(Mark::MessageRole) {
         let messages_api = anthropic || has(Mark::InputSchema) || (has(Mark::System) && has(Mark::MaxTokens));
-        return Some(if messages_api { Dialect::AnthropicMessages } else { Dialect::OpenAiChat });
+        return Some(if messages_api {
+            Dialect::AnthropicMessages
+        } else {
+            Dialect::OpenAiChat
+        });
     }
     if !has(Mark::Input) || has(Mark::Messages) {
         return None;
@@ -113,5 +168,9 @@ pub(super) fn template(path: &str) -> String {
         });
         before = segment;
     }
-    if template.is_empty() { "/".to_owned() } else { template }
+    if template.is_empty() {
+        "/".to_owned()
+    } else {
+        template
+    }
 }

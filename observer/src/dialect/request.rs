@@ -3,13 +3,20 @@
 use super::body::Document;
 use super::locate::Locator;
 use super::rules::{Fact, Mark, REQUEST_RULES, Slot};
-use super::texts::{StringReader, Text, Texts};
+use super::texts::{StringReader, Text, Texts, plain_key};
 use super::{TextRole, TextSink};
 use crate::protocol::Side;
 use crate::protocol::json::{Container, JsonEvents, Literal};
 
 /// Roles that messages of the known dialects have.
-const ROLES: &[&[u8]] = &[b"system", b"user", b"assistant", b"developer", b"tool", b"function"];
+const ROLES: &[&[u8]] = &[
+    b"system",
+    b"user",
+    b"assistant",
+    b"developer",
+    b"tool",
+    b"function",
+];
 /// Digits from which on an integer is handed on as text: it could be a card or account number.
 const MIN_NUMBER_TEXT: usize = 12;
 
@@ -85,18 +92,27 @@ impl JsonEvents for RequestDoc<'_> {
         let body = &mut *self.body;
         if body.at.cursor.key(key) {
             body.marks |= body.at.marks();
-        } else {
-            body.texts.whole(&body.at.cursor, body.at.cursor.path(), TextRole::Other, key, self.sink);
+        } else if !plain_key(key) {
+            body.texts.whole(
+                &body.at.cursor,
+                body.at.cursor.path(),
+                TextRole::Other,
+                key,
+                self.sink,
+            );
         }
     }
 
     fn string(&mut self, piece: &[u8]) {
         if self.body.strings.is_idle() {
             let action = self.body.at.slot().action(self.body.message, false);
-            self.body.strings.begin(action, &mut self.body.texts, &self.body.at.cursor);
+            self.body
+                .strings
+                .begin(action, &mut self.body.texts, &self.body.at.cursor);
         }
         let body = &mut *self.body;
-        body.strings.piece(piece, &mut body.texts, &body.at.cursor, self.sink);
+        body.strings
+            .piece(piece, &mut body.texts, &body.at.cursor, self.sink);
     }
 
     fn string_end(&mut self) {
@@ -115,7 +131,8 @@ impl JsonEvents for RequestDoc<'_> {
             && let Slot::Text(role) | Slot::Tree(role) = self.body.at.slot()
         {
             let body = &mut *self.body;
-            body.texts.whole(&body.at.cursor, body.at.cursor.path(), role, text, self.sink);
+            body.texts
+                .whole(&body.at.cursor, body.at.cursor.path(), role, text, self.sink);
         }
         self.body.at.cursor.value_end();
     }
@@ -139,7 +156,9 @@ impl Document for RequestDoc<'_> {
 
     fn raw(&mut self, piece: &[u8]) {
         let body = &mut *self.body;
-        let text = body.raw.get_or_insert_with(|| body.texts.begin_raw(&body.at.cursor));
+        let text = body
+            .raw
+            .get_or_insert_with(|| body.texts.begin_raw(&body.at.cursor));
         body.texts.piece(text, piece, self.sink);
     }
 
@@ -149,7 +168,6 @@ impl Document for RequestDoc<'_> {
         }
     }
 }
-
 
 /// Whether a number is handed on as text.
 pub(super) fn long_integer(text: &[u8]) -> bool {

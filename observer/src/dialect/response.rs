@@ -6,7 +6,7 @@ use super::body::Document;
 use super::locate::Locator;
 use super::request::long_integer;
 use super::rules::{Fact, Mark, RESPONSE_RULES, Slot};
-use super::texts::{MAX_FRAGMENT, StringReader, Text, Texts};
+use super::texts::{MAX_FRAGMENT, StringReader, Text, Texts, plain_key};
 use super::{TextRole, TextSink};
 use crate::exchange::Usage;
 use crate::protocol::Side;
@@ -165,14 +165,25 @@ impl ResponseBody {
         self.first_fragment_ns.get_or_insert(now_ns);
         self.doc.held += bytes.len();
         let path = self.at.cursor.path();
-        self.doc.fragments.push(Fragment { path, role, bytes, outer: None, inner: None });
+        self.doc.fragments.push(Fragment {
+            path,
+            role,
+            bytes,
+            outer: None,
+            inner: None,
+        });
     }
 
     /// Hands fragments on to the texts they belong to.
     fn flush(&mut self, sink: &mut dyn TextSink) {
-        let Doc { kind, outer, inner, .. } = &self.doc;
+        let Doc {
+            kind, outer, inner, ..
+        } = &self.doc;
         let media = kind.contains("audio") || kind.contains("image");
-        let by_kind = match ["arguments", "input", "code"].iter().any(|word| kind.contains(word)) {
+        let by_kind = match ["arguments", "input", "code"]
+            .iter()
+            .any(|word| kind.contains(word))
+        {
             true => TextRole::ToolArguments,
             false => TextRole::Answer,
         };
@@ -186,10 +197,15 @@ impl ResponseBody {
                 continue;
             }
             let role = fragment.role.unwrap_or(by_kind);
-            let key = (fragment.path, fragment.outer.unwrap_or(doc_outer), fragment.inner.unwrap_or(doc_inner));
+            let key = (
+                fragment.path,
+                fragment.outer.unwrap_or(doc_outer),
+                fragment.inner.unwrap_or(doc_inner),
+            );
             if !self.streamed.contains_key(&key) {
                 if self.streamed.len() >= MAX_STREAMED_TEXTS {
-                    self.texts.whole(&self.at.cursor, fragment.path, role, &fragment.bytes, sink);
+                    self.texts
+                        .whole(&self.at.cursor, fragment.path, role, &fragment.bytes, sink);
                     continue;
                 }
                 let text = self.texts.begin(&self.at.cursor, fragment.path, role);
@@ -243,12 +259,16 @@ impl JsonEvents for ResponseDoc<'_> {
             Slot::Choice => {
                 let number = doc.choice.1.unwrap_or(position);
                 let from = doc.choice.0.min(doc.fragments.len());
-                doc.fragments[from..].iter_mut().for_each(|f| f.outer = Some(number));
+                doc.fragments[from..]
+                    .iter_mut()
+                    .for_each(|f| f.outer = Some(number));
             }
             Slot::ToolCall => {
                 let number = doc.tool.1.unwrap_or(position);
                 let from = doc.tool.0.min(doc.fragments.len());
-                doc.fragments[from..].iter_mut().for_each(|f| f.inner = Some(number));
+                doc.fragments[from..]
+                    .iter_mut()
+                    .for_each(|f| f.inner = Some(number));
             }
             _ => {}
         }
@@ -262,8 +282,14 @@ impl JsonEvents for ResponseDoc<'_> {
         let body = &mut *self.body;
         if body.at.cursor.key(key) {
             body.marks |= body.at.marks();
-        } else if body.at.slot() != Slot::Echo {
-            body.texts.whole(&body.at.cursor, body.at.cursor.path(), TextRole::Other, key, self.sink);
+        } else if !plain_key(key) && body.at.slot() != Slot::Echo {
+            body.texts.whole(
+                &body.at.cursor,
+                body.at.cursor.path(),
+                TextRole::Other,
+                key,
+                self.sink,
+            );
         }
     }
 
@@ -274,19 +300,24 @@ impl JsonEvents for ResponseDoc<'_> {
             let action = body.at.slot().action(TextRole::Answer, repeated);
             body.strings.begin(action, &mut body.texts, &body.at.cursor);
         }
-        body.strings.piece(piece, &mut body.texts, &body.at.cursor, self.sink);
+        body.strings
+            .piece(piece, &mut body.texts, &body.at.cursor, self.sink);
     }
 
     fn string_end(&mut self) {
         let body = &mut *self.body;
         let slot = body.at.slot();
-        let kept = body.strings.end(&mut body.texts, &body.at.cursor, self.sink).map(<[u8]>::to_vec);
+        let kept = body
+            .strings
+            .end(&mut body.texts, &body.at.cursor, self.sink)
+            .map(<[u8]>::to_vec);
         match (slot, kept) {
             (Slot::Fact(fact), Some(kept)) => {
                 if fact == Fact::FlatCode {
                     // Elsewhere it is program text.
                     let path = body.at.cursor.path();
-                    body.texts.whole(&body.at.cursor, path, TextRole::ToolArguments, &kept, self.sink);
+                    body.texts
+                        .whole(&body.at.cursor, path, TextRole::ToolArguments, &kept, self.sink);
                 }
                 body.word_fact(fact, String::from_utf8_lossy(&kept).into_owned());
             }
@@ -305,7 +336,8 @@ impl JsonEvents for ResponseDoc<'_> {
         match body.at.slot() {
             Slot::Fact(fact) => body.number_fact(fact, text),
             Slot::Text(role) | Slot::Tree(role) if long_integer(text) => {
-                body.texts.whole(&body.at.cursor, body.at.cursor.path(), role, text, self.sink);
+                body.texts
+                    .whole(&body.at.cursor, body.at.cursor.path(), role, text, self.sink);
             }
             _ => {}
         }
@@ -320,7 +352,10 @@ impl JsonEvents for ResponseDoc<'_> {
 impl Document for ResponseDoc<'_> {
     fn event(&mut self, name: &[u8]) {
         let body = &mut *self.body;
-        body.doc = Doc { kind: String::from_utf8_lossy(name).into_owned(), ..Doc::default() };
+        body.doc = Doc {
+            kind: String::from_utf8_lossy(name).into_owned(),
+            ..Doc::default()
+        };
         body.at.cursor.reset();
     }
 
@@ -334,7 +369,9 @@ impl Document for ResponseDoc<'_> {
 
     fn raw(&mut self, piece: &[u8]) {
         let body = &mut *self.body;
-        let text = body.raw.get_or_insert_with(|| body.texts.begin_raw(&body.at.cursor));
+        let text = body
+            .raw
+            .get_or_insert_with(|| body.texts.begin_raw(&body.at.cursor));
         body.texts.piece(text, piece, self.sink);
     }
 

@@ -110,8 +110,14 @@ const REQUEST: &[(&str, Slot)] = &[
     ("$.messages[*].content[*].input", Slot::Tree(ToolArguments)),
     ("$.messages[*].content[*].thinking", Slot::Text(Prompt)),
     ("$.messages[*].reasoning_content", Slot::Text(Prompt)),
-    ("$.messages[*].tool_calls[*].function.arguments", Slot::Tree(ToolArguments)),
-    ("$.messages[*].tool_calls[*].custom.input", Slot::Tree(ToolArguments)),
+    (
+        "$.messages[*].tool_calls[*].function.arguments",
+        Slot::Tree(ToolArguments),
+    ),
+    (
+        "$.messages[*].tool_calls[*].custom.input",
+        Slot::Tree(ToolArguments),
+    ),
     ("$.messages[*].function_call.arguments", Slot::Tree(ToolArguments)),
     ("$.system", Slot::Text(Prompt)),
     ("$.system[*].text", Slot::Text(Prompt)),
@@ -162,10 +168,22 @@ const RESPONSE: &[(&str, Slot)] = &[
     ("$.choices[*].message.reasoning_content", Slot::Text(Answer)),
     ("$.choices[*].message.reasoning", Slot::Text(Answer)),
     ("$.choices[*].message.refusal", Slot::Text(Answer)),
-    ("$.choices[*].message.tool_calls[*].function.name", Slot::Fact(Fact::ToolName)),
-    ("$.choices[*].message.tool_calls[*].function.arguments", Slot::Tree(ToolArguments)),
-    ("$.choices[*].message.function_call.name", Slot::Fact(Fact::ToolName)),
-    ("$.choices[*].message.function_call.arguments", Slot::Tree(ToolArguments)),
+    (
+        "$.choices[*].message.tool_calls[*].function.name",
+        Slot::Fact(Fact::ToolName),
+    ),
+    (
+        "$.choices[*].message.tool_calls[*].function.arguments",
+        Slot::Tree(ToolArguments),
+    ),
+    (
+        "$.choices[*].message.function_call.name",
+        Slot::Fact(Fact::ToolName),
+    ),
+    (
+        "$.choices[*].message.function_call.arguments",
+        Slot::Tree(ToolArguments),
+    ),
     // Chat completions, streamed.
     ("$.choices[*].delta.content", Slot::Delta(Answer)),
     ("$.choices[*].delta.content[*].text", Slot::Delta(Answer)),
@@ -173,11 +191,26 @@ const RESPONSE: &[(&str, Slot)] = &[
     ("$.choices[*].delta.reasoning", Slot::Delta(Answer)),
     ("$.choices[*].delta.refusal", Slot::Delta(Answer)),
     ("$.choices[*].delta.tool_calls[*]", Slot::ToolCall),
-    ("$.choices[*].delta.tool_calls[*].index", Slot::Fact(Fact::ToolIndex)),
-    ("$.choices[*].delta.tool_calls[*].function.name", Slot::Fact(Fact::ToolName)),
-    ("$.choices[*].delta.tool_calls[*].function.arguments", Slot::Delta(ToolArguments)),
-    ("$.choices[*].delta.function_call.name", Slot::Fact(Fact::ToolName)),
-    ("$.choices[*].delta.function_call.arguments", Slot::Delta(ToolArguments)),
+    (
+        "$.choices[*].delta.tool_calls[*].index",
+        Slot::Fact(Fact::ToolIndex),
+    ),
+    (
+        "$.choices[*].delta.tool_calls[*].function.name",
+        Slot::Fact(Fact::ToolName),
+    ),
+    (
+        "$.choices[*].delta.tool_calls[*].function.arguments",
+        Slot::Delta(ToolArguments),
+    ),
+    (
+        "$.choices[*].delta.function_call.name",
+        Slot::Fact(Fact::ToolName),
+    ),
+    (
+        "$.choices[*].delta.function_call.arguments",
+        Slot::Delta(ToolArguments),
+    ),
     // Messages.
     ("$.content[*].text", Slot::Text(Answer)),
     ("$.content[*].thinking", Slot::Text(Answer)),
@@ -270,17 +303,58 @@ const RESPONSE_MARKS: &[(&str, Mark)] = &[
 ];
 
 /// Keys whose values are words or identifiers wherever they stand.
-const WORDS: &[&str] = &["type", "role", "object", "id", "tool_call_id", "call_id", "item_id", "tool_use_id", "status"];
+const WORDS: &[&str] = &[
+    "type",
+    "role",
+    "object",
+    "id",
+    "tool_call_id",
+    "call_id",
+    "item_id",
+    "tool_use_id",
+    "status",
+];
 /// Keys whose values may be base64 wherever they stand.
 const MEDIA: &[&str] = &[
-    "url", "image_url", "data", "file_data", "b64_json", "embedding", "signature", "encrypted_content", "result",
-    "partial_image_b64", "obfuscation",
+    "url",
+    "image_url",
+    "data",
+    "file_data",
+    "b64_json",
+    "embedding",
+    "signature",
+    "encrypted_content",
+    "result",
+    "partial_image_b64",
+    "obfuscation",
 ];
 /// Keys that may appear in stored paths, besides those in the tables.
 const PATH_KEYS: &[&str] = &[
-    "annotations", "citations", "description", "developer", "file", "filename", "format", "function", "functions",
-    "input_audio", "logprobs", "message", "metadata", "name", "parameters", "properties", "reason",
-    "response_format", "source", "stop", "stop_sequences", "title", "tool_choice", "user", "user_id",
+    "annotations",
+    "citations",
+    "description",
+    "developer",
+    "file",
+    "filename",
+    "format",
+    "function",
+    "functions",
+    "input_audio",
+    "logprobs",
+    "message",
+    "metadata",
+    "name",
+    "parameters",
+    "properties",
+    "reason",
+    "response_format",
+    "source",
+    "stop",
+    "stop_sequences",
+    "title",
+    "tool_choice",
+    "user",
+    "user_id",
 ];
 
 /// Rules for request bodies.
@@ -311,9 +385,13 @@ pub(super) static KNOWN_KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
 
 fn usage() -> Vec<(&'static str, Slot)> {
     // Leaked once per process: the static tables want static text.
-    let path = |at: &str, member: &str| -> &'static str { Box::leak(format!("{at}.{member}").into_boxed_str()) };
-    let all = USAGE_AT.iter().flat_map(|at| USAGE.iter().map(move |(member, fact)| (*at, *member, *fact)));
-    all.map(|(at, member, fact)| (path(at, member), Slot::Fact(fact))).collect()
+    let path =
+        |at: &str, member: &str| -> &'static str { Box::leak(format!("{at}.{member}").into_boxed_str()) };
+    let all = USAGE_AT
+        .iter()
+        .flat_map(|at| USAGE.iter().map(move |(member, fact)| (*at, *member, *fact)));
+    all.map(|(at, member, fact)| (path(at, member), Slot::Fact(fact)))
+        .collect()
 }
 
 impl Rules {

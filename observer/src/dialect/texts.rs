@@ -14,6 +14,8 @@ pub(super) const MAX_FACT: usize = 256;
 pub(super) const MAX_FRAGMENT: usize = 1024 * 1024;
 /// Bytes of a string that tell base64 from text.
 const PROBE: usize = 256;
+/// Longest key that is taken for a name in an API.
+const MAX_PLAIN_KEY: usize = 40;
 /// Text numbers of the response begin here.
 const RESPONSE_TEXTS: u64 = 1 << 48;
 
@@ -49,17 +51,30 @@ pub(super) struct Texts {
 impl Texts {
     pub(super) fn new(side: Side) -> Self {
         let next = if side == Side::Request { 0 } else { RESPONSE_TEXTS };
-        Self { side, next, places: HashMap::new(), bytes: 0, binary: 0 }
+        Self {
+            side,
+            next,
+            places: HashMap::new(),
+            bytes: 0,
+            binary: 0,
+        }
     }
 
     /// Begins a text at `path`.
     pub(super) fn begin(&mut self, cursor: &Cursor, path: PathId, role: TextRole) -> Text {
         let side = self.side;
-        let place = self
-            .places
-            .entry((path, role))
-            .or_insert_with(|| Arc::new(Place { side, path: cursor.text(path).to_owned(), role }));
-        let text = Text { number: self.next, place: Arc::clone(place), filter: Filter::Undecided };
+        let place = self.places.entry((path, role)).or_insert_with(|| {
+            Arc::new(Place {
+                side,
+                path: cursor.text(path).to_owned(),
+                role,
+            })
+        });
+        let text = Text {
+            number: self.next,
+            place: Arc::clone(place),
+            filter: Filter::Undecided,
+        };
         self.next += 1;
         text
     }
@@ -77,7 +92,11 @@ impl Texts {
         {
             let tool = matches!(text.place.role, TextRole::ToolArguments | TextRole::ToolResult);
             let json = *first == b'{' || (*first == b'[' && tool);
-            text.filter = if json { Filter::Json(Escapes::default()) } else { Filter::Plain };
+            text.filter = if json {
+                Filter::Json(Escapes::default())
+            } else {
+                Filter::Plain
+            };
         }
         let (number, place, bytes) = (text.number, &text.place, &mut self.bytes);
         let mut out = |piece: &[u8]| {
@@ -145,7 +164,10 @@ pub(super) struct StringReader {
 
 impl StringReader {
     pub(super) fn new() -> Self {
-        Self { mode: Mode::Idle, kept: Vec::new() }
+        Self {
+            mode: Mode::Idle,
+            kept: Vec::new(),
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -201,7 +223,12 @@ impl StringReader {
     }
 
     /// The string is complete. Returns it when it was kept.
-    pub(super) fn end(&mut self, texts: &mut Texts, cursor: &Cursor, sink: &mut dyn TextSink) -> Option<&[u8]> {
+    pub(super) fn end(
+        &mut self,
+        texts: &mut Texts,
+        cursor: &Cursor,
+        sink: &mut dyn TextSink,
+    ) -> Option<&[u8]> {
         match std::mem::replace(&mut self.mode, Mode::Idle) {
             Mode::Text(text) => texts.end(text, sink),
             Mode::Keep(..) => return Some(&self.kept),
@@ -227,11 +254,22 @@ impl StringReader {
     }
 }
 
+/// Whether a key is no more than a name in an API: letters only, so neither a token nor an address.
+pub(super) fn plain_key(key: &[u8]) -> bool {
+    key.len() <= MAX_PLAIN_KEY
+        && key
+            .iter()
+            .all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-'))
+}
+
 /// Base64 (either alphabet) throughout, or a `data:` URL that says so.
 fn is_binary(probe: &[u8]) -> bool {
-    if probe.starts_with(b"data:") && memchr::memmem::find(&probe[..probe.len().min(128)], b";base64,").is_some()
+    if probe.starts_with(b"data:")
+        && memchr::memmem::find(&probe[..probe.len().min(128)], b";base64,").is_some()
     {
         return true;
     }
-    probe.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_'))
+    probe
+        .iter()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_'))
 }

@@ -96,7 +96,9 @@ impl Processes {
             login_uid: proc::login_uid(key.pid),
             user: self.users.name(uid),
             ancestry: ancestry(parent_pid),
-            container_id: proc::cgroup(key.pid).and_then(|text| container_id(&text)).unwrap_or_default(),
+            container_id: proc::cgroup(key.pid)
+                .and_then(|text| container_id(&text))
+                .unwrap_or_default(),
         }
     }
 }
@@ -117,26 +119,41 @@ mod tests {
 
     #[test]
     fn this_process_is_known_with_its_parent_and_executable() {
-        let key = ProcessKey { pid: std::process::id(), start_ns: 1 };
+        let key = ProcessKey {
+            pid: std::process::id(),
+            start_ns: 1,
+        };
         let uid = rustix::process::geteuid().as_raw();
         let identity = Processes::default().identify(key, uid, "me");
-        assert_eq!(identity.executable, std::env::current_exe().unwrap().to_string_lossy());
+        assert_eq!(
+            identity.executable,
+            std::env::current_exe().unwrap().to_string_lossy()
+        );
         assert!(identity.parent_pid > 0 && !identity.ancestry.is_empty());
         assert_eq!((identity.comm.as_str(), identity.uid), ("me", uid));
     }
 
     #[test]
     fn a_process_that_is_gone_is_unknown_but_for_what_the_record_says() {
-        let key = ProcessKey { pid: u32::MAX - 1, start_ns: 1 };
+        let key = ProcessKey {
+            pid: u32::MAX - 1,
+            start_ns: 1,
+        };
         let identity = Processes::default().identify(key, 0, "gone");
-        assert_eq!((identity.comm.as_str(), identity.executable.as_str()), ("gone", ""));
+        assert_eq!(
+            (identity.comm.as_str(), identity.executable.as_str()),
+            ("gone", "")
+        );
         assert_eq!((identity.parent_pid, identity.login_uid), (0, u32::MAX));
     }
 
     #[test]
     fn the_table_of_processes_is_bounded() {
         let mut processes = Processes::default();
-        let gone = |n: u64| ProcessKey { pid: u32::MAX - 1, start_ns: n };
+        let gone = |n: u64| ProcessKey {
+            pid: u32::MAX - 1,
+            start_ns: n,
+        };
         for n in 0..=MAX_PROCESSES as u64 {
             processes.identify(gone(n), 0, "x");
         }

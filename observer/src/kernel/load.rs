@@ -34,7 +34,9 @@ pub enum LoadError {
     #[error("this program was built without the kernel programs: build it with `cargo xtask build`")]
     NoObject,
     /// No BTF.
-    #[error("cannot read {BTF_FILE} ({0}): a kernel built with CONFIG_DEBUG_INFO_BTF is needed (Linux 5.8 or later)")]
+    #[error(
+        "cannot read {BTF_FILE} ({0}): a kernel built with CONFIG_DEBUG_INFO_BTF is needed (Linux 5.8 or later)"
+    )]
     NoBtf(io::Error),
     /// BTF that cannot be understood.
     #[error("{BTF_FILE}: {0}")]
@@ -156,7 +158,10 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     load_function_programs(&mut ebpf)?;
     Ok(Loaded {
         records: take(&mut ebpf, "RECORDS")?,
-        scopes: Scopes { scopes: take(&mut ebpf, "SCOPES")?, flows: take(&mut ebpf, "FLOWS")? },
+        scopes: Scopes {
+            scopes: take(&mut ebpf, "SCOPES")?,
+            flows: take(&mut ebpf, "FLOWS")?,
+        },
         counters: Counters(take(&mut ebpf, "COUNTERS")?),
         programs: Programs(ebpf),
         host_probes,
@@ -164,8 +169,13 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     })
 }
 
-fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<T, LoadError> {
-    let map = ebpf.take_map(name).ok_or_else(|| LoadError::Loader(format!("the object has no map {name}")))?;
+fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
+    ebpf: &mut Ebpf,
+    name: &str,
+) -> Result<T, LoadError> {
+    let map = ebpf
+        .take_map(name)
+        .ok_or_else(|| LoadError::Loader(format!("the object has no map {name}")))?;
     T::try_from(map).map_err(|e| LoadError::Loader(format!("map {name}: {e}")))
 }
 
@@ -180,13 +190,18 @@ fn host_key(name: &str, below: bool) -> Option<Key<[u8; HOST_KEY_LEN]>> {
 }
 
 fn fill_hosts(ebpf: &mut Ebpf, hosts: &[(String, bool)]) -> Result<(), LoadError> {
-    let map = ebpf.map_mut("HOSTS").ok_or_else(|| LoadError::Loader("the object has no map HOSTS".into()))?;
+    let map = ebpf
+        .map_mut("HOSTS")
+        .ok_or_else(|| LoadError::Loader("the object has no map HOSTS".into()))?;
     let mut trie: LpmTrie<_, [u8; HOST_KEY_LEN], u32> =
         LpmTrie::try_from(map).map_err(|e| LoadError::Loader(e.to_string()))?;
     for (name, below) in hosts {
         // A name too long for the table stays undecided in the kernel and is decided by the daemon.
-        let Some(key) = host_key(name, *below) else { continue };
-        trie.insert(&key, CLASS_AI, 0).map_err(|e| LoadError::Loader(format!("host {name}: {e}")))?;
+        let Some(key) = host_key(name, *below) else {
+            continue;
+        };
+        trie.insert(&key, CLASS_AI, 0)
+            .map_err(|e| LoadError::Loader(format!("host {name}: {e}")))?;
     }
     Ok(())
 }
@@ -196,10 +211,16 @@ fn attach_host_probes(ebpf: &mut Ebpf) -> Result<Vec<(HostProbe, ProbeState)>, L
     for probe in HOST_PROBES {
         let state = match attach_host_probe(ebpf, probe) {
             Ok(()) => ProbeState::Attached,
-            Err(ProgramError::LoadError { .. }) if probe.required => return Err(refused(ebpf, probe.program)),
+            Err(ProgramError::LoadError { .. }) if probe.required => {
+                return Err(refused(ebpf, probe.program));
+            }
             Err(error) if probe.required => {
                 let reason = chain(&error);
-                return Err(LoadError::NotAttached { program: probe.program, reason, without: probe.without });
+                return Err(LoadError::NotAttached {
+                    program: probe.program,
+                    reason,
+                    without: probe.without,
+                });
             }
             Err(error) => ProbeState::Failed(chain(&error)),
         };
@@ -226,7 +247,9 @@ fn load_function_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
     let names = OPENSSL.iter().flat_map(|f| [Some(f.enter), f.exit]).flatten();
     for name in names {
         let Some(Program::UProbe(program)) = ebpf.program_mut(name) else {
-            return Err(LoadError::Loader(format!("the object has no uprobe program {name}")));
+            return Err(LoadError::Loader(format!(
+                "the object has no uprobe program {name}"
+            )));
         };
         if program.load().is_err() {
             return Err(refused(ebpf, name));
@@ -244,14 +267,21 @@ fn refused(ebpf: &mut Ebpf, name: &str) -> LoadError {
         _ => None,
     };
     match error {
-        Some(ProgramError::LoadError { io_error, verifier_log }) => {
+        Some(ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        }) => {
             if io_error.raw_os_error() == Some(libc::EPERM) && verifier_log.to_string().is_empty() {
                 return LoadError::NoPrivilege;
             }
             let log = verifier_log.to_string();
             let tail: Vec<&str> = log.lines().rev().take(12).collect();
             let log: String = tail.into_iter().rev().map(|line| format!("\n  {line}")).collect();
-            LoadError::Refused { program: name.to_owned(), reason: io_error.to_string(), log }
+            LoadError::Refused {
+                program: name.to_owned(),
+                reason: io_error.to_string(),
+                log,
+            }
         }
         Some(other) => LoadError::Loader(chain(&other)),
         None => LoadError::Loader(format!("program {name} was refused once and then accepted")),
@@ -260,7 +290,11 @@ fn refused(ebpf: &mut Ebpf, name: &str) -> LoadError {
 
 fn loader_error(error: &EbpfError) -> LoadError {
     let text = chain(error);
-    if text.contains("Operation not permitted") { LoadError::NoPrivilege } else { LoadError::Loader(text) }
+    if text.contains("Operation not permitted") {
+        LoadError::NoPrivilege
+    } else {
+        LoadError::Loader(text)
+    }
 }
 
 /// An error with its causes on one line.
@@ -281,7 +315,10 @@ mod tests {
     #[test]
     fn an_exact_host_ends_with_nul_and_a_suffix_with_a_dot() {
         let exact = host_key("ab.c", false).unwrap();
-        assert_eq!((exact.prefix_len(), &exact.data()[..6]), (5 * 8, &b"c.ba\0\0"[..]));
+        assert_eq!(
+            (exact.prefix_len(), &exact.data()[..6]),
+            (5 * 8, &b"c.ba\0\0"[..])
+        );
         let below = host_key("ab.c", true).unwrap();
         assert_eq!((below.prefix_len(), &below.data()[..6]), (5 * 8, &b"c.ba.\0"[..]));
     }

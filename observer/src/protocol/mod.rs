@@ -24,19 +24,27 @@ pub struct Fields(pub Vec<(String, Vec<u8>)>);
 impl Fields {
     /// First value of the field `name` (lower case), as text. Octets that are not UTF-8 are replaced.
     pub fn get(&self, name: &str) -> Option<String> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| String::from_utf8_lossy(v).into_owned())
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| String::from_utf8_lossy(v).into_owned())
     }
 
     /// All values of the field `name` (lower case), raw.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_slice())
+        self.0
+            .iter()
+            .filter(move |(n, _)| n == name)
+            .map(|(_, v)| v.as_slice())
     }
 }
 
 // Header values hold credentials: the names may be shown, the values never.
 impl std::fmt::Debug for Fields {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(n, v)| (n, v.len()))).finish()
+        f.debug_list()
+            .entries(self.0.iter().map(|(n, v)| (n, v.len())))
+            .finish()
     }
 }
 
@@ -58,7 +66,11 @@ pub struct RequestHead {
 // Path and query can hold identifiers and keys.
 impl std::fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let head = f.debug_struct("RequestHead").field("method", &self.method).field("host", &self.host).finish();
+        let head = f
+            .debug_struct("RequestHead")
+            .field("method", &self.method)
+            .field("host", &self.host)
+            .finish();
         head.and_then(|()| self.fields.fmt(f))
     }
 }

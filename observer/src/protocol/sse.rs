@@ -104,6 +104,7 @@ impl SseDecoder {
         self.lost += self.data.len() as u64 + self.excess;
         self.data.clear();
         self.excess = 0;
+        self.has_data = false;
         self.damaged = true;
         self.after_cr = false;
         self.bom = None;

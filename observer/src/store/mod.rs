@@ -6,8 +6,10 @@ pub mod embedded;
 pub mod migrate;
 mod sql;
 pub mod writer;
+mod writer_stats;
 
 pub use client::{Client, ErrorKind, StoreError, StoreTarget, wait_ready, wait_until};
 pub use migrate::migrate;
 pub use sql::is_identifier;
-pub use writer::{LossReason, Table, Writer, WriterOptions, WriterStats};
+pub use writer::{Writer, WriterOptions};
+pub use writer_stats::{LossReason, Table, WriterStats};

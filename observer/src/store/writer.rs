@@ -16,7 +16,6 @@
 
 use std::collections::VecDeque;
 use std::mem::size_of;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::client::{Client, ErrorKind, StoreError};
+use super::writer_stats::{LossReason, Table, WriterStats};
 use crate::evidence::canonical::Sink;
 use crate::evidence::{ConnectionRow, FindingRow, InteractionRow, Row, SealRow};
 
@@ -59,122 +59,6 @@ impl Default for WriterOptions {
             min_pause: Duration::from_millis(100),
             max_pause: Duration::from_secs(5),
         }
-    }
-}
-
-/// Tables that the writer fills, in the order of their counters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Table {
-    /// `ai_interactions`
-    Interactions,
-    /// `ai_findings`
-    Findings,
-    /// `ai_connections`
-    Connections,
-    /// `evidence_seals`
-    Seals,
-}
-
-impl Table {
-    /// All tables.
-    pub const ALL: [Self; 4] = [Self::Interactions, Self::Findings, Self::Connections, Self::Seals];
-
-    /// Name in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Interactions => InteractionRow::TABLE,
-            Self::Findings => FindingRow::TABLE,
-            Self::Connections => ConnectionRow::TABLE,
-            Self::Seals => SealRow::TABLE,
-        }
-    }
-}
-
-/// Why a row was not written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum LossReason {
-    /// The byte budget was full.
-    OverBudget,
-    /// The store refused the batch for good.
-    Rejected,
-    /// The daemon stopped before it could be sent.
-    Shutdown,
-}
-
-impl LossReason {
-    /// All reasons.
-    pub const ALL: [Self; 3] = [Self::OverBudget, Self::Rejected, Self::Shutdown];
-
-    /// Name for metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OverBudget => "over_budget",
-            Self::Rejected => "rejected",
-            Self::Shutdown => "shutdown",
-        }
-    }
-}
-
-/// Counters of a writer. They only grow, but for the gauges that say so.
-#[derive(Debug, Default)]
-pub struct WriterStats {
-    pushed: [AtomicU64; 4],
-    written: [AtomicU64; 4],
-    lost: [[AtomicU64; 3]; 4],
-    failures: [AtomicU64; 6],
-    pending_bytes: AtomicU64,
-    /// 0: the last attempt succeeded, or there was none; else index into [`ErrorKind::ALL`] + 1.
-    last_error: AtomicU8,
-}
-
-impl WriterStats {
-    /// Rows taken for `table`.
-    pub fn pushed(&self, table: Table) -> u64 {
-        self.pushed[table as usize].load(Ordering::Relaxed)
-    }
-
-    /// Rows of `table` that the store has confirmed.
-    pub fn written(&self, table: Table) -> u64 {
-        self.written[table as usize].load(Ordering::Relaxed)
-    }
-
-    /// Rows of `table` lost for `reason`.
-    pub fn lost(&self, table: Table, reason: LossReason) -> u64 {
-        self.lost[table as usize][reason as usize].load(Ordering::Relaxed)
-    }
-
-    /// Rows lost, all tables and reasons.
-    pub fn lost_total(&self) -> u64 {
-        self.lost
-            .iter()
-            .flatten()
-            .map(|n| n.load(Ordering::Relaxed))
-            .sum()
-    }
-
-    /// Failed attempts of this kind.
-    pub fn failures(&self, kind: ErrorKind) -> u64 {
-        self.failures[kind as usize].load(Ordering::Relaxed)
-    }
-
-    /// Gauge: bytes of rows that wait or are on their way.
-    pub fn pending_bytes(&self) -> u64 {
-        self.pending_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Gauge: kind of the last failure; `None` when the last attempt succeeded.
-    pub fn last_error(&self) -> Option<ErrorKind> {
-        let number = self.last_error.load(Ordering::Relaxed);
-        ErrorKind::ALL.get(usize::from(number).checked_sub(1)?).copied()
-    }
-
-    fn lose(&self, table: Table, reason: LossReason, rows: usize) {
-        self.lost[table as usize][reason as usize].fetch_add(rows as u64, Ordering::Relaxed);
-    }
-
-    fn failed(&self, kind: ErrorKind) {
-        self.failures[kind as usize].fetch_add(1, Ordering::Relaxed);
-        self.last_error.store(kind as u8 + 1, Ordering::Relaxed);
     }
 }
 
@@ -245,7 +129,7 @@ impl Shared {
 
     fn set_bytes(&self, state: &mut State, bytes: usize) {
         state.bytes = bytes;
-        self.stats.pending_bytes.store(bytes as u64, Ordering::Relaxed);
+        self.stats.set_pending(bytes);
     }
 
     /// Drops oldest batches of any table until the budget is kept.
@@ -317,7 +201,7 @@ impl Writer {
         let bytes = size_of_row(&row);
         let options = &self.shared.options;
         let mut state = self.shared.state();
-        self.shared.stats.pushed[table as usize].fetch_add(1, Ordering::Relaxed);
+        self.shared.stats.took(table);
         if state.stopped {
             self.shared.stats.lose(table, LossReason::Shutdown, 1);
             return;
@@ -434,8 +318,7 @@ fn settle(
     let mut state = shared.state();
     state.queues[table as usize].in_flight = false;
     let Err(error) = result else {
-        stats.written[table as usize].fetch_add(rows as u64, Ordering::Relaxed);
-        stats.last_error.store(0, Ordering::Relaxed);
+        stats.wrote(table, rows);
         *refusals = 0;
         remove(shared, &mut state, batch);
         return None;

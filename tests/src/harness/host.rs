@@ -24,7 +24,7 @@ pub const UNDECIDED_PREFIX: u64 = 4096;
 
 /// Policy of these tests: OpenAI is sanctioned, Anthropic is not, all else is unknown.
 const POLICY: &str = "version: test-1\ndefault: unknown\nrules:\n  - id: openai-yes\n    verdict: sanctioned\n    \
-     provider: openai\n  - id: anthropic-no\n    verdict: unsanctioned\n    provider: anthropic\n";
+     provider: [openai]\n  - id: anthropic-no\n    verdict: unsanctioned\n    provider: [anthropic]\n";
 
 /// What differs between tests.
 #[derive(Debug, Clone)]

@@ -59,7 +59,9 @@ impl Gzip {
     pub(super) fn run(&mut self, data: &[u8], out: &mut [u8]) -> Result<(usize, usize), EncodingLoss> {
         let mut used = 0;
         while self.state != State::Body {
-            let Some(byte) = data.get(used) else { return Ok((used, 0)) };
+            let Some(byte) = data.get(used) else {
+                return Ok((used, 0));
+            };
             used += 1;
             self.frame(*byte)?;
         }
@@ -84,7 +86,11 @@ impl Gzip {
             State::ExtraLength => {
                 if self.field(byte, 2) {
                     let length = u16::from_le_bytes([self.field[0], self.field[1]]);
-                    self.state = if length == 0 { self.after(FEXTRA) } else { State::Extra(length) };
+                    self.state = if length == 0 {
+                        self.after(FEXTRA)
+                    } else {
+                        State::Extra(length)
+                    };
                 }
             }
             State::Extra(1) => self.state = self.after(FEXTRA),
@@ -115,7 +121,11 @@ impl Gzip {
 
     fn fixed(&mut self) -> Result<(), EncodingLoss> {
         let [0x1f, 0x8b, 8, flags, ..] = self.field else {
-            return Err(if self.members > 0 { EncodingLoss::Ended } else { EncodingLoss::Corrupt });
+            return Err(if self.members > 0 {
+                EncodingLoss::Ended
+            } else {
+                EncodingLoss::Corrupt
+            });
         };
         self.flags = flags;
         self.inflate.reset(false);
@@ -132,8 +142,13 @@ impl Gzip {
             (FCOMMENT, State::Comment, 3),
             (FHCRC, State::HeadCrc, 4),
         ];
-        let rank = parts.iter().find(|(flag, ..)| *flag == done).map_or(0, |(.., rank)| *rank);
-        let next = parts.iter().find(|(flag, _, at)| *at > rank && self.flags & flag != 0);
+        let rank = parts
+            .iter()
+            .find(|(flag, ..)| *flag == done)
+            .map_or(0, |(.., rank)| *rank);
+        let next = parts
+            .iter()
+            .find(|(flag, _, at)| *at > rank && self.flags & flag != 0);
         next.map_or(State::Body, |(_, state, _)| *state)
     }
 

@@ -65,7 +65,14 @@ impl ContentDecoder {
         }
         // The coding named last was applied last and comes off first.
         stages.reverse();
-        Self { stages, budget: Budget { taken: 0, made: [0; MAX_CODINGS] }, failed }
+        Self {
+            stages,
+            budget: Budget {
+                taken: 0,
+                made: [0; MAX_CODINGS],
+            },
+            failed,
+        }
     }
 
     /// Whether bytes pass unchanged.
@@ -130,7 +137,11 @@ fn drive(
         if made == PIECE || (made > 0 && !input.is_empty()) || used > 0 && !input.is_empty() {
             continue;
         }
-        return if input.is_empty() { Ok(()) } else { Err(EncodingLoss::Corrupt) };
+        return if input.is_empty() {
+            Ok(())
+        } else {
+            Err(EncodingLoss::Corrupt)
+        };
     }
 }
 
@@ -139,6 +150,10 @@ impl Budget {
         let made = &mut self.made[depth];
         *made += bytes as u64;
         let ratio = *made > RATIO_FLOOR && *made > self.taken.saturating_mul(MAX_RATIO);
-        if ratio || *made > MAX_DECODED { Err(EncodingLoss::OverBudget) } else { Ok(()) }
+        if ratio || *made > MAX_DECODED {
+            Err(EncodingLoss::OverBudget)
+        } else {
+            Ok(())
+        }
     }
 }

@@ -42,8 +42,13 @@ impl Stage {
             }
             "zstd" => {
                 let mut decoder = Decoder::new().ok()?;
-                decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG)).ok()?;
-                Some(Self::Zstd { decoder: Box::new(decoder), over: false })
+                decoder
+                    .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG))
+                    .ok()?;
+                Some(Self::Zstd {
+                    decoder: Box::new(decoder),
+                    over: false,
+                })
             }
             _ => None,
         }
@@ -77,12 +82,16 @@ impl Deflate {
     fn run(&mut self, data: &[u8], out: &mut [u8]) -> Result<(usize, usize), EncodingLoss> {
         match self {
             Self::Unknown(None) => {
-                let Some(first) = data.first() else { return Ok((0, 0)) };
+                let Some(first) = data.first() else {
+                    return Ok((0, 0));
+                };
                 *self = Self::Unknown(Some(*first));
                 Ok((1, 0))
             }
             Self::Unknown(Some(first)) => {
-                let Some(second) = data.first() else { return Ok((0, 0)) };
+                let Some(second) = data.first() else {
+                    return Ok((0, 0));
+                };
                 let first = *first;
                 let zlib = first & 0x0f == 8
                     && first >> 4 <= 7
@@ -90,8 +99,15 @@ impl Deflate {
                 let mut inflate_state = Box::new(Decompress::new(zlib));
                 // The first byte was kept back; it makes no output on its own.
                 let (_, made, over) = inflate(&mut inflate_state, &[first], out)?;
-                *self = Self::Known { inflate: inflate_state, over };
-                if made > 0 { Ok((0, made)) } else { self.run(data, out) }
+                *self = Self::Known {
+                    inflate: inflate_state,
+                    over,
+                };
+                if made > 0 {
+                    Ok((0, made))
+                } else {
+                    self.run(data, out)
+                }
             }
             Self::Known { over: true, .. } => ended(data),
             Self::Known { inflate: state, over } => {
@@ -104,7 +120,11 @@ impl Deflate {
 }
 
 fn ended(data: &[u8]) -> Result<(usize, usize), EncodingLoss> {
-    if data.is_empty() { Ok((0, 0)) } else { Err(EncodingLoss::Ended) }
+    if data.is_empty() {
+        Ok((0, 0))
+    } else {
+        Err(EncodingLoss::Ended)
+    }
 }
 
 /// Runs deflate: bytes used, bytes made, stream over.
@@ -114,7 +134,9 @@ pub(super) fn inflate(
     out: &mut [u8],
 ) -> Result<(usize, usize, bool), EncodingLoss> {
     let before = (state.total_in(), state.total_out());
-    let status = state.decompress(data, out, FlushDecompress::None).map_err(|_| EncodingLoss::Corrupt)?;
+    let status = state
+        .decompress(data, out, FlushDecompress::None)
+        .map_err(|_| EncodingLoss::Corrupt)?;
     let used = usize::try_from(state.total_in() - before.0).unwrap_or(data.len());
     let made = usize::try_from(state.total_out() - before.1).unwrap_or(out.len());
     Ok((used, made, status == Status::StreamEnd))

@@ -45,7 +45,11 @@ pub(super) enum Piece {
 
 impl Chunked {
     pub(super) fn new() -> Self {
-        Self { state: State::Size { digits: 0 }, left: 0, line: 0 }
+        Self {
+            state: State::Size { digits: 0 },
+            left: 0,
+            line: 0,
+        }
     }
 
     /// Takes a hole of `missing` bytes if it lies inside chunk data; says whether it did.
@@ -84,7 +88,11 @@ impl Chunked {
     /// One byte of framing; `true` when the body is over.
     fn framing(&mut self, byte: u8) -> Result<bool, Incomplete> {
         self.line += 1;
-        let budget = if matches!(self.state, State::Trailer { .. }) { MAX_TRAILERS } else { MAX_CHUNK_LINE };
+        let budget = if matches!(self.state, State::Trailer { .. }) {
+            MAX_TRAILERS
+        } else {
+            MAX_CHUNK_LINE
+        };
         if self.line > budget {
             return Err(Incomplete::OverBudget);
         }
@@ -112,12 +120,37 @@ impl Chunked {
     fn digit(&mut self, digits: u8, byte: u8) -> Result<(), Incomplete> {
         let value = char::from(byte).to_digit(16).map_or(0, u64::from);
         self.left = self.left.checked_mul(16).ok_or(Incomplete::Malformed)? | value;
-        self.state = State::Size { digits: digits.saturating_add(1) };
+        self.state = State::Size {
+            digits: digits.saturating_add(1),
+        };
         Ok(())
     }
 
     fn size_line_end(&mut self) {
         self.line = 0;
-        self.state = if self.left == 0 { State::Trailer { blank: true } } else { State::Data };
+        self.state = if self.left == 0 {
+            State::Trailer { blank: true }
+        } else {
+            State::Data
+        };
     }
+}
+
+/// Whether `data` begins like a chunk: a size line, and where the chunk ends in `data`, a line end behind it.
+pub(super) fn begins_chunk(data: &[u8]) -> bool {
+    const LINE: usize = 64;
+    let digits = data.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+    let Some(end) = memchr::memchr(b'\n', &data[..data.len().min(LINE)]) else {
+        return false;
+    };
+    if !(1..=8).contains(&digits) || !matches!(&data[digits..end], b"\r" | [b';', .., b'\r']) {
+        return false;
+    }
+    let size = std::str::from_utf8(&data[..digits])
+        .ok()
+        .and_then(|hex| usize::from_str_radix(hex, 16).ok());
+    let behind = size
+        .and_then(|size| data.get(end + 1 + size..))
+        .unwrap_or_default();
+    behind.is_empty() || behind.starts_with(b"\r\n") || behind == b"\r"
 }

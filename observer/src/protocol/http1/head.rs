@@ -39,16 +39,23 @@ pub(super) fn start_line(side: Side, bytes: &[u8]) -> StartLine {
 }
 
 fn request_line(bytes: &[u8]) -> StartLine {
-    let method = bytes.iter().take_while(|b| b.is_ascii_uppercase() || **b == b'-').count();
+    let method = bytes
+        .iter()
+        .take_while(|b| b.is_ascii_uppercase() || **b == b'-')
+        .count();
     if method > MAX_METHOD || bytes.first() == Some(&b'-') {
         return StartLine::No;
     }
-    let Some(after) = bytes.get(method) else { return StartLine::More };
+    let Some(after) = bytes.get(method) else {
+        return StartLine::More;
+    };
     if method == 0 || *after != b' ' {
         return StartLine::No;
     }
     let target = &bytes[method + 1..];
-    let Some(first) = target.first() else { return StartLine::More };
+    let Some(first) = target.first() else {
+        return StartLine::More;
+    };
     if !(first.is_ascii_alphanumeric() || matches!(first, b'/' | b'*' | b'[')) {
         return StartLine::No;
     }
@@ -129,13 +136,25 @@ pub(super) fn parse_request(head: &[u8]) -> Result<(RequestHead, Framing), Incom
     let target = request.path.unwrap_or_default();
     let method = request.method.unwrap_or_default().to_owned();
     let (authority, path, query) = split_target(&method, target);
-    let host = fields.get("host").filter(|h| !h.is_empty()).unwrap_or_else(|| authority.to_owned());
+    let host = fields
+        .get("host")
+        .filter(|h| !h.is_empty())
+        .unwrap_or_else(|| authority.to_owned());
     let framing = match framing(&fields) {
         Framing::Unframed => Framing::Length(0),
         other => other,
     };
     let (path, query, host) = (path.to_owned(), query.to_owned(), bare_host(&host));
-    Ok((RequestHead { method, path, query, host, fields }, framing))
+    Ok((
+        RequestHead {
+            method,
+            path,
+            query,
+            host,
+            fields,
+        },
+        framing,
+    ))
 }
 
 /// Parses a complete response head. The framing is the one its fields give; method and status come on top.
@@ -152,7 +171,13 @@ pub(super) fn parse_response(head: &[u8]) -> Result<(ResponseHead, Framing), Inc
         Framing::Invalid if fields.all("transfer-encoding").next().is_some() => Framing::Unframed,
         other => other,
     };
-    Ok((ResponseHead { status: response.code.unwrap_or_default(), fields }, framing))
+    Ok((
+        ResponseHead {
+            status: response.code.unwrap_or_default(),
+            fields,
+        },
+        framing,
+    ))
 }
 
 fn whole(result: httparse::Result<usize>) -> Result<(), Incomplete> {
@@ -164,7 +189,12 @@ fn whole(result: httparse::Result<usize>) -> Result<(), Incomplete> {
 }
 
 fn fields(headers: &[httparse::Header<'_>]) -> Fields {
-    Fields(headers.iter().map(|h| (h.name.to_ascii_lowercase(), h.value.to_vec())).collect())
+    Fields(
+        headers
+            .iter()
+            .map(|h| (h.name.to_ascii_lowercase(), h.value.to_vec()))
+            .collect(),
+    )
 }
 
 /// Authority (empty for the usual form), path and query of a request target (RFC 9112 section 3.2).
@@ -197,7 +227,10 @@ fn bare_host(authority: &str) -> String {
 
 /// RFC 9112 section 6.3: transfer coding wins over content length; differing lengths are an error.
 fn framing(fields: &Fields) -> Framing {
-    let mut codings = fields.all("transfer-encoding").flat_map(|v| v.split(|b| *b == b',')).peekable();
+    let mut codings = fields
+        .all("transfer-encoding")
+        .flat_map(|v| v.split(|b| *b == b','))
+        .peekable();
     if codings.peek().is_some() {
         let last = codings.last().unwrap_or_default();
         return match last.trim_ascii().eq_ignore_ascii_case(b"chunked") {
@@ -221,6 +254,8 @@ fn content_length(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let value = digits.iter().fold(0u64, |sum, d| sum.saturating_mul(10).saturating_add(u64::from(d - b'0')));
+    let value = digits.iter().fold(0u64, |sum, d| {
+        sum.saturating_mul(10).saturating_add(u64::from(d - b'0'))
+    });
     Some(value)
 }

@@ -4,6 +4,7 @@
 //! next push that begins like a start line. The same happens on a connection joined in the middle.
 
 mod chunked;
+mod half;
 mod head;
 mod sniff;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::collections::VecDeque;
 
 use super::{HttpEvent, Incomplete, Side};
 use chunked::{Chunked, Piece};
+use half::{Awaiting, Half, Method, State};
 use head::{Framing, StartLine};
 pub use sniff::{Sniff, sniff};
 
@@ -28,56 +30,6 @@ pub const MAX_TRAILERS: usize = 64 * 1024;
 pub const MAX_PIPELINE: usize = 64;
 
 type Sink<'s> = &'s mut dyn FnMut(HttpEvent<'_>);
-
-/// State of one direction.
-/// ```text
-/// Start -> Length | Chunked | UntilClose -> Start
-///   any -> Seeking (hole, nonsense) -> Start at the next push
-///   any -> Over (closed, switched protocol)
-/// ```
-#[derive(Debug)]
-enum State {
-    /// Before or inside a head (kept in `Half::head`).
-    Start,
-    /// Lost: skip until the next push.
-    Seeking,
-    Length {
-        left: u64,
-    },
-    Chunked(Chunked),
-    UntilClose,
-    Over,
-}
-
-struct Half {
-    state: State,
-    head: Vec<u8>,
-    /// The start line in `head` is whole and good.
-    started: bool,
-    /// Bytes of the current message on the connection.
-    wire: u64,
-    /// Exchange of the current message; valid in body states.
-    exchange: u64,
-    /// A hole was inside the current body.
-    gapped: bool,
-    /// Why bytes are skipped while there is no message.
-    skip_reason: Incomplete,
-}
-
-/// A request whose response has not begun.
-#[derive(Debug)]
-struct Awaiting {
-    exchange: u64,
-    method: Method,
-}
-
-/// What of the method matters for the framing of the response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Method {
-    Head,
-    Connect,
-    Other,
-}
 
 /// Decoder of one connection.
 pub struct Http1Connection {
@@ -110,14 +62,16 @@ impl Http1Connection {
     /// Whether no byte of a message of this side is pending.
     pub fn is_idle(&self, side: Side) -> bool {
         let half = self.half(side);
-        matches!(half.state, State::Seeking | State::Over)
+        matches!(half.state, State::Seeking | State::Rejoin | State::Over)
             || (matches!(half.state, State::Start) && half.head.is_empty())
     }
 
     /// Takes the next bytes of one direction.
     pub fn push(&mut self, side: Side, data: &[u8], sink: &mut dyn FnMut(HttpEvent<'_>)) {
-        if matches!(self.half(side).state, State::Seeking) && !data.is_empty() {
-            self.half_mut(side).state = State::Start;
+        match self.half(side).state {
+            State::Seeking if !data.is_empty() => self.half_mut(side).state = State::Start,
+            State::Rejoin if !data.is_empty() => self.rejoin(side, data, sink),
+            _ => {}
         }
         let mut rest = data;
         while !rest.is_empty() {
@@ -126,7 +80,7 @@ impl Http1Connection {
                 State::Length { left } => self.length(side, left, rest, sink),
                 State::Chunked(_) => self.chunked(side, rest, sink),
                 State::UntilClose => self.body(side, rest, sink),
-                State::Seeking | State::Over => self.skip(side, rest.len(), sink),
+                State::Seeking | State::Rejoin | State::Over => self.skip(side, rest.len(), sink),
             };
             rest = &rest[used..];
         }
@@ -139,13 +93,20 @@ impl Http1Connection {
         }
         let half = self.half_mut(side);
         let inside = match (&mut half.state, missing) {
-            (State::Over | State::Seeking, _) => return,
+            (State::Over | State::Seeking | State::Rejoin, _) => return,
             (State::UntilClose, _) => true,
             (State::Length { left }, Some(missing)) if missing <= *left => {
                 *left -= missing;
                 true
             }
-            (State::Chunked(chunked), Some(missing)) => chunked.skip(missing),
+            (State::Chunked(chunked), missing) => {
+                // Beyond the chunk, the body may still be picked up at a later one.
+                if !missing.is_some_and(|missing| chunked.skip(missing)) {
+                    half.state = State::Rejoin;
+                    half.skip_reason = Incomplete::Gap;
+                }
+                true
+            }
             _ => false,
         };
         if inside {
@@ -159,7 +120,7 @@ impl Http1Connection {
     pub fn close(&mut self, sink: &mut dyn FnMut(HttpEvent<'_>)) {
         for side in [Side::Request, Side::Response] {
             match self.half(side).state {
-                State::UntilClose => self.end(side, None, sink),
+                State::UntilClose | State::Rejoin => self.end(side, None, sink),
                 State::Start | State::Length { .. } | State::Chunked(_) => {
                     self.give_up(side, Incomplete::Closed, sink);
                 }
@@ -189,9 +150,13 @@ impl Http1Connection {
     /// Collects a head. Returns how much of `data` belongs to it.
     fn head(&mut self, side: Side, data: &[u8], sink: Sink<'_>) -> usize {
         let half = self.half_mut(side);
-        let blank = if half.head.is_empty() { blank_lines(data) } else { 0 };
+        let blank = if half.head.is_empty() {
+            blank_lines(data)
+        } else {
+            0
+        };
         if blank > 0 {
-            half.wire += blank as u64;
+            half.count(blank);
             return blank;
         }
         let before = half.head.len();
@@ -212,7 +177,7 @@ impl Http1Connection {
         match head::head_end(&half.head, before.saturating_sub(3)) {
             Some(end) => {
                 half.head.truncate(end);
-                half.wire += (end - before) as u64;
+                half.count(end - before);
                 self.head_done(side, sink);
                 end - before
             }
@@ -221,7 +186,7 @@ impl Http1Connection {
                 take
             }
             None => {
-                half.wire += take as u64;
+                half.count(take);
                 take
             }
         }
@@ -329,7 +294,9 @@ impl Http1Connection {
 
     fn length(&mut self, side: Side, left: u64, data: &[u8], sink: Sink<'_>) -> usize {
         let take = usize::try_from(left).unwrap_or(usize::MAX).min(data.len());
-        self.half_mut(side).state = State::Length { left: left - take as u64 };
+        self.half_mut(side).state = State::Length {
+            left: left - take as u64,
+        };
         self.body(side, &data[..take], sink);
         if left == take as u64 {
             self.end(side, None, sink);
@@ -339,15 +306,17 @@ impl Http1Connection {
 
     fn chunked(&mut self, side: Side, data: &[u8], sink: Sink<'_>) -> usize {
         let half = self.half_mut(side);
-        let State::Chunked(chunked) = &mut half.state else { return data.len() };
+        let State::Chunked(chunked) = &mut half.state else {
+            return data.len();
+        };
         match chunked.push(data) {
             Piece::Framing(used) => {
-                half.wire += used as u64;
+                half.count(used);
                 used
             }
             Piece::Data(used) => self.body(side, &data[..used], sink),
             Piece::Over(used) => {
-                half.wire += used as u64;
+                half.count(used);
                 self.end(side, None, sink);
                 used
             }
@@ -358,9 +327,19 @@ impl Http1Connection {
         }
     }
 
+    /// Behind a hole in a chunked body: what does this push begin with?
+    fn rejoin(&mut self, side: Side, data: &[u8], sink: Sink<'_>) {
+        if head::start_line(side, data) != StartLine::No {
+            self.end(side, None, sink);
+            self.response_lost |= side == Side::Response;
+        } else if chunked::begins_chunk(data) {
+            self.half_mut(side).state = State::Chunked(Chunked::new());
+        }
+    }
+
     fn body(&mut self, side: Side, data: &[u8], sink: Sink<'_>) -> usize {
         let half = self.half_mut(side);
-        half.wire += data.len() as u64;
+        half.count(data.len());
         let exchange = half.exchange;
         sink(HttpEvent::Body { exchange, side, data });
         data.len()
@@ -371,7 +350,11 @@ impl Http1Connection {
         half.gapped = true;
         half.wire = half.wire.saturating_add(missing.unwrap_or(0));
         let exchange = half.exchange;
-        sink(HttpEvent::BodyGap { exchange, side, missing });
+        sink(HttpEvent::BodyGap {
+            exchange,
+            side,
+            missing,
+        });
         if matches!(half.state, State::Length { left: 0 }) {
             self.end(side, None, sink);
         }
@@ -380,10 +363,19 @@ impl Http1Connection {
     /// The current message ends here and the next one is expected.
     fn end(&mut self, side: Side, incomplete: Option<Incomplete>, sink: Sink<'_>) {
         let half = self.half_mut(side);
-        let incomplete = if std::mem::take(&mut half.gapped) { Some(Incomplete::Gap) } else { incomplete };
+        let incomplete = if std::mem::take(&mut half.gapped) {
+            Some(Incomplete::Gap)
+        } else {
+            incomplete
+        };
         half.state = State::Start;
         let (exchange, wire_bytes) = (half.exchange, std::mem::take(&mut half.wire));
-        sink(HttpEvent::End { exchange, side, incomplete, wire_bytes });
+        sink(HttpEvent::End {
+            exchange,
+            side,
+            incomplete,
+            wire_bytes,
+        });
     }
 
     /// The current body cannot be followed any further.
@@ -410,30 +402,29 @@ impl Http1Connection {
         if begun && side == Side::Response && why != Incomplete::Closed {
             // A response had begun: it was the answer to the oldest request.
             let (exchange, _) = self.pair(sink);
-            sink(HttpEvent::End { exchange, side, incomplete: Some(why), wire_bytes: bytes });
+            sink(HttpEvent::End {
+                exchange,
+                side,
+                incomplete: Some(why),
+                wire_bytes: bytes,
+            });
         } else if bytes > 0 {
-            sink(HttpEvent::Skipped { side, bytes, reason: why });
+            sink(HttpEvent::Skipped {
+                side,
+                bytes,
+                reason: why,
+            });
         }
     }
 
     fn skip(&mut self, side: Side, bytes: usize, sink: Sink<'_>) -> usize {
         let reason = self.half(side).skip_reason;
-        sink(HttpEvent::Skipped { side, bytes: bytes as u64, reason });
+        sink(HttpEvent::Skipped {
+            side,
+            bytes: bytes as u64,
+            reason,
+        });
         bytes
-    }
-}
-
-impl Half {
-    fn new() -> Self {
-        Self {
-            state: State::Start,
-            head: Vec::new(),
-            started: false,
-            wire: 0,
-            exchange: 0,
-            gapped: false,
-            skip_reason: Incomplete::Malformed,
-        }
     }
 }
 
@@ -443,5 +434,10 @@ fn blank_lines(data: &[u8]) -> usize {
 }
 
 fn no_response(exchange: u64, why: Incomplete, wire_bytes: u64, sink: Sink<'_>) {
-    sink(HttpEvent::End { exchange, side: Side::Response, incomplete: Some(why), wire_bytes });
+    sink(HttpEvent::End {
+        exchange,
+        side: Side::Response,
+        incomplete: Some(why),
+        wire_bytes,
+    });
 }

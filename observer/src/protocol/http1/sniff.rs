@@ -50,8 +50,21 @@ fn http2(bytes: &[u8], side: Side) -> Option<Sniff> {
 
 fn settings_frame(bytes: &[u8]) -> Option<Sniff> {
     // Two high bytes of the length, then the type (at 3), no flags, stream 0. A settings frame is short.
-    let expected = [Some(0), Some(0), None, Some(SETTINGS), Some(0), Some(0), Some(0), Some(0), Some(0)];
-    let fits = bytes.iter().zip(expected).all(|(byte, want)| want.is_none_or(|want| want == *byte));
+    let expected = [
+        Some(0),
+        Some(0),
+        None,
+        Some(SETTINGS),
+        Some(0),
+        Some(0),
+        Some(0),
+        Some(0),
+        Some(0),
+    ];
+    let fits = bytes
+        .iter()
+        .zip(expected)
+        .all(|(byte, want)| want.is_none_or(|want| want == *byte));
     let whole_settings = bytes.get(2).is_none_or(|length| length % 6 == 0);
     match (fits && whole_settings, bytes.len() >= FRAME_HEAD) {
         (false, _) => None,

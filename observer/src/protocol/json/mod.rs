@@ -140,7 +140,11 @@ impl JsonWalker {
         if self.state == State::Number && self.stack.is_empty() {
             self.number_end(events);
         }
-        if self.stack.is_empty() && self.state == State::Value { Ok(()) } else { Err(JsonLoss::Malformed) }
+        if self.stack.is_empty() && self.state == State::Value {
+            Ok(())
+        } else {
+            Err(JsonLoss::Malformed)
+        }
     }
 
     /// Handles the front of `rest` (not empty); says how much of it.
@@ -227,7 +231,11 @@ impl JsonWalker {
     }
 
     fn value_end(&mut self) {
-        self.state = if self.stack.is_empty() { State::Value } else { State::Next };
+        self.state = if self.stack.is_empty() {
+            State::Value
+        } else {
+            State::Next
+        };
     }
 
     fn key_text(&mut self, rest: &[u8], events: &mut impl JsonEvents) -> usize {

@@ -63,7 +63,11 @@ pub struct Cursor {
 impl Cursor {
     /// A cursor at the top. `known` are the keys that may appear in paths, sorted.
     pub fn new(known: &'static [&'static str]) -> Self {
-        let node = |text: &str| Node { text: text.to_owned(), parent: PathId::ROOT, depth: 0 };
+        let node = |text: &str| Node {
+            text: text.to_owned(),
+            parent: PathId::ROOT,
+            depth: 0,
+        };
         Self {
             known,
             nodes: vec![node("$"), node("$..*")],
@@ -97,7 +101,11 @@ impl Cursor {
 
     /// Position of the current value in the array around it, or around the object it is in; 0 outside.
     pub fn array_index(&self) -> u64 {
-        self.stack.iter().rev().find(|l| l.container == Container::Array).map_or(0, |l| l.index)
+        self.stack
+            .iter()
+            .rev()
+            .find(|l| l.container == Container::Array)
+            .map_or(0, |l| l.index)
     }
 
     /// Nesting around the current value.
@@ -107,7 +115,11 @@ impl Cursor {
 
     /// A container begins at the current value.
     pub fn begin(&mut self, container: Container) {
-        self.stack.push(Level { node: self.value, container, index: 0 });
+        self.stack.push(Level {
+            node: self.value,
+            container,
+            index: 0,
+        });
         if container == Container::Array {
             self.value = self.child(self.value, Step::Item);
         }
@@ -158,7 +170,9 @@ impl Cursor {
         if *depth == MAX_PATH_DEPTH {
             return parent;
         }
-        let Ok(next) = u32::try_from(self.nodes.len()) else { return PathId::BEYOND };
+        let Ok(next) = u32::try_from(self.nodes.len()) else {
+            return PathId::BEYOND;
+        };
         if self.nodes.len() >= MAX_PATHS {
             return PathId::BEYOND;
         }

@@ -95,7 +95,7 @@ pub(super) fn decoded(
         "gzip" | "x-gzip" => Box::new(Corrupt(flate2::read::MultiGzDecoder::new(raw))),
         "deflate" => Box::new(Corrupt(flate2::read::ZlibDecoder::new(raw))),
         "zstd" => {
-            let decoder = zstd::stream::read::Decoder::new(raw).map_err(|error| Exception::data(error))?;
+            let decoder = zstd::stream::read::Decoder::new(raw).map_err(Exception::data)?;
             Box::new(Corrupt(decoder))
         }
         "lz4" => Box::new(Corrupt(lz4_flex::frame::FrameDecoder::new(raw))),

@@ -129,8 +129,15 @@ pub(super) fn prepare(config: &EmbeddedConfig) -> anyhow::Result<DirectoryLock> 
     create(dir)?;
     let lock = lock(dir)?;
     create(&config.engine_dir())?;
-    write_private(&config.engine_config(), &engine_xml())?;
-    write_private(&dir.join("users.xml"), &users_xml(&config.database))?;
+    // Absolute: the engine looks for a relative one in the working directory.
+    let users = fs::canonicalize(dir)
+        .with_context(|| format!("{}", dir.display()))?
+        .join("users.xml");
+    write_private(&users, &users_xml(&config.database))?;
+    let users = users
+        .to_str()
+        .with_context(|| format!("{}: the path is not UTF-8", users.display()))?;
+    write_private(&config.engine_config(), &engine_xml(users))?;
     Ok(lock)
 }
 
@@ -182,10 +189,11 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// Few threads, bounded memory, and old parts kept for a while as a server does (the library deletes them at once,
 /// which a power cut would not forgive).
-fn engine_xml() -> String {
+fn engine_xml(users: &str) -> String {
+    let users = users.replace('&', "&amp;").replace('<', "&lt;");
     format!(
         "<clickhouse>\n\
-         \x20 <users_config>users.xml</users_config>\n\
+         \x20 <users_config>{users}</users_config>\n\
          \x20 <mark_cache_size>67108864</mark_cache_size>\n\
          \x20 <max_server_memory_usage>{ENGINE_MEMORY}</max_server_memory_usage>\n\
          \x20 <max_thread_pool_free_size>4</max_thread_pool_free_size>\n\

@@ -39,6 +39,9 @@ use http::Front;
 /// How long running statements and open connections get when the store stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
+/// How often the parent is looked for.
+const LOOK_AT_PARENT: Duration = Duration::from_millis(500);
+
 /// Runs the store until `shutdown` is done (or the parent has ended, where that is asked for). Running statements
 /// are cancelled then; rows that were acknowledged are on disk.
 pub async fn serve(config: EmbeddedConfig, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
@@ -111,33 +114,22 @@ async fn accept(
     Ok(())
 }
 
-/// Done when the parent has ended; never where none is watched. By pidfd: the kernel's parent-death signal follows
-/// the thread that started this process, which may end long before the parent does.
+/// Done when the parent has ended; never where none is watched. A process whose parent ends gets another one. (The
+/// kernel's parent-death signal follows the thread that started this process, which may end long before the parent.)
 fn watch_parent(pid: Option<u32>) -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::io::{Interest, unix::AsyncFd};
-    let watched = match pid {
-        None => None,
-        Some(pid) => {
-            let pid = i32::try_from(pid)
-                .ok()
-                .and_then(rustix::process::Pid::from_raw)
-                .context("parent: no such pid")?;
-            let fd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
-                .with_context(|| format!("watch the parent process {}", pid.as_raw_nonzero()))?;
-            if rustix::process::getppid() != Some(pid) {
-                anyhow::bail!(
-                    "process {} is not the parent of this process",
-                    pid.as_raw_nonzero()
-                );
-            }
-            Some(AsyncFd::with_interest(fd, Interest::READABLE).context("watch the parent process")?)
-        }
-    };
+    let parent = || rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get().unsigned_abs());
+    if pid.is_some() && parent() != pid {
+        anyhow::bail!(
+            "process {} is not the parent of this process",
+            pid.unwrap_or_default()
+        );
+    }
     Ok(async move {
-        match watched {
-            // A pidfd becomes readable when its process ends; an error leaves nothing to watch.
-            Some(fd) => drop(fd.readable().await),
-            None => std::future::pending().await,
+        if pid.is_none() {
+            return std::future::pending().await;
+        }
+        while parent() == pid {
+            tokio::time::sleep(LOOK_AT_PARENT).await;
         }
     })
 }

@@ -240,19 +240,8 @@ impl Run<'_> {
         match analysis.query_class {
             // Reads.
             0 => {}
-            // Does not parse. Run for the engine's own words, where it can do no harm.
-            4.. => {
-                if names_a_file(text) {
-                    return Err(Exception::syntax(
-                        "statement with OUTFILE or INFILE does not parse",
-                    ));
-                }
-                let mut session = self.engine.session(&SessionOptions {
-                    read_only: true,
-                    ..SessionOptions::default()
-                })?;
-                return self.whole(&mut session, text, format.as_deref(), output);
-            }
+            // Does not parse.
+            4.. => return Err(self.why_not_parsed(text)?),
             _ if !WRITING.contains(&verb) || names_a_file(text) => {
                 return Err(Exception::disabled(format_args!(
                     "this statement ({verb}) is not allowed here"
@@ -274,6 +263,26 @@ impl Run<'_> {
             output.data(&native::empty_block(&columns).unwrap_or_default());
         }
         Ok(())
+    }
+
+    /// The engine's own words about a statement that does not parse. It is run for them, where it can do no harm:
+    /// read only, and neither with a second statement (the caller's check) nor with a file in it.
+    fn why_not_parsed(&self, text: &[u8]) -> Result<Exception, Exception> {
+        if names_a_file(text) {
+            return Ok(Exception::syntax(
+                "statement with OUTFILE or INFILE does not parse",
+            ));
+        }
+        let options = SessionOptions {
+            read_only: true,
+            tag: self.tag,
+            ..SessionOptions::default()
+        };
+        Ok(match self.engine.session(&options)?.query(text, "Null", &[]) {
+            Err(exception) => exception,
+            // Words of the command line client, like `exit`, do nothing and give no error.
+            Ok(_) => Exception::syntax("not a statement"),
+        })
     }
 
     /// Columns of an empty result, as a `RowBinaryWithNamesAndTypes` header.

@@ -1,0 +1,304 @@
+//! Replays recordings made by others (not part of this repository) and compares with their labels.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::connection::Random;
+use super::*;
+
+/// Dialects of the recordings that are read, with the path endings that mean them.
+const APIS: &[&str] = &[
+    "openai.chat",
+    "openai.responses",
+    "anthropic.messages",
+    "embeddings",
+];
+
+fn recordings() -> Option<Vec<Value>> {
+    let root = std::env::var_os("OBSERVER_SHARED").map(PathBuf::from);
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let file = root.unwrap_or(beside).join("data/ai-recordings.jsonl.gz");
+    let Ok(packed) = std::fs::read(&file) else {
+        println!(
+            "skipped: no recordings at {} (set OBSERVER_SHARED)",
+            file.display()
+        );
+        return None;
+    };
+    let mut text = String::new();
+    flate2::read::MultiGzDecoder::new(&packed[..])
+        .read_to_string(&mut text)
+        .expect("recordings");
+    Some(
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("row"))
+            .collect(),
+    )
+}
+
+/// Rows in the four dialects: by their label, and embeddings only where the path is OpenAI's.
+fn in_scope(row: &Value) -> bool {
+    let (api, path) = (
+        row["api"].as_str().unwrap_or(""),
+        row["path"].as_str().unwrap_or(""),
+    );
+    let plain = row["req_body_b64"] != true && row["method"] == "POST";
+    let suffix = match api {
+        "openai.chat" => path.ends_with("/chat/completions"),
+        "openai.responses" => path.ends_with("/responses"),
+        "anthropic.messages" => path.ends_with("/v1/messages"),
+        "embeddings" => path.ends_with("/embeddings") && !path.ends_with("/api/embeddings"),
+        _ => false,
+    };
+    APIS.contains(&api) && plain && suffix && row["is_ai"] == true
+}
+
+fn bytes(row: &Value, body: &str, encoded: &str) -> Vec<u8> {
+    let text = row[body].as_str().unwrap_or("");
+    if row[encoded] == true {
+        base64(text)
+    } else {
+        text.as_bytes().to_vec()
+    }
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut out, mut bits, mut have) = (Vec::new(), 0u32, 0);
+    for value in text.bytes().filter_map(|b| ALPHABET.iter().position(|a| *a == b)) {
+        bits = bits << 6 | u32::try_from(value).unwrap();
+        have += 6;
+        if have >= 8 {
+            have -= 8;
+            out.push(u8::try_from(bits >> have & 0xff).unwrap());
+        }
+    }
+    out
+}
+
+fn fields(row: &Value, side: &str) -> String {
+    let framing = [
+        "content-length",
+        "transfer-encoding",
+        "content-encoding",
+        "host",
+        "connection",
+    ];
+    let pairs = row[side].as_array().into_iter().flatten();
+    pairs
+        .filter_map(|pair| Some((pair[0].as_str()?, pair[1].as_str()?)))
+        .filter(|(name, _)| !framing.contains(&name.to_ascii_lowercase().as_str()))
+        .map(|(name, value)| format!("{name}: {}\r\n", value.replace(['\r', '\n'], " ")))
+        .collect()
+}
+
+fn random_chunks(body: &[u8], random: &mut Random) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::new(), body);
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at((1 + random.below(700)).min(rest.len()));
+        out.extend_from_slice(format!("{:X}\r\n", chunk.len()).as_bytes());
+        out.extend_from_slice(chunk);
+        out.extend_from_slice(b"\r\n");
+        rest = after;
+    }
+    out.extend_from_slice(b"0\r\n\r\n");
+    out
+}
+
+fn replay(row: &Value, catalog: &Arc<Catalog>, random: &mut Random) -> Hooks {
+    let host = row["host"].as_str().unwrap_or("host.invalid");
+    let (path, query) = (
+        row["path"].as_str().unwrap_or("/"),
+        row["query"].as_str().unwrap_or(""),
+    );
+    let method = row["method"].as_str().unwrap_or("POST");
+    let mark = if query.is_empty() { "" } else { "?" };
+    let body = bytes(row, "req_body", "req_body_b64");
+    let length = body.len();
+    let mut request = format!(
+        "{method} {path}{mark}{query} HTTP/1.1\r\nhost: {host}\r\n{}content-length: {length}\r\n\r\n",
+        fields(row, "req_headers")
+    )
+    .into_bytes();
+    request.extend(body);
+    let answer = bytes(row, "resp_body", "resp_body_b64");
+    let packed = random.below(3) == 0;
+    let coding = if packed { "content-encoding: gzip\r\n" } else { "" };
+    let answer = if packed { gzip(&answer) } else { answer };
+    let status = row["status"].as_u64().unwrap_or(200);
+    let mut response = format!(
+        "HTTP/1.1 {status} X\r\n{}{coding}transfer-encoding: chunked\r\n\r\n",
+        fields(row, "resp_headers")
+    )
+    .into_bytes();
+    response.extend(random_chunks(&answer, random));
+    let mut hooks = Hooks::default();
+    let mut reader = ConnectionReader::new(Arc::clone(catalog), None);
+    for (side, bytes) in [(Side::Request, &request), (Side::Response, &response)] {
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at((1 + random.below(1500)).min(rest.len()));
+            reader.push(side, part, 1, &mut hooks);
+            rest = after;
+        }
+    }
+    reader.close(2, &mut hooks);
+    hooks
+}
+
+/// Agreement on one fact.
+#[derive(Default)]
+struct Tally {
+    same: usize,
+    all: usize,
+    /// Rows whose label states a value.
+    stated: usize,
+}
+
+impl Tally {
+    fn count<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        name: &str,
+        row: &Value,
+        ours: Option<T>,
+        label: Option<T>,
+    ) {
+        self.all += 1;
+        self.stated += usize::from(label.is_some());
+        if ours == label {
+            self.same += 1;
+        } else {
+            println!(
+                "{name} {} {}: ours {ours:?}, label {label:?}",
+                row["id"], row["path"]
+            );
+        }
+    }
+
+    fn percent(&self) -> f64 {
+        100.0 * self.same as f64 / self.all.max(1) as f64
+    }
+}
+
+/// Label providers under other names in the catalogue.
+fn provider_label(label: &str) -> &str {
+    match label {
+        "azure-openai" => "azure.ai.openai",
+        "azure-ai" => "azure.ai.inference",
+        "mistral" => "mistral_ai",
+        "xai" => "x_ai",
+        "ollama" => "ollama_cloud",
+        "github-copilot" => "github_copilot",
+        "bedrock-mantle" => "aws.bedrock",
+        "gemini" => "gcp.gemini",
+        "vertex" => "gcp.vertex_ai",
+        other => other,
+    }
+}
+
+#[test]
+fn recordings_agree_with_their_labels() {
+    let Some(rows) = recordings() else { return };
+    let catalog = catalog();
+    let mut random = Random(88_172_645_463_325_252);
+    let names = [
+        "recognised",
+        "provider",
+        "request model",
+        "response model",
+        "input tokens",
+        "output tokens",
+        "stream",
+    ];
+    let mut tallies: [Tally; 7] = Default::default();
+    for row in rows.iter().filter(|row| in_scope(row)) {
+        let hooks = replay(row, &catalog, &mut random);
+        let found = hooks.finished.first().map(|(_, facts)| facts);
+        tallies[0].count(names[0], row, Some(found.is_some()), Some(true));
+        let Some(facts) = found else { continue };
+        if facts.provider != "unknown" {
+            let label = provider_label(row["provider"].as_str().unwrap_or(""));
+            tallies[1].count(names[1], row, Some(facts.provider.as_str()), Some(label));
+        }
+        if row["req_model_src"] == "body" {
+            tallies[2].count(
+                names[2],
+                row,
+                facts.request_model.as_deref(),
+                row["req_model"].as_str(),
+            );
+        }
+        tallies[3].count(
+            names[3],
+            row,
+            facts.response_model.as_deref(),
+            row["resp_model"].as_str(),
+        );
+        // The labels leave cached tokens of Anthropic out, as its API does.
+        let apart = match facts.dialect {
+            crate::exchange::Dialect::AnthropicMessages => {
+                facts.usage.cache_read_input_tokens.unwrap_or(0)
+                    + facts.usage.cache_creation_input_tokens.unwrap_or(0)
+            }
+            _ => 0,
+        };
+        let input = facts.usage.input_tokens.map(|all| all - apart);
+        tallies[4].count(names[4], row, input, row["input_tokens"].as_u64());
+        tallies[5].count(
+            names[5],
+            row,
+            facts.usage.output_tokens,
+            row["output_tokens"].as_u64(),
+        );
+        tallies[6].count(names[6], row, Some(facts.stream), row["req_stream"].as_bool());
+    }
+    for (name, tally) in names.iter().zip(&tallies) {
+        let Tally { same, all, stated } = tally;
+        println!(
+            "{name}: {same} of {all} agree ({:.1} %), {stated} labels state a value",
+            tally.percent()
+        );
+    }
+    assert!(tallies[0].all > 400, "only {} rows in scope", tallies[0].all);
+    for at in [0, 2, 4, 5] {
+        assert!(
+            tallies[at].stated > 300,
+            "{}: too few labels state a value",
+            names[at]
+        );
+        assert!(
+            tallies[at].percent() >= 97.0,
+            "{}: {:.1} %",
+            names[at],
+            tallies[at].percent()
+        );
+    }
+}
+
+#[test]
+fn recordings_of_other_traffic_are_not_taken_for_ai() {
+    let Some(rows) = recordings() else { return };
+    let catalog = catalog();
+    let mut random = Random(88_172_645_463_325_252);
+    let (mut other, mut wrong) = (0, Vec::new());
+    for row in rows.iter().filter(|row| !in_scope(row)) {
+        let hooks = replay(row, &catalog, &mut random);
+        other += 1;
+        if let Some((_, facts)) = hooks.finished.first() {
+            let (dialect, evidence) = (facts.dialect.name(), facts.evidence.name());
+            let row = [&row["id"], &row["api"], &row["is_ai"], &row["path"]].map(ToString::to_string);
+            wrong.push(format!("{} as {dialect} by {evidence}", row.join(" ")));
+        }
+    }
+    println!(
+        "{} of {other} rows of other APIs and other traffic taken for one of the four dialects",
+        wrong.len()
+    );
+    wrong.iter().for_each(|row| println!("  {row}"));
+    assert!(
+        other > 400 && wrong.is_empty(),
+        "taken for one of the four dialects: {wrong:?}"
+    );
+}

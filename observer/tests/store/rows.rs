@@ -1,0 +1,322 @@
+//! Schema and rows: what the writer delivers is what can be read.
+
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use observer::evidence::{
+    ConnectionRow, Coverage, FindingRow, InteractionRow, Interval, SealKind, SealRow, Sequencer, Severity,
+};
+use observer::store::migrate;
+use observer::store::migrate::MIGRATIONS;
+use observer::store::{ErrorKind, LossReason, Table, Writer, WriterOptions};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::support::*;
+
+#[tokio::test]
+async fn schema_is_created_once_and_refused_when_it_does_not_fit() {
+    need_library!();
+    let directory = temporary();
+    let store = Store::start(directory.path()).await;
+    let client = store.client();
+    let all: Vec<u32> = MIGRATIONS.iter().map(|m| m.version).collect();
+    assert_eq!(migrate(&client).await.expect("first"), all);
+    assert_eq!(migrate(&client).await.expect("second"), [0; 0]);
+    let tables = client
+        .rows::<String>("SELECT name FROM system.tables WHERE database = 'ai_evidence'")
+        .await;
+    let tables = tables.expect("tables");
+    for name in [
+        "ai_interactions",
+        "evidence_seals",
+        "blind_spots",
+        "pv_findings",
+        "v_records",
+        "ai_usage_hourly_mv",
+    ] {
+        assert!(
+            tables.iter().any(|t| t == name),
+            "{name} is missing in {tables:?}"
+        );
+    }
+    assert_eq!(tables.len(), 24, "{tables:?}");
+    client
+        .command("INSERT INTO schema_migrations (version, name, sha256) VALUES (99, 'later', unhex(repeat('00', 32)))")
+        .await
+        .expect("a newer program was here");
+    let error = migrate(&client).await.expect_err("newer").to_string();
+    assert!(error.contains("schema version 99"), "{error}");
+}
+
+fn interaction() -> InteractionRow {
+    InteractionRow {
+        ts: 1_790_000_000_123_456_789,
+        duration_ns: 5,
+        // Bytes 0a 0a in binary rows: a blank line to the engine's own parser.
+        process_start_ns: 0x0a0a_0a0a_0a0a_0a0a,
+        user_agent: "a\n\nb'\\\t\0c; DROP TABLE ai_interactions".into(),
+        process_ancestry: vec!["bash".into(), "sshd".into()],
+        server_address: "api.example".into(),
+        network_peer_address: Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0x0a0a, 0x0a0a),
+        policy_sha256: [0x0a; 32],
+        gen_ai_usage_input_tokens: Some(0),
+        gen_ai_usage_output_tokens: None,
+        gen_ai_usage_reasoning_output_tokens: Some(u64::MAX),
+        http_response_status_code: None,
+        time_to_first_chunk_ns: Some(7),
+        gen_ai_request_stream: true,
+        tool_names: vec!["tøol".into(), String::new()],
+        ..InteractionRow::unknown()
+    }
+}
+
+fn finding(of: &InteractionRow) -> FindingRow {
+    FindingRow {
+        ts: of.ts,
+        interaction_hash: of.record_hash,
+        severity: Severity::Critical,
+        value_hmac: vec![[0x0a; 16], [1; 16]],
+        match_count: 2,
+        ..FindingRow::unknown()
+    }
+}
+
+fn connection() -> ConnectionRow {
+    ConnectionRow {
+        ts: 1_790_000_000_000_000_000,
+        closed_ts: i64::MAX,
+        tls_ech: true,
+        ..ConnectionRow::unknown()
+    }
+}
+
+fn sequencer() -> Sequencer {
+    Sequencer::new("host-1", Uuid::from_u128(0x0a0a_0a0a), 1_790_000_000_000_000_000)
+}
+
+fn seal(sequencer: &mut Sequencer) -> SealRow {
+    let interval = Interval {
+        start: 1_790_000_000_000_000_000,
+        end: 1_790_000_030_000_000_000,
+        mono_start_ns: 1,
+        mono_end_ns: 2,
+    };
+    let coverage = Coverage {
+        probes_failed: vec!["x".into()],
+        events_lost_ring: 3,
+        ..Coverage::default()
+    };
+    sequencer.seal(SealKind::Close, interval, coverage)
+}
+
+fn quick() -> WriterOptions {
+    WriterOptions {
+        batch_age: Duration::from_millis(50),
+        min_pause: Duration::from_millis(20),
+        max_pause: Duration::from_millis(200),
+        ..WriterOptions::default()
+    }
+}
+
+#[tokio::test]
+async fn rows_of_every_table_come_back_as_they_were() {
+    need_library!();
+    let directory = temporary();
+    let store = Store::migrated(directory.path()).await;
+    let client = store.client();
+    let mut sequencer = sequencer();
+    let i = sequencer.interaction(interaction());
+    let f = sequencer.finding(finding(&i));
+    let c = sequencer.connection(connection());
+    let s = seal(&mut sequencer);
+    let writer = Writer::start(client.clone(), quick());
+    writer.push(i.clone());
+    writer.push(f.clone());
+    writer.push(c.clone());
+    writer.push(s.clone());
+    assert!(writer.flush(soon()).await, "{:?}", writer.stats());
+    assert_eq!(Table::ALL.map(|t| writer.stats().written(t)), [1; 4]);
+    assert_eq!(writer.lag(), Duration::ZERO);
+
+    let raw = client.raw();
+    let read_i: InteractionRow = raw
+        .query("SELECT ?fields FROM v_interactions")
+        .fetch_one()
+        .await
+        .expect("row");
+    assert_eq!(read_i, i);
+    assert_eq!(
+        read_i.digest(),
+        i.record_hash,
+        "the hash can be checked from what is stored"
+    );
+    let read_f: FindingRow = raw
+        .query("SELECT ?fields FROM v_findings")
+        .fetch_one()
+        .await
+        .expect("row");
+    assert_eq!(read_f, f);
+    let read_c: ConnectionRow = raw
+        .query("SELECT ?fields FROM v_connections")
+        .fetch_one()
+        .await
+        .expect("row");
+    assert_eq!(read_c, c);
+    let read_s: SealRow = raw
+        .query("SELECT ?fields FROM v_seals")
+        .fetch_one()
+        .await
+        .expect("row");
+    assert_eq!(read_s, s);
+
+    // The query of docs/schema.md: an auditor needs no program of ours.
+    let schema = include_str!("../../../docs/schema.md");
+    let audit = schema
+        .split("```sql\n")
+        .nth(1)
+        .and_then(|s| s.split("```").next())
+        .expect("the query");
+    assert_eq!(store.post("/?database=ai_evidence", audit.as_bytes()).ok(), "1\n");
+
+    let sql = "SELECT count() FROM pv_interactions(from='2026-01-01', to='2027-01-01') FORMAT TSV";
+    assert_eq!(store.post("/", sql.as_bytes()).ok(), "1\n");
+    let null = "SELECT gen_ai_usage_input_tokens, gen_ai_usage_output_tokens, login_uid FROM ai_interactions";
+    assert_eq!(store.post("/", null.as_bytes()).ok(), "0\t\\N\t4294967295\n");
+    let hourly = "SELECT uniqExactMerge(interactions) FROM ai_usage_hourly";
+    assert_eq!(store.post("/", hourly.as_bytes()).ok(), "1\n");
+}
+
+#[tokio::test]
+async fn every_column_is_in_the_row_types() {
+    need_library!();
+    let directory = temporary();
+    let store = Store::migrated(directory.path()).await;
+    let client = store.client();
+    let columns = |table: &'static str, fields: &'static [&'static str]| {
+        let client = client.clone();
+        async move {
+            let sql = format!(
+                "SELECT name FROM system.columns WHERE database = 'ai_evidence' AND table = '{table}' \
+                 AND name != 'ingested_at' ORDER BY name"
+            );
+            let mut fields = fields.to_vec();
+            fields.sort_unstable();
+            assert_eq!(
+                client.rows::<String>(&sql).await.expect("columns"),
+                fields,
+                "{table}"
+            );
+        }
+    };
+    use clickhouse::Row;
+    columns(InteractionRow::TABLE, InteractionRow::COLUMN_NAMES).await;
+    columns(FindingRow::TABLE, FindingRow::COLUMN_NAMES).await;
+    columns(ConnectionRow::TABLE, ConnectionRow::COLUMN_NAMES).await;
+    columns(SealRow::TABLE, SealRow::COLUMN_NAMES).await;
+}
+
+#[tokio::test]
+async fn many_binary_rows_arrive_whole_and_a_repeated_batch_is_stored_once() {
+    need_library!();
+    let directory = temporary();
+    let store = Store::migrated(directory.path()).await;
+    let client = store.client();
+    let mut sequencer = sequencer();
+    let rows: Vec<FindingRow> = (0..10_000)
+        .map(|n| {
+            sequencer.finding(FindingRow {
+                ts: 1_790_000_000_000_000_000,
+                match_count: n,
+                ..FindingRow::unknown()
+            })
+        })
+        .collect();
+    let rows: Vec<&FindingRow> = rows.iter().collect();
+    for _ in 0..2 {
+        client
+            .insert_rows(FindingRow::TABLE, &rows, Some("token-a"))
+            .await
+            .expect("insert");
+    }
+    let counted = client
+        .rows::<(u64, u64)>("SELECT count(), uniqExact(match_count) FROM ai_findings")
+        .await;
+    assert_eq!(counted.expect("count"), [(10_000, 10_000)]);
+}
+
+#[tokio::test]
+async fn rows_wait_for_a_store_that_comes_later() {
+    need_library!();
+    let directory = temporary();
+    let address = free_address();
+    let writer = Writer::start(client(format!("http://{address}")), quick());
+    let mut sequencer = sequencer();
+    for _ in 0..500 {
+        writer.push(sequencer.interaction(interaction()));
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(writer.stats().failures(ErrorKind::Unreachable) > 0);
+    assert!(writer.lag() >= Duration::from_millis(250));
+    let store = Store::start_at(directory.path(), address).await;
+    migrate(&store.client()).await.expect("schema");
+    assert!(writer.flush(soon()).await, "{:?}", writer.stats());
+    assert_eq!(
+        (
+            writer.stats().written(Table::Interactions),
+            writer.stats().lost_total()
+        ),
+        (500, 0)
+    );
+    let numbers = store
+        .client()
+        .rows::<u64>("SELECT rec_seq FROM ai_interactions ORDER BY rec_seq")
+        .await;
+    assert!(numbers.expect("rows").into_iter().eq(1..=500));
+}
+
+#[tokio::test]
+async fn a_killed_store_has_all_that_it_acknowledged() {
+    need_library!();
+    let directory = temporary();
+    let address = free_address();
+    let store = Store::start_at(directory.path(), address).await;
+    migrate(&store.client()).await.expect("schema");
+    let options = WriterOptions {
+        batch_rows: 50,
+        budget_bytes: 8 << 20,
+        ..quick()
+    };
+    let writer = Writer::start(store.client(), options);
+    let (stats, mut sequencer) = (writer.stats(), sequencer());
+    let mut push =
+        |count: u32| (0..count).for_each(|_| writer.push(sequencer.finding(finding(&interaction()))));
+    while stats.written(Table::Findings) < 500 {
+        push(100);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    store.signal("KILL");
+    drop(store);
+    let acknowledged = stats.written(Table::Findings);
+    push(20_000);
+    let over = stats.lost(Table::Findings, LossReason::OverBudget);
+    assert!(over > 0, "the budget is full");
+
+    let store = Store::start_at(directory.path(), address).await;
+    let stored = store
+        .client()
+        .rows::<u64>("SELECT count() FROM ai_findings")
+        .await
+        .expect("count")[0];
+    assert!(stored >= acknowledged, "{stored} of {acknowledged} acknowledged");
+    assert!(
+        writer.flush(Instant::now() + Duration::from_secs(60)).await,
+        "{stats:?}"
+    );
+    let pushed = stats.pushed(Table::Findings);
+    assert_eq!(stats.written(Table::Findings) + stats.lost_total(), pushed);
+    let sql = "SELECT count(), uniqExact(rec_seq) FROM ai_findings";
+    let (rows, different) = store.client().rows::<(u64, u64)>(sql).await.expect("count")[0];
+    assert_eq!(rows, different, "a batch sent again is stored once");
+    assert_eq!(rows, stats.written(Table::Findings));
+}
