@@ -26,7 +26,11 @@ const VOLATILE: [&str; 10] = [
 ];
 
 fn observer(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_observer")).args(arguments).env_remove("RUST_LOG").output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_observer"))
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap()
 }
 
 fn replay(recording: &Path) -> Value {
@@ -89,7 +93,11 @@ fn every_recording_gives_what_stands_beside_it() {
             wrong.push(format!("{}\n{found}", beside.display()));
         }
     }
-    assert!(wrong.is_empty(), "differs from what is expected:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "differs from what is expected:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -99,7 +107,11 @@ fn findings_name_their_interaction_and_no_value_comes_out() {
     let interactions = outcome["interactions"].as_array().unwrap();
     assert!(!findings.is_empty());
     for finding in findings {
-        assert!(interactions.iter().any(|row| row["record_hash"] == finding["interaction_hash"]));
+        assert!(
+            interactions
+                .iter()
+                .any(|row| row["record_hash"] == finding["interaction_hash"])
+        );
     }
     let text = outcome.to_string();
     for clear in ["AKIA", "4242", "not-a-real-key", "Why does this fail"] {
@@ -126,7 +138,10 @@ fn wrong_configurations_and_usage_exit_with_2() {
     let output = observer(&["run", "--check", "--config", path]);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{errors}");
-    assert!(errors.contains(&format!("{path}:1:")) && errors.contains(&format!("{path}:2:")), "{errors}");
+    assert!(
+        errors.contains(&format!("{path}:1:")) && errors.contains(&format!("{path}:2:")),
+        "{errors}"
+    );
     assert_eq!(observer(&["replay"]).status.code(), Some(2));
     assert_eq!(observer(&["scan", "/nonexistent"]).status.code(), Some(1));
     assert_eq!(observer(&["run", "--check"]).status.code(), Some(0));
@@ -141,8 +156,14 @@ fn scan_says_by_its_exit_code_whether_something_was_found_where_that_is_asked_fo
     let path = file.path().to_str().unwrap();
     let output = observer(&["scan", "--format", "json", path]);
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((output.status.code(), &found["findings"][0]["line"]), (Some(0), &2.into()));
+    assert_eq!(
+        (output.status.code(), &found["findings"][0]["line"]),
+        (Some(0), &2.into())
+    );
     let redacted = observer(&["scan", "--redact", "--exit-code", path]);
     let text = String::from_utf8(redacted.stdout).unwrap();
-    assert_eq!((redacted.status.code(), text.as_str()), (Some(1), "first\nkey [aws_access_key_id:20]\n"));
+    assert_eq!(
+        (redacted.status.code(), text.as_str()),
+        (Some(1), "first\nkey [aws_access_key_id:20]\n")
+    );
 }

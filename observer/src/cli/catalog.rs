@@ -40,11 +40,21 @@ enum Command {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let Command::Test { host, path, format, config } = &args.command;
+    let Command::Test {
+        host,
+        path,
+        format,
+        config,
+    } = &args.command;
     if host.contains('/') {
-        return Err(Failure::usage(format!("{}: a host name is asked for, without scheme and path", text::safe(host))));
+        return Err(Failure::usage(format!(
+            "{}: a host name is asked for, without scheme and path",
+            text::safe(host)
+        )));
     }
-    let catalog = setup::load(config.as_deref()).map_err(|problems| Failure::problems(&problems))?.catalog;
+    let catalog = setup::load(config.as_deref())
+        .map_err(|problems| Failure::problems(&problems))?
+        .catalog;
     let host = host.to_ascii_lowercase();
     match format {
         Format::Table => out::print(&sentence(&catalog, &host, path))?,
@@ -58,8 +68,15 @@ fn sentence(catalog: &Catalog, host: &str, path: &str) -> String {
     let name = text::safe(host);
     match catalog.lookup(host, path) {
         Some(found) => {
-            let by = if found.by_path { "by its path" } else { "whatever the path" };
-            format!("{name}: {} ({}), {by}; catalogue {version}", found.provider, found.class)
+            let by = if found.by_path {
+                "by its path"
+            } else {
+                "whatever the path"
+            };
+            format!(
+                "{name}: {} ({}), {by}; catalogue {version}",
+                found.provider, found.class
+            )
         }
         None => format!(
             "{name}: not in catalogue {version} with this path; its calls are AI where they have the form of a known API"
@@ -89,7 +106,9 @@ mod tests {
         let text = "version: \"t\"\nproviders: []\n";
         // Only the added host matters here; an empty catalogue does as well.
         let catalog = Catalog::parse(text, "t").unwrap_or_default();
-        let catalog = catalog.with_extra_hosts(vec![("llm.corp.example".into(), "openai".into())]).unwrap();
+        let catalog = catalog
+            .with_extra_hosts(vec![("llm.corp.example".into(), "openai".into())])
+            .unwrap();
         assert_eq!(as_json(&catalog, "llm.corp.example", "/x")["provider"], "openai");
         assert!(as_json(&catalog, "other.example", "/x")["provider"].is_null());
         assert!(sentence(&catalog, "other\x1b.example", "/").starts_with("other\u{fffd}.example: not in"));

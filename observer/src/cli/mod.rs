@@ -24,10 +24,10 @@ use crate::config::yaml::Problem;
 
 const AFTER_HELP: &str = "\
 Examples:
-  observer doctor                    look whether Observer can work on this host, and what is missing
-  observer run                       observe this host with the embedded store and the built-in rules
-  observer top                       watch what a running Observer sees
-  observer scan notes.txt            look for keys, tokens and the like in a text
+  observer doctor           can Observer work on this host, and what is missing?
+  observer run              observe, with the embedded store and the built-in rules
+  observer top              watch what a running Observer sees
+  observer scan notes.txt   look for keys, tokens and the like in a text
 
 Exit codes: 0 done, 1 failed, 2 wrong configuration or usage.";
 

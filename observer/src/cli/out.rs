@@ -31,5 +31,7 @@ pub(super) fn complain(line: &str) {
 
 /// Whether the reader of our output has gone (`observer scan ... | head`): no failure of ours.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }

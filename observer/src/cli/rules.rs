@@ -43,7 +43,9 @@ enum Command {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let Command::List { format, config } = &args.command;
-    let rules = setup::load(config.as_deref()).map_err(|problems| Failure::problems(&problems))?.rules;
+    let rules = setup::load(config.as_deref())
+        .map_err(|problems| Failure::problems(&problems))?
+        .rules;
     match format {
         Format::Table => out::print(&table(&rules))?,
         Format::Json => out::print_json(&as_json(&rules))?,
@@ -62,8 +64,20 @@ fn table(rules: &Rules) -> String {
         ]
     };
     let rows: Vec<Vec<Value>> = rules.list().iter().map(|rule| values(rule)).collect();
-    let table = render(&[left("rule"), left("kind"), left("severity"), left("what it finds")], &rows);
-    format!("{table}\n{}, version {}\n", text::plural(rows.len(), "rule"), rules.version())
+    let table = render(
+        &[
+            left("rule"),
+            left("kind"),
+            left("severity"),
+            left("what it finds"),
+        ],
+        &rows,
+    );
+    format!(
+        "{table}\n{}, version {}\n",
+        text::plural(rows.len(), "rule"),
+        rules.version()
+    )
 }
 
 fn as_json(rules: &Rules) -> serde_json::Value {

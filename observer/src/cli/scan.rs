@@ -75,7 +75,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         report.findings.iter().any(is_real)
     };
-    Ok(if found && args.exit_code { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if found && args.exit_code {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn open(path: &Path) -> io::Result<Box<dyn Read>> {
@@ -89,7 +93,10 @@ fn whole_text(input: impl Read) -> io::Result<String> {
     let mut bytes = Vec::new();
     input.take(MAX_REDACTED + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_REDACTED {
-        return Err(io::Error::other(format!("larger than {}", text::bytes(MAX_REDACTED))));
+        return Err(io::Error::other(format!(
+            "larger than {}",
+            text::bytes(MAX_REDACTED)
+        )));
     }
     String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8 text"))
 }
@@ -126,25 +133,43 @@ fn rows(report: &LineReport) -> Vec<Row<'_>> {
     let mut rows: Vec<Row<'_>> = Vec::new();
     for finding in &report.findings {
         // The report is ordered by line: those before another line are not looked at.
-        let same = rows.iter_mut().rev().take_while(|row| row.finding.line == finding.line);
+        let same = rows
+            .iter_mut()
+            .rev()
+            .take_while(|row| row.finding.line == finding.line);
         match same.into_iter().find(|row| alike(row.finding, finding)) {
             Some(row) => {
                 row.count += 1;
                 row.bytes += u64::from(finding.bytes);
             }
-            None => rows.push(Row { finding, count: 1, bytes: finding.bytes.into() }),
+            None => rows.push(Row {
+                finding,
+                count: 1,
+                bytes: finding.bytes.into(),
+            }),
         }
     }
     rows
 }
 
 fn confidence(finding: &LineFinding) -> &'static str {
-    if finding.documented_example { "documented_example" } else { finding.confidence.name() }
+    if finding.documented_example {
+        "documented_example"
+    } else {
+        finding.confidence.name()
+    }
 }
 
 fn table(report: &LineReport) -> String {
-    let columns =
-        [right("line"), left("rule"), left("kind"), left("severity"), left("confidence"), right("count"), right("size")];
+    let columns = [
+        right("line"),
+        left("rule"),
+        left("kind"),
+        left("severity"),
+        left("confidence"),
+        right("count"),
+        right("size"),
+    ];
     let values = |row: &Row<'_>| -> Vec<Value> {
         let finding = row.finding;
         let severity = finding.severity.name();
@@ -164,10 +189,16 @@ fn table(report: &LineReport) -> String {
     } else {
         render(&columns, &rows.iter().map(values).collect::<Vec<_>>())
     };
-    out.push_str(&format!("\n{} read, {} scanned\n", text::bytes(report.bytes_seen), text::bytes(report.bytes_scanned)));
+    out.push_str(&format!(
+        "\n{} read, {} scanned\n",
+        text::bytes(report.bytes_seen),
+        text::bytes(report.bytes_scanned)
+    ));
     if report.undecided_matches + report.dropped_matches > 0 {
         let (undecided, dropped) = (report.undecided_matches, report.dropped_matches);
-        out.push_str(&format!("not decided: {undecided}, found but not listed: {dropped}\n"));
+        out.push_str(&format!(
+            "not decided: {undecided}, found but not listed: {dropped}\n"
+        ));
     }
     out
 }
@@ -215,7 +246,10 @@ mod tests {
         let text = format!("first\n{0} and {0}\nlast {0}\n", key());
         let report = scan(&engine(), text.as_bytes()).unwrap();
         let (table, json) = (table(&report), as_json(&report).to_string());
-        let counts: Vec<(u64, u32)> = rows(&report).iter().map(|row| (row.finding.line, row.count)).collect();
+        let counts: Vec<(u64, u32)> = rows(&report)
+            .iter()
+            .map(|row| (row.finding.line, row.count))
+            .collect();
         assert_eq!(counts, [(2, 2), (3, 1)], "{table}");
         assert!(!table.contains(&key()) && !json.contains(&key()));
         assert!(report.findings.iter().any(is_real));

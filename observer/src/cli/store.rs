@@ -82,7 +82,9 @@ fn apply_schema(config: Option<&Path>) -> Result<ExitCode, Failure> {
     let loaded = setup::load(config).map_err(|problems| Failure::problems(&problems))?;
     let target = target::of(&loaded.config)?;
     let client = Client::new(&target)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let applied = runtime.block_on(migrate(&client))?;
     let database = client.database();
     out::print(&match applied.as_slice() {
@@ -108,7 +110,11 @@ fn serve_until_stopped(args: &Args) -> Result<ExitCode, Failure> {
         exit_with_parent: args.exit_with_parent,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    out::complain(&format!("store: opening {} on http://{}", config.data_dir.display(), config.listen));
+    out::complain(&format!(
+        "store: opening {} on http://{}",
+        config.data_dir.display(),
+        config.listen
+    ));
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

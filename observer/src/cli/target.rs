@@ -13,10 +13,18 @@ const MAX_PASSWORD_FILE: u64 = 64 * 1024;
 pub(super) fn of(config: &Config) -> anyhow::Result<StoreTarget> {
     let store = &config.store;
     Ok(StoreTarget {
-        url: store.url.clone().unwrap_or_else(|| format!("http://{}", store.embedded.listen)),
+        url: store
+            .url
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", store.embedded.listen)),
         database: store.database.clone(),
         user: store.user.clone(),
-        password: store.password_file.as_deref().map(password).transpose()?.unwrap_or_default(),
+        password: store
+            .password_file
+            .as_deref()
+            .map(password)
+            .transpose()?
+            .unwrap_or_default(),
         ca_file: store.ca_file.clone(),
     })
 }

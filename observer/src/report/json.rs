@@ -54,7 +54,10 @@ fn hexadecimal(value: &Value) -> Option<Value> {
     if items.is_empty() {
         return None;
     }
-    let bytes: Option<Vec<u8>> = items.iter().map(|n| n.as_u64().and_then(|n| u8::try_from(n).ok())).collect();
+    let bytes: Option<Vec<u8>> = items
+        .iter()
+        .map(|n| n.as_u64().and_then(|n| u8::try_from(n).ok()))
+        .collect();
     bytes.map(|bytes| hex::encode(bytes).into())
 }
 

@@ -91,7 +91,7 @@ pub const LINE_COLUMNS: [Column; 12] = [
     left("provider"),
     left("model"),
     right("tokens in/out"),
-    right("bytes in/out"),
+    right("bytes req/resp"),
     right("took"),
     left("verdict"),
     right("findings"),
@@ -113,7 +113,11 @@ impl Line {
             name => name.to_owned(),
         };
         let container: String = self.container_id.chars().take(12).collect();
-        let user = if container.is_empty() { user } else { format!("{user}@{container}") };
+        let user = if container.is_empty() {
+            user
+        } else {
+            format!("{user}@{container}")
+        };
         let (asked, answered) = (&self.gen_ai_request_model, &self.gen_ai_response_model);
         let tokens = (self.gen_ai_usage_input_tokens, self.gen_ai_usage_output_tokens);
         vec![
@@ -124,11 +128,26 @@ impl Line {
             text::short(&self.gen_ai_provider_name, NAME).into(),
             text::short(if answered.is_empty() { asked } else { answered }, NAME).into(),
             format!("{}/{}", text::count(tokens.0), text::count(tokens.1)).into(),
-            format!("{}/{}", text::bytes(self.request_bytes), text::bytes(self.response_bytes)).into(),
+            format!(
+                "{}/{}",
+                text::bytes(self.request_bytes),
+                text::bytes(self.response_bytes)
+            )
+            .into(),
             text::millis(self.duration_ns).into(),
             toned(&*self.policy_verdict, verdict_tone(&self.policy_verdict)),
-            toned(self.finding_count.to_string(), if self.finding_count > 0 { Tone::Bad } else { Tone::Plain }),
-            toned(with_reason(&self.visibility, &self.visibility_reason), visibility_tone(&self.visibility)),
+            toned(
+                self.finding_count.to_string(),
+                if self.finding_count > 0 {
+                    Tone::Bad
+                } else {
+                    Tone::Plain
+                },
+            ),
+            toned(
+                with_reason(&self.visibility, &self.visibility_reason),
+                visibility_tone(&self.visibility),
+            ),
         ]
     }
 }
@@ -185,9 +204,17 @@ pub fn connections(rows: &[ConnectionRow]) -> String {
             format!("{} ({})", text::short(&row.process_comm, NAME), row.process_pid).into(),
             text::short(&row.server_address, NAME).into(),
             peer(row).into(),
-            format!("{}/{}", text::bytes(row.plaintext_sent), text::bytes(row.plaintext_received)).into(),
+            format!(
+                "{}/{}",
+                text::bytes(row.plaintext_sent),
+                text::bytes(row.plaintext_received)
+            )
+            .into(),
             row.exchanges_decoded.to_string().into(),
-            toned(with_reason(&row.visibility, &row.opaque_reason), visibility_tone(&row.visibility)),
+            toned(
+                with_reason(&row.visibility, &row.opaque_reason),
+                visibility_tone(&row.visibility),
+            ),
             row.close_reason.as_str().into(),
         ]
     };
@@ -203,7 +230,11 @@ fn peer(row: &ConnectionRow) -> String {
 }
 
 fn with_reason(visibility: &str, reason: &str) -> String {
-    if reason.is_empty() { visibility.to_owned() } else { format!("{visibility}: {reason}") }
+    if reason.is_empty() {
+        visibility.to_owned()
+    } else {
+        format!("{visibility}: {reason}")
+    }
 }
 
 fn verdict_tone(verdict: &str) -> Tone {
@@ -258,7 +289,13 @@ mod tests {
         row.visibility = "partial".into();
         row.visibility_reason = "lost_events".into();
         let text = interactions([&Line::from(&row)]);
-        for part in ["python3 (7)", "1000@0123456789ab", " ?/0 ", "asked", "partial: lost_events"] {
+        for part in [
+            "python3 (7)",
+            "1000@0123456789ab",
+            " ?/0 ",
+            "asked",
+            "partial: lost_events",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }
@@ -268,7 +305,10 @@ mod tests {
         for name in <Line as Row>::COLUMN_NAMES {
             assert!(<InteractionRow as Row>::COLUMN_NAMES.contains(name), "{name}");
         }
-        assert_eq!(Line::from(&InteractionRow::unknown()).values().len(), LINE_COLUMNS.len());
+        assert_eq!(
+            Line::from(&InteractionRow::unknown()).values().len(),
+            LINE_COLUMNS.len()
+        );
     }
 
     #[test]

@@ -48,13 +48,19 @@ pub struct Value {
 
 impl<T: Into<String>> From<T> for Value {
     fn from(text: T) -> Self {
-        Self { text: text.into(), tone: Tone::Plain }
+        Self {
+            text: text.into(),
+            tone: Tone::Plain,
+        }
     }
 }
 
 /// A value with a colour.
 pub fn toned(text: impl Into<String>, tone: Tone) -> Value {
-    Value { text: text.into(), tone }
+    Value {
+        text: text.into(),
+        tone,
+    }
 }
 
 /// The rows as a table without frames. On a terminal it is fitted to the width of that, in a pipe every row is one
@@ -73,11 +79,18 @@ pub fn render(columns: &[Column], rows: &[Vec<Value>]) -> String {
             }
         }));
     }
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    table
+        .lines()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect()
 }
 
 fn cell(text: &str, right: bool) -> Cell {
-    Cell::new(text).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
+    Cell::new(text).set_alignment(if right {
+        CellAlignment::Right
+    } else {
+        CellAlignment::Left
+    })
 }
 
 fn colour(tone: Tone) -> Option<Color> {
@@ -102,8 +115,14 @@ mod tests {
         let text = render(&[left("process"), right("bytes"), left("state")], &rows);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
-        assert!(lines[0].contains("process") && lines[0].ends_with("state"), "{text}");
-        assert!(lines[1].contains("curl\u{fffd}[31m") && !text.contains("curl\x1b"), "{text}");
+        assert!(
+            lines[0].contains("process") && lines[0].ends_with("state"),
+            "{text}"
+        );
+        assert!(
+            lines[1].contains("curl\u{fffd}[31m") && !text.contains("curl\x1b"),
+            "{text}"
+        );
         let ends = |line: &str, value: &str| line.find(value).unwrap() + value.len();
         assert_eq!(ends(lines[0], "bytes"), ends(lines[2], "1234"), "{text}");
     }

@@ -3,8 +3,13 @@
 /// A text as a terminal may show it: no control characters and none that change the direction of writing, which
 /// could make a row say something else than is stored. Rows hold none; a store may hold rows of others.
 pub fn safe(text: &str) -> String {
-    let steers = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .map(|c| if steers(c) { '\u{fffd}' } else { c })
+        .collect()
 }
 
 /// At most `most` characters of a safe text, with an ellipsis where something was cut.
@@ -30,7 +35,11 @@ pub fn bytes(n: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if value < 99.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
+    if value < 99.95 {
+        format!("{value:.1} {}", UNITS[unit])
+    } else {
+        format!("{value:.0} {}", UNITS[unit])
+    }
 }
 
 /// Nanoseconds as milliseconds, three digits: `0.42 ms`, `12.3 ms`, `1500 ms`.
@@ -58,7 +67,11 @@ pub fn clock(ts_ns: i64) -> String {
 
 /// A number of things, the word in the right form: `1 finding`, `2 findings`.
 pub fn plural(n: usize, word: &str) -> String {
-    if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") }
+    if n == 1 {
+        format!("1 {word}")
+    } else {
+        format!("{n} {word}s")
+    }
 }
 
 #[cfg(test)]
@@ -67,7 +80,10 @@ mod tests {
 
     #[test]
     fn what_steers_a_terminal_is_replaced() {
-        assert_eq!(safe("a\x1b[2Jb\r\n\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}c");
+        assert_eq!(
+            safe("a\x1b[2Jb\r\n\u{202e}c"),
+            "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}c"
+        );
         assert_eq!(short("gpt-4o-mini", 6), "gpt-4…");
         assert_eq!(short("gpt-4o", 6), "gpt-4o");
     }
@@ -86,7 +102,12 @@ mod tests {
         for (n, text) in cases {
             assert_eq!(bytes(n), text);
         }
-        for (ns, text) in [(0, "0.00 ms"), (420_000, "0.42 ms"), (12_340_000, "12.3 ms"), (1_500_000_000, "1500 ms")] {
+        for (ns, text) in [
+            (0, "0.00 ms"),
+            (420_000, "0.42 ms"),
+            (12_340_000, "12.3 ms"),
+            (1_500_000_000, "1500 ms"),
+        ] {
             assert_eq!(millis(ns), text);
         }
     }

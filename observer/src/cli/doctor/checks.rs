@@ -45,7 +45,12 @@ pub(super) struct Check {
 }
 
 fn check(name: &str, state: State, found: impl Into<String>, advice: impl Into<String>) -> Check {
-    Check { name: name.to_owned(), state, found: found.into(), advice: advice.into() }
+    Check {
+        name: name.to_owned(),
+        state,
+        found: found.into(),
+        advice: advice.into(),
+    }
 }
 
 pub(super) fn ok(name: &str, found: impl Into<String>) -> Check {
@@ -64,16 +69,27 @@ pub(super) fn failure(name: &str, found: impl Into<String>, advice: impl Into<St
 pub(super) fn kernel(release: &str) -> Check {
     const NAME: &str = "kernel version";
     let Some(version) = version(release) else {
-        return warning(NAME, text::safe(release), "this version cannot be read; Linux 5.8 or newer is needed");
+        return warning(
+            NAME,
+            text::safe(release),
+            "this version cannot be read; Linux 5.8 or newer is needed",
+        );
     };
     match version {
-        (..=4, _) | (5, ..8) => failure(NAME, release, "Linux 5.8 or newer is needed (ring buffer, BTF of the kernel)"),
+        (..=4, _) | (5, ..8) => failure(
+            NAME,
+            release,
+            "Linux 5.8 or newer is needed (ring buffer, BTF of the kernel)",
+        ),
         (5, _) | (6, ..3) => warning(
             NAME,
             release,
             "from Linux 6.3 on the bytes of connections are counted and TLS handles tied to their sockets",
         ),
-        (6, ..6) => ok(NAME, format!("{release} (6.6 and newer can attach uprobes in one call, which is not needed)")),
+        (6, ..6) => ok(
+            NAME,
+            format!("{release} (6.6 and newer can attach uprobes in one call, which is not needed)"),
+        ),
         _ => ok(NAME, release),
     }
 }
@@ -94,8 +110,15 @@ pub(super) fn btf(bytes: Result<&[u8], String>) -> Check {
     };
     match Btf::parse(bytes).map(|btf| kernel_offsets(&btf).1) {
         Err(error) => failure(NAME, format!("/sys/kernel/btf/vmlinux: {error}"), NEEDED),
-        Ok(missing) if missing.is_empty() => ok(NAME, format!("{}, all fields found", text::bytes(bytes.len() as u64))),
-        Ok(missing) => warning(NAME, missing.join("; "), "what these fields tell is unknown in every row"),
+        Ok(missing) if missing.is_empty() => ok(
+            NAME,
+            format!("{}, all fields found", text::bytes(bytes.len() as u64)),
+        ),
+        Ok(missing) => warning(
+            NAME,
+            missing.join("; "),
+            "what these fields tell is unknown in every row",
+        ),
     }
 }
 
@@ -103,9 +126,24 @@ pub(super) fn btf(bytes: Result<&[u8], String>) -> Check {
 const CAPABILITIES: [(u32, &str, &str, bool); 5] = [
     (39, "CAP_BPF", "to load kernel programs", true),
     (38, "CAP_PERFMON", "to attach them", true),
-    (21, "CAP_SYS_ADMIN", "for uprobes through perf events and to mount tracefs", true),
-    (19, "CAP_SYS_PTRACE", "to see which libraries other processes have mapped", true),
-    (2, "CAP_DAC_READ_SEARCH", "to open libraries that only others may read", false),
+    (
+        21,
+        "CAP_SYS_ADMIN",
+        "for uprobes through perf events and to mount tracefs",
+        true,
+    ),
+    (
+        19,
+        "CAP_SYS_PTRACE",
+        "to see which libraries other processes have mapped",
+        true,
+    ),
+    (
+        2,
+        "CAP_DAC_READ_SEARCH",
+        "to open libraries that only others may read",
+        false,
+    ),
 ];
 
 /// Text of `/proc/self/status` (proc(5)): the effective set.
@@ -113,11 +151,21 @@ pub(super) fn capabilities(status: &str) -> Check {
     const NAME: &str = "capabilities";
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let Some(set) = line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()) else {
-        return warning(NAME, "no CapEff in /proc/self/status", "it is not known whether the rights suffice");
+        return warning(
+            NAME,
+            "no CapEff in /proc/self/status",
+            "it is not known whether the rights suffice",
+        );
     };
-    let missing: Vec<_> = CAPABILITIES.iter().filter(|(bit, ..)| set >> bit & 1 == 0).collect();
+    let missing: Vec<_> = CAPABILITIES
+        .iter()
+        .filter(|(bit, ..)| set >> bit & 1 == 0)
+        .collect();
     let names = |all: &[&(u32, &str, &str, bool)]| {
-        all.iter().map(|(_, name, why, _)| format!("{name} ({why})")).collect::<Vec<_>>().join(", ")
+        all.iter()
+            .map(|(_, name, why, _)| format!("{name} ({why})"))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     if missing.is_empty() {
         let all: Vec<&str> = CAPABILITIES.iter().map(|(_, name, ..)| *name).collect();
@@ -135,7 +183,9 @@ pub(super) fn capabilities(status: &str) -> Check {
 fn mount_points<'a>(mountinfo: &'a str, fs_type: &str) -> Vec<&'a str> {
     let point = |line: &'a str| {
         let (before, after) = line.split_once(" - ")?;
-        (after.split(' ').next()? == fs_type).then(|| before.split(' ').nth(4)).flatten()
+        (after.split(' ').next()? == fs_type)
+            .then(|| before.split(' ').nth(4))
+            .flatten()
     };
     mountinfo.lines().filter_map(point).collect()
 }
@@ -157,7 +207,10 @@ pub(super) fn cgroup_v2(mountinfo: &str) -> Check {
 pub(super) fn tracefs(mountinfo: &str) -> Check {
     const NAME: &str = "tracefs";
     match mount_points(mountinfo, "tracefs").as_slice() {
-        [] => ok(NAME, "not mounted; Observer mounts it for itself while it attaches, the host does not see that"),
+        [] => ok(
+            NAME,
+            "not mounted; Observer mounts it for itself while it attaches, the host does not see that",
+        ),
         points => ok(NAME, text::safe(&points.join(", "))),
     }
 }
@@ -175,7 +228,11 @@ pub(super) fn pid_namespace(link: Result<&str, String>) -> Check {
             "process ids of the kernel's records mean others here: start the container with the host's pid namespace \
              (hostPID: true, --pid=host)",
         ),
-        Err(error) => warning(NAME, format!("/proc/self/ns/pid: {error}"), "/proc must be mounted"),
+        Err(error) => warning(
+            NAME,
+            format!("/proc/self/ns/pid: {error}"),
+            "/proc must be mounted",
+        ),
     }
 }
 
@@ -184,7 +241,9 @@ pub(super) fn host_probe(probe: &HostProbe, state: &ProbeState) -> Check {
     let name = format!("hook {}", probe.program);
     match state {
         ProbeState::Attached => ok(&name, "loads and attaches"),
-        ProbeState::Failed(reason) => warning(&name, text::safe(reason), format!("without it {}", probe.without)),
+        ProbeState::Failed(reason) => {
+            warning(&name, text::safe(reason), format!("without it {}", probe.without))
+        }
     }
 }
 
@@ -204,7 +263,11 @@ pub(super) fn tls_file(file: &TlsFile) -> Check {
 pub(super) fn tls_files(count: usize) -> Check {
     const NAME: &str = "TLS libraries";
     match count {
-        0 => warning(NAME, "none found", "nothing can be read until a program with OpenSSL's functions runs"),
+        0 => warning(
+            NAME,
+            "none found",
+            "nothing can be read until a program with OpenSSL's functions runs",
+        ),
         n => ok(NAME, text::plural(n, "file")),
     }
 }
@@ -216,9 +279,11 @@ pub(super) fn directory(name: &str, path: &str, exists: bool, writable: bool) ->
     match (exists, writable) {
         (true, true) => ok(name, path),
         (false, true) => ok(name, format!("{path} (will be made)")),
-        (_, false) => {
-            failure(name, format!("{path} cannot be written"), format!("change its owner, or set `{name}` elsewhere"))
-        }
+        (_, false) => failure(
+            name,
+            format!("{path} cannot be written"),
+            format!("change its owner, or set `{name}` elsewhere"),
+        ),
     }
 }
 
@@ -249,7 +314,10 @@ mod tests {
         assert_eq!(capabilities(&status(u64::MAX)).state, State::Ok);
         let none = capabilities(&status(0));
         assert_eq!(none.state, State::Failure);
-        assert!(CAPABILITIES.iter().all(|(_, name, ..)| none.found.contains(name)), "{none:?}");
+        assert!(
+            CAPABILITIES.iter().all(|(_, name, ..)| none.found.contains(name)),
+            "{none:?}"
+        );
         let without_ptrace = capabilities(&status(!(1 << 19)));
         assert!(without_ptrace.state == State::Failure && !without_ptrace.found.contains("CAP_BPF"));
         assert_eq!(capabilities(&status(!(1 << 2))).state, State::Warning);
@@ -271,7 +339,10 @@ mod tests {
     fn another_pid_namespace_is_a_failure_with_a_remedy() {
         assert_eq!(pid_namespace(Ok("pid:[4026531836]")).state, State::Ok);
         let other = pid_namespace(Ok("pid:[4026532999]"));
-        assert!(other.state == State::Failure && other.advice.contains("hostPID"), "{other:?}");
+        assert!(
+            other.state == State::Failure && other.advice.contains("hostPID"),
+            "{other:?}"
+        );
         assert_eq!(pid_namespace(Err("gone".into())).state, State::Warning);
     }
 
@@ -292,7 +363,11 @@ mod tests {
     #[test]
     fn directories_are_judged_by_whether_they_can_be_written() {
         assert_eq!(directory("state_dir", "/x", true, true).state, State::Ok);
-        assert!(directory("state_dir", "/x", false, true).found.contains("will be made"));
+        assert!(
+            directory("state_dir", "/x", false, true)
+                .found
+                .contains("will be made")
+        );
         assert_eq!(directory("state_dir", "/x", false, false).state, State::Failure);
     }
 }

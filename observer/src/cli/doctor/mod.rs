@@ -55,8 +55,13 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     // What goes wrong is in the report.
-    log::start(Log { level: LogLevel::Error, format: LogFormat::Text });
-    let config = setup::load(args.config.as_deref()).map_err(|problems| Failure::problems(&problems))?.config;
+    log::start(Log {
+        level: LogLevel::Error,
+        format: LogFormat::Text,
+    });
+    let config = setup::load(args.config.as_deref())
+        .map_err(|problems| Failure::problems(&problems))?
+        .config;
     let mut report = host_checks();
     report.extend(kernel_checks(&config));
     report.push(store_check(&config)?);
@@ -67,7 +72,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Format::Json => out::print_json(&as_json(&report))?,
     }
     let failed = report.iter().any(|check| check.state == State::Failure);
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn host_checks() -> Vec<Check> {
@@ -96,25 +105,45 @@ fn kernel_checks(config: &Config) -> Vec<Check> {
     };
     let loaded = match load::load(&options) {
         Ok(loaded) => loaded,
-        Err(error) => return vec![failure("kernel programs", error.to_string(), "see docs/operations.md, Requirements")],
+        Err(error) => {
+            return vec![failure(
+                "kernel programs",
+                error.to_string(),
+                "see docs/operations.md, Requirements",
+            )];
+        }
     };
     let mut report = vec![ok("kernel programs", "loaded, uprobe programs included")];
-    report.extend(loaded.host_probes.iter().map(|(probe, state)| checks::host_probe(probe, state)));
+    report.extend(
+        loaded
+            .host_probes
+            .iter()
+            .map(|(probe, state)| checks::host_probe(probe, state)),
+    );
     let (discovery, thread) = match Discovery::start(loaded.programs) {
         Ok(started) => started,
         Err(error) => {
-            report.push(failure("TLS libraries", error.to_string(), "a thread could not be started"));
+            report.push(failure(
+                "TLS libraries",
+                error.to_string(),
+                "a thread could not be started",
+            ));
             return report;
         }
     };
-    let mut files: Vec<Check> = discovery.with_inventory(|found| found.tls_files().map(checks::tls_file).collect());
+    let mut files: Vec<Check> =
+        discovery.with_inventory(|found| found.tls_files().map(checks::tls_file).collect());
     files.sort_by(|a, b| a.name.cmp(&b.name));
     report.push(checks::tls_files(files.len()));
     report.extend(files);
     // The thread ends with its last request line and takes the programs with it.
     drop(discovery);
     if thread.join().is_err() {
-        report.push(warning("detaching", "the discovery thread panicked", "please report this"));
+        report.push(warning(
+            "detaching",
+            "the discovery thread panicked",
+            "please report this",
+        ));
     }
     report
 }
@@ -132,7 +161,9 @@ fn store_check(config: &Config) -> anyhow::Result<Check> {
         Ok(client) => client,
         Err(error) => return Ok(failure(NAME, shown, format!("{error:#}"))),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let answer = runtime.block_on(async { wait_until(&client, Instant::now() + STORE_ANSWERS).await });
     Ok(match answer {
         Ok(()) => ok(NAME, format!("{shown} answers")),
@@ -143,7 +174,12 @@ fn store_check(config: &Config) -> anyhow::Result<Check> {
 fn directory_check(name: &str, path: &Path) -> Check {
     let nearest = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
     let writable = accessat(CWD, nearest, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok();
-    checks::directory(name, &path.display().to_string(), path.is_dir(), writable && nearest.is_dir())
+    checks::directory(
+        name,
+        &path.display().to_string(),
+        path.is_dir(),
+        writable && nearest.is_dir(),
+    )
 }
 
 fn tone(state: State) -> Tone {
@@ -160,22 +196,27 @@ fn table(report: &[Check]) -> String {
             "" => check.found.clone(),
             advice => format!("{}; {advice}", check.found.lines().next().unwrap_or_default()),
         };
-        vec![toned(check.state.name(), tone(check.state)), check.name.as_str().into(), found.into()]
+        vec![
+            toned(check.state.name(), tone(check.state)),
+            check.name.as_str().into(),
+            found.into(),
+        ]
     };
     let rows: Vec<Vec<Value>> = report.iter().map(values).collect();
     let count = |state: State| report.iter().filter(|check| check.state == state).count();
     format!(
         "{}\n{}, {}\n",
-        render(&[left("state"), left("what"), left("found, and what to do")], &rows),
+        render(
+            &[left("state"), left("what"), left("found, and what to do")],
+            &rows
+        ),
         text::plural(count(State::Failure), "failure"),
         text::plural(count(State::Warning), "warning"),
     )
 }
 
 fn as_json(report: &[Check]) -> serde_json::Value {
-    let one = |check: &Check| {
-        json!({"state": check.state.name(), "name": check.name, "found": check.found, "advice": check.advice})
-    };
+    let one = |check: &Check| json!({"state": check.state.name(), "name": check.name, "found": check.found, "advice": check.advice});
     json!({
         "ok": report.iter().all(|check| check.state != State::Failure),
         "checks": report.iter().map(one).collect::<Vec<_>>(),
@@ -188,9 +229,16 @@ mod tests {
 
     #[test]
     fn a_report_counts_and_says_what_to_do() {
-        let report = [ok("a", "fine"), warning("b", "odd", "look"), failure("c", "bad", "mend")];
+        let report = [
+            ok("a", "fine"),
+            warning("b", "odd", "look"),
+            failure("c", "bad", "mend"),
+        ];
         let text = table(&report);
-        assert!(text.contains("odd; look") && text.ends_with("1 failure, 1 warning\n"), "{text}");
+        assert!(
+            text.contains("odd; look") && text.ends_with("1 failure, 1 warning\n"),
+            "{text}"
+        );
         assert_eq!(as_json(&report)["ok"], false);
         assert_eq!(as_json(&report[..2])["ok"], true);
     }
@@ -198,9 +246,15 @@ mod tests {
     #[test]
     fn a_directory_that_does_not_exist_is_judged_by_the_one_above() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(directory_check("state_dir", &dir.path().join("a/b")).state, State::Ok);
+        assert_eq!(
+            directory_check("state_dir", &dir.path().join("a/b")).state,
+            State::Ok
+        );
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        assert_eq!(directory_check("state_dir", &file.join("x")).state, State::Failure);
+        assert_eq!(
+            directory_check("state_dir", &file.join("x")).state,
+            State::Failure
+        );
     }
 }

@@ -8,9 +8,9 @@ use std::{
 };
 
 use observer_common::wire::{
-    Body, CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, CLOSE_WAS_ESTABLISHED, COMM_LEN, Close, Connect, DIRECTION_RECEIVED,
-    DIRECTION_SENT, Header, KIND_CLOSE, KIND_CONNECT, KIND_TLS_DATA, KIND_TLS_FREE, KIND_TLS_NAME, MAX_CHUNK,
-    MAX_NAME_LEN, TIE_IN_CALL, TlsData, TlsFree, TlsName,
+    Body, CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, CLOSE_WAS_ESTABLISHED, COMM_LEN, Close, Connect,
+    DIRECTION_RECEIVED, DIRECTION_SENT, Header, KIND_CLOSE, KIND_CONNECT, KIND_TLS_DATA, KIND_TLS_FREE,
+    KIND_TLS_NAME, MAX_CHUNK, MAX_NAME_LEN, TIE_IN_CALL, TlsData, TlsFree, TlsName,
 };
 use uuid::Uuid;
 
@@ -111,13 +111,23 @@ impl Feed {
         let known = !name.is_empty() && self.catalog.host_is_ai(name);
         let class = if known { CLASS_AI } else { CLASS_UNDECIDED };
         let identity = Arc::new(identity(open));
-        let flow = Flow { id: self.last_id, identity, class, offsets: [0; 2] };
-        self.record(KIND_CONNECT, &flow, &Body::Connect(connect(open.peer)));
+        let flow = Flow {
+            id: self.last_id,
+            identity,
+            class,
+            offsets: [0; 2],
+        };
+        self.record(KIND_CONNECT, &flow, true, &Body::Connect(connect(open.peer)));
         let name = &name.as_bytes()[..name.len().min(MAX_NAME_LEN)];
         if !name.is_empty() {
             let len = u32::try_from(name.len()).unwrap_or(0);
-            let body = TlsName { handle: flow.id, len, class };
-            self.record(KIND_TLS_NAME, &flow, &Body::TlsName(body, name));
+            let body = TlsName {
+                handle: flow.id,
+                len,
+                class,
+            };
+            // A client sets the name before its first socket call: the kernel knows of no socket yet.
+            self.record(KIND_TLS_NAME, &flow, false, &Body::TlsName(body, name));
         }
         self.flows.insert(number, flow);
     }
@@ -125,7 +135,9 @@ impl Feed {
     /// Cuts the bytes into records with absolute offsets. Like the kernel, delivers nothing of a flow that is known
     /// to be something else. What a process writes in one call is not known; each step counts as one.
     fn data(&mut self, number: u64, direction: Direction, bytes: &[u8]) {
-        let Some(mut flow) = self.flows.remove(&number) else { return };
+        let Some(mut flow) = self.flows.remove(&number) else {
+            return;
+        };
         for (index, piece) in bytes.chunks(MAX_CHUNK).enumerate() {
             let offset = flow.offsets[direction as usize];
             flow.offsets[direction as usize] += piece.len() as u64;
@@ -139,11 +151,15 @@ impl Feed {
                 call_len: (bytes.len() - index * MAX_CHUNK) as u64,
                 len: u32::try_from(piece.len()).unwrap_or(0),
                 class: flow.class,
-                direction: if direction == Direction::Sent { DIRECTION_SENT } else { DIRECTION_RECEIVED },
+                direction: if direction == Direction::Sent {
+                    DIRECTION_SENT
+                } else {
+                    DIRECTION_RECEIVED
+                },
                 tie: TIE_IN_CALL,
                 pad: [0; 6],
             };
-            self.record(KIND_TLS_DATA, &flow, &Body::TlsData(body, piece));
+            self.record(KIND_TLS_DATA, &flow, true, &Body::TlsData(body, piece));
             if let Some(class) = self.take_class(flow.id) {
                 flow.class = class;
             }
@@ -152,17 +168,30 @@ impl Feed {
     }
 
     fn end(&mut self, number: u64) {
-        let Some(flow) = self.flows.remove(&number) else { return };
+        let Some(flow) = self.flows.remove(&number) else {
+            return;
+        };
         let [sent, received] = flow.offsets;
         let tie = u32::from(TIE_IN_CALL);
-        let free = TlsFree { handle: flow.id, sent, received, class: flow.class, tie };
-        self.record(KIND_TLS_FREE, &flow, &Body::TlsFree(free));
+        let free = TlsFree {
+            handle: flow.id,
+            sent,
+            received,
+            class: flow.class,
+            tie,
+        };
+        self.record(KIND_TLS_FREE, &flow, true, &Body::TlsFree(free));
         // What TLS adds on the wire is not in a recording.
-        let close = Close { sent, received, flags: CLOSE_WAS_ESTABLISHED, local_port: 0 };
-        self.record(KIND_CLOSE, &flow, &Body::Close(close));
+        let close = Close {
+            sent,
+            received,
+            flags: CLOSE_WAS_ESTABLISHED,
+            local_port: 0,
+        };
+        self.record(KIND_CLOSE, &flow, true, &Body::Close(close));
     }
 
-    fn record(&mut self, kind: u16, flow: &Flow, body: &Body<'_>) {
+    fn record(&mut self, kind: u16, flow: &Flow, tied: bool, body: &Body<'_>) {
         let who = &flow.identity;
         let mut comm = [0; COMM_LEN];
         let name = &who.comm.as_bytes()[..who.comm.len().min(COMM_LEN - 1)];
@@ -174,7 +203,7 @@ impl Feed {
             time_ns: self.now_ns,
             process_start_ns: who.key.start_ns,
             flow_id: flow.id,
-            connection_id: flow.id,
+            connection_id: if tied { flow.id } else { 0 },
             cgroup_id: 0,
             pid: who.key.pid,
             tid: who.key.pid,
@@ -188,7 +217,11 @@ impl Feed {
     /// Takes all outputs; gives what was decided about flow `id`.
     fn take_class(&mut self, id: u64) -> Option<u32> {
         let decided = self.take();
-        decided.into_iter().rev().find(|(flow, _)| *flow == id).map(|(_, class)| class)
+        decided
+            .into_iter()
+            .rev()
+            .find(|(flow, _)| *flow == id)
+            .map(|(_, class)| class)
     }
 
     fn take(&mut self) -> Vec<(u64, u32)> {
@@ -214,7 +247,10 @@ impl Feed {
 
 fn identity(open: &Open) -> Identity {
     Identity {
-        key: ProcessKey { pid: open.pid, start_ns: open.start_ns },
+        key: ProcessKey {
+            pid: open.pid,
+            start_ns: open.start_ns,
+        },
         parent_pid: open.parent_pid,
         comm: open.comm.clone(),
         executable: open.executable.clone(),
@@ -261,6 +297,9 @@ mod tests {
         let none = connect(None);
         assert_eq!((none.peer_address, none.peer_port), ([0; 16], 0));
         let v4 = connect(Some("192.0.2.9:443".parse().unwrap()));
-        assert_eq!((v4.family, &v4.peer_address[..4], v4.peer_port), (AF_INET, &[192, 0, 2, 9][..], 443));
+        assert_eq!(
+            (v4.family, &v4.peer_address[..4], v4.peer_port),
+            (AF_INET, &[192, 0, 2, 9][..], 443)
+        );
     }
 }

@@ -19,14 +19,23 @@ impl<'a> Fields<'a> {
         let mut problems = Vec::new();
         if let Some(allowed) = allowed {
             for key in map.keys().filter(|key| !allowed.contains(&key.as_str())) {
-                problems.push(format!("unknown key `{prefix}{}`; allowed: {}", shown(key), allowed.join(", ")));
+                problems.push(format!(
+                    "unknown key `{prefix}{}`; allowed: {}",
+                    shown(key),
+                    allowed.join(", ")
+                ));
             }
         }
-        Self { map, prefix, problems }
+        Self {
+            map,
+            prefix,
+            problems,
+        }
     }
 
     fn wrong(&mut self, key: &str, must: &str) {
-        self.problems.push(format!("`{}{key}` must be {must}", self.prefix));
+        self.problems
+            .push(format!("`{}{key}` must be {must}", self.prefix));
     }
 
     /// The value of `key`; `null` is as if the key were not there.
@@ -75,9 +84,12 @@ impl<'a> Fields<'a> {
 
     /// A list of texts; empty where it is missing.
     pub(super) fn texts(&mut self, key: &str) -> Vec<String> {
-        let Some(value) = self.get(key) else { return Vec::new() };
-        let items: Option<Vec<String>> =
-            value.as_array().and_then(|list| list.iter().map(|v| v.as_str().map(str::to_owned)).collect());
+        let Some(value) = self.get(key) else {
+            return Vec::new();
+        };
+        let items: Option<Vec<String>> = value
+            .as_array()
+            .and_then(|list| list.iter().map(|v| v.as_str().map(str::to_owned)).collect());
         if items.is_none() {
             self.wrong(key, "a list of texts");
         }
@@ -90,7 +102,9 @@ impl<'a> Fields<'a> {
             [name, value] => Some((name.as_str()?, value.as_str()?)),
             _ => None,
         };
-        let Some(value) = self.get(key) else { return Vec::new() };
+        let Some(value) = self.get(key) else {
+            return Vec::new();
+        };
         let items = value.as_array().and_then(|list| list.iter().map(pair).collect());
         if items.is_none() {
             self.wrong(key, "a list of [name, value] pairs");
@@ -129,13 +143,23 @@ mod tests {
     #[test]
     fn messages_name_keys_and_never_values() {
         let value = serde_json::json!({"a": "clear text", "b": [["x"]], "c": -1, "d": "§", "hidden": 1});
-        let mut fields = Fields::new(value.as_object().unwrap(), "process.", Some(&["a", "b", "c", "d"]));
+        let mut fields = Fields::new(
+            value.as_object().unwrap(),
+            "process.",
+            Some(&["a", "b", "c", "d"]),
+        );
         assert_eq!(fields.number::<u32>("a"), None);
         assert!(fields.pairs("b").is_empty());
         assert_eq!(fields.number::<u64>("c"), None);
         assert_eq!(fields.bytes("d", true), None);
         let text = fields.problems.join("\n");
-        for part in ["unknown key `process.hidden`", "`process.a`", "`process.b`", "`process.c`", "`process.d`"] {
+        for part in [
+            "unknown key `process.hidden`",
+            "`process.a`",
+            "`process.b`",
+            "`process.c`",
+            "`process.d`",
+        ] {
             assert!(text.contains(part), "{text}");
         }
         assert!(!text.contains("clear text") && !text.contains('§'), "{text}");

@@ -44,11 +44,18 @@ pub(super) fn read(map: &Map<String, Value>) -> Result<Call, Vec<String>> {
     let request_body = body_of(&mut fields, "req_body", "req_body_b64");
     let response_body = body_of(&mut fields, "resp_body", "resp_body_b64");
     let status: u16 = fields.number("status").unwrap_or(200);
-    let headers = [headers(&mut fields, "req_headers"), headers(&mut fields, "resp_headers")];
+    let headers = [
+        headers(&mut fields, "req_headers"),
+        headers(&mut fields, "resp_headers"),
+    ];
     if !fields.problems.is_empty() {
         return Err(fields.problems);
     }
-    let request = message(&format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n"), &headers[0], &request_body);
+    let request = message(
+        &format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n"),
+        &headers[0],
+        &request_body,
+    );
     // The reason phrase says nothing that the status does not.
     let response = message(&format!("HTTP/1.1 {status} \r\n"), &headers[1], &response_body);
     let open = Open {
@@ -59,14 +66,23 @@ pub(super) fn read(map: &Map<String, Value>) -> Result<Call, Vec<String>> {
         start_ns: 1,
         ..Open::default()
     };
-    Ok(Call { open, request, response })
+    Ok(Call {
+        open,
+        request,
+        response,
+    })
 }
 
 /// A text that stands in the first line: spaces and line ends in it would make another line of it.
 fn token<'a>(fields: &mut Fields<'a>, key: &str) -> Option<&'a str> {
     let text = fields.text(key)?;
-    if text.bytes().any(|b| b.is_ascii_whitespace() || b.is_ascii_control()) {
-        fields.problems.push(format!("`{key}` must not hold spaces or control characters"));
+    if text
+        .bytes()
+        .any(|b| b.is_ascii_whitespace() || b.is_ascii_control())
+    {
+        fields
+            .problems
+            .push(format!("`{key}` must not hold spaces or control characters"));
     }
     Some(text)
 }
@@ -75,7 +91,10 @@ fn headers<'a>(fields: &mut Fields<'a>, key: &str) -> Vec<(&'a str, &'a str)> {
     let mut pairs = fields.pairs(key);
     pairs.retain(|(name, _)| !FRAMING.contains(&name.to_ascii_lowercase().as_str()));
     let breaks = |text: &str| text.contains(['\r', '\n', '\0']);
-    if pairs.iter().any(|(name, value)| name.is_empty() || breaks(name) || breaks(value)) {
+    if pairs
+        .iter()
+        .any(|(name, value)| name.is_empty() || breaks(name) || breaks(value))
+    {
         fields.problems.push(format!("`{key}` must not hold line ends"));
     }
     pairs
@@ -114,13 +133,18 @@ mod tests {
         let request = String::from_utf8(call.request).unwrap();
         let expected = "POST /v1/x?a=b HTTP/1.1\r\nHost: api.example\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
         assert_eq!(request, expected);
-        assert_eq!(call.response, b"HTTP/1.1 200 \r\nContent-Length: 3\r\n\r\n\x00\x01\x02");
+        assert_eq!(
+            call.response,
+            b"HTTP/1.1 200 \r\nContent-Length: 3\r\n\r\n\x00\x01\x02"
+        );
         assert_eq!(call.open.server_name.as_deref(), Some("api.example"));
     }
 
     #[test]
     fn a_host_that_is_not_known_is_not_made_up() {
-        let call = read_value(&json!({"method": "GET", "host": null, "path": "/"})).map_err(|p| p.join("; ")).unwrap();
+        let call = read_value(&json!({"method": "GET", "host": null, "path": "/"}))
+            .map_err(|p| p.join("; "))
+            .unwrap();
         assert_eq!(call.open.server_name, None);
     }
 

@@ -64,7 +64,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let name = args.recording.display().to_string();
     let text = read(&args.recording).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
     let steps = recording::parse(&text).map_err(|problems| {
-        Failure::Usage(problems.into_iter().map(|(line, message)| format!("{name}:{line}: {message}")).collect())
+        Failure::Usage(
+            problems
+                .into_iter()
+                .map(|(line, message)| format!("{name}:{line}: {message}"))
+                .collect(),
+        )
     })?;
     drop(text);
     let outcome = replay(loaded, &steps)?;
@@ -85,12 +90,17 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let whole = BufReader::new(first[..got].chain(raw));
     let mut text = Vec::new();
     if first[..got] == [0x1f, 0x8b] {
-        MultiGzDecoder::new(whole).take(MAX_RECORDING + 1).read_to_end(&mut text)?;
+        MultiGzDecoder::new(whole)
+            .take(MAX_RECORDING + 1)
+            .read_to_end(&mut text)?;
     } else {
         whole.take(MAX_RECORDING + 1).read_to_end(&mut text)?;
     }
     if text.len() as u64 > MAX_RECORDING {
-        return Err(io::Error::other(format!("larger than {}", text::bytes(MAX_RECORDING))));
+        return Err(io::Error::other(format!(
+            "larger than {}",
+            text::bytes(MAX_RECORDING)
+        )));
     }
     Ok(text)
 }
@@ -156,7 +166,11 @@ fn tables(outcome: &Outcome) -> String {
         parts.push(rows::interactions(&lines));
     }
     if !outcome.findings.is_empty() {
-        parts.push(format!("\n{}\n{}", text::plural(outcome.findings.len(), "finding"), rows::findings(&outcome.findings)));
+        parts.push(format!(
+            "\n{}\n{}",
+            text::plural(outcome.findings.len(), "finding"),
+            rows::findings(&outcome.findings)
+        ));
     }
     if !outcome.connections.is_empty() {
         let count = text::plural(outcome.connections.len(), "AI connection");
@@ -164,7 +178,12 @@ fn tables(outcome: &Outcome) -> String {
     }
     if !outcome.losses.is_empty() {
         let row = |(stage, reason, loss): &feed::Booked| {
-            vec![stage.name().into(), (*reason).into(), loss.events.to_string().into(), text::bytes(loss.bytes).into()]
+            vec![
+                stage.name().into(),
+                (*reason).into(),
+                loss.events.to_string().into(),
+                text::bytes(loss.bytes).into(),
+            ]
         };
         let columns = [left("stage"), left("reason"), right("events"), right("size")];
         let table = render(&columns, &outcome.losses.iter().map(row).collect::<Vec<_>>());
@@ -175,7 +194,10 @@ fn tables(outcome: &Outcome) -> String {
         "\n{} in {}, {} not AI, {} not delivered\n",
         text::plural(usize::try_from(totals.records).unwrap_or(usize::MAX), "record"),
         text::plural(usize::try_from(totals.flows).unwrap_or(usize::MAX), "flow"),
-        text::plural(usize::try_from(totals.exchanges_other).unwrap_or(usize::MAX), "exchange"),
+        text::plural(
+            usize::try_from(totals.exchanges_other).unwrap_or(usize::MAX),
+            "exchange"
+        ),
         text::bytes(outcome.not_delivered),
     ));
     parts.concat()

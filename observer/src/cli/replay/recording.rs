@@ -104,11 +104,17 @@ pub(super) fn parse(text: &[u8]) -> Result<Vec<Step>, Vec<Problem>> {
         }
         reader.line(number, line);
         if reader.problems.len() >= MAX_PROBLEMS {
-            reader.problems.push((number, "more wrong lines than are named".to_owned()));
+            reader
+                .problems
+                .push((number, "more wrong lines than are named".to_owned()));
             break;
         }
     }
-    if reader.problems.is_empty() { Ok(reader.steps) } else { Err(reader.problems) }
+    if reader.problems.is_empty() {
+        Ok(reader.steps)
+    } else {
+        Err(reader.problems)
+    }
 }
 
 #[derive(Default)]
@@ -125,14 +131,17 @@ struct Reader {
 impl Reader {
     fn line(&mut self, number: usize, line: &[u8]) {
         let result = match serde_json::from_slice::<Value>(line) {
-            Ok(Value::Object(map)) if map.contains_key("method") && !map.contains_key("flow") => self.call(&map),
+            Ok(Value::Object(map)) if map.contains_key("method") && !map.contains_key("flow") => {
+                self.call(&map)
+            }
             Ok(Value::Object(map)) => self.step(&map),
             Ok(_) => Err(vec!["not a JSON object".to_owned()]),
             // The parser's own message can quote the text.
             Err(error) => Err(vec![format!("not valid JSON at column {}", error.column())]),
         };
         if let Err(messages) = result {
-            self.problems.extend(messages.into_iter().map(|message| (number, message)));
+            self.problems
+                .extend(messages.into_iter().map(|message| (number, message)));
         }
     }
 
@@ -148,7 +157,8 @@ impl Reader {
             Event::End,
         ];
         let at_ms = self.now_ms;
-        self.steps.extend(events.into_iter().map(|event| Step { at_ms, flow, event }));
+        self.steps
+            .extend(events.into_iter().map(|event| Step { at_ms, flow, event }));
         Ok(())
     }
 
@@ -157,16 +167,23 @@ impl Reader {
         let flow: u64 = fields.required_number("flow");
         let at_ms = fields.number("at_ms").unwrap_or(self.now_ms);
         if at_ms < self.now_ms {
-            fields.problems.push(format!("`at_ms` goes back: the line before is at {}", self.now_ms));
+            fields.problems.push(format!(
+                "`at_ms` goes back: the line before is at {}",
+                self.now_ms
+            ));
         }
         self.now_ms = self.now_ms.max(at_ms);
         let event = event(&mut fields);
         let is_open = self.open.get(&flow).copied();
         match (&event, is_open) {
-            (Some(Event::Open(_)), Some(true)) => fields.problems.push(format!("flow {flow} is open already")),
+            (Some(Event::Open(_)), Some(true)) => {
+                fields.problems.push(format!("flow {flow} is open already"))
+            }
             (Some(Event::Open(_)), _) | (_, Some(true)) | (None, _) => {}
             (Some(_), Some(false)) => fields.problems.push(format!("flow {flow} has ended")),
-            (Some(_), None) => fields.problems.push(format!("flow {flow} was not opened by a line with `process`")),
+            (Some(_), None) => fields
+                .problems
+                .push(format!("flow {flow} was not opened by a line with `process`")),
         }
         // A flow whose line is wrong counts as open: its other lines are not to blame.
         self.open.insert(flow, !matches!(event, Some(Event::End)));
@@ -182,14 +199,28 @@ impl Reader {
 
 /// The one thing that a line says. `None` with a problem when it is none or several.
 fn event(fields: &mut Fields<'_>) -> Option<Event> {
-    const SAYS: [&str; 7] = ["process", "sent", "received", "sent_base64", "received_base64", "gap", "end"];
+    const SAYS: [&str; 7] = [
+        "process",
+        "sent",
+        "received",
+        "sent_base64",
+        "received_base64",
+        "gap",
+        "end",
+    ];
     let said: Vec<&str> = SAYS.into_iter().filter(|key| fields.get(key).is_some()).collect();
     let [key] = said[..] else {
-        fields.problems.push(format!("needs one of {}, and has {}", SAYS.join(", "), said.len()));
+        fields.problems.push(format!(
+            "needs one of {}, and has {}",
+            SAYS.join(", "),
+            said.len()
+        ));
         return None;
     };
     if key != "process" && (fields.get("server_name").is_some() || fields.get("peer").is_some()) {
-        fields.problems.push("`server_name` and `peer` stand beside `process`".to_owned());
+        fields
+            .problems
+            .push("`server_name` and `peer` stand beside `process`".to_owned());
     }
     match key {
         "process" => open(fields).map(|open| Event::Open(Box::new(open))),
@@ -200,8 +231,14 @@ fn event(fields: &mut Fields<'_>) -> Option<Event> {
             None
         }
         _ => {
-            let direction = if key.starts_with("sent") { Direction::Sent } else { Direction::Received };
-            fields.bytes(key, key.ends_with("base64")).map(|bytes| Event::Data(direction, bytes))
+            let direction = if key.starts_with("sent") {
+                Direction::Sent
+            } else {
+                Direction::Received
+            };
+            fields
+                .bytes(key, key.ends_with("base64"))
+                .map(|bytes| Event::Data(direction, bytes))
         }
     }
 }
@@ -212,13 +249,18 @@ fn gap(fields: &mut Fields<'_>) -> Option<Event> {
         Some("sent") => Direction::Sent,
         Some("received") => Direction::Received,
         _ => {
-            inner.problems.push("`gap.direction` must be sent or received".to_owned());
+            inner
+                .problems
+                .push("`gap.direction` must be sent or received".to_owned());
             Direction::Sent
         }
     };
     // Offsets are 64 bit wide; a sum of such gaps stays far below.
     let bytes: u32 = inner.required_number("bytes");
-    let event = inner.problems.is_empty().then_some(Event::Gap(direction, bytes.into()));
+    let event = inner
+        .problems
+        .is_empty()
+        .then_some(Event::Gap(direction, bytes.into()));
     fields.problems.append(&mut inner.problems);
     event
 }
@@ -243,9 +285,14 @@ fn open(fields: &mut Fields<'_>) -> Option<Open> {
     fields.problems.append(&mut process.problems);
     let peer = fields.text("peer").map(str::parse);
     if matches!(peer, Some(Err(_))) {
-        fields.problems.push("`peer` must be an address with a port, such as 192.0.2.1:443".to_owned());
+        fields
+            .problems
+            .push("`peer` must be an address with a port, such as 192.0.2.1:443".to_owned());
     }
-    Some(Open { peer: peer.and_then(Result::ok), ..open })
+    Some(Open {
+        peer: peer.and_then(Result::ok),
+        ..open
+    })
 }
 
 #[cfg(test)]
@@ -256,7 +303,8 @@ mod tests {
         parse(text.as_bytes()).err().unwrap_or_default()
     }
 
-    const OPEN: &str = r#"{"flow": 1, "process": {"pid": 10, "uid": 0, "comm": "curl"}, "server_name": "h.example"}"#;
+    const OPEN: &str =
+        r#"{"flow": 1, "process": {"pid": 10, "uid": 0, "comm": "curl"}, "server_name": "h.example"}"#;
 
     #[test]
     fn lines_become_steps_in_their_order() {

@@ -28,8 +28,15 @@ impl Samples {
 
     /// Sum over all label values of a name.
     pub(super) fn sum(&self, name: &str) -> Option<f64> {
-        let of_name = |key: &str| key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'));
-        self.0.iter().filter(|(key, _)| of_name(key)).map(|(_, value)| *value).reduce(|a, b| a + b)
+        let of_name = |key: &str| {
+            key.strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('{'))
+        };
+        self.0
+            .iter()
+            .filter(|(key, _)| of_name(key))
+            .map(|(_, value)| *value)
+            .reduce(|a, b| a + b)
     }
 }
 
@@ -41,7 +48,10 @@ mod tests {
     fn samples_are_read_and_summed_and_missing_ones_are_not_zero() {
         let text = "# HELP a x\n# TYPE a counter\na 5\nb{x=\"1 2\"} 1\nb{x=\"2\"} 2.5\nb_total 9\nnonsense\nc NaN-ish\n";
         let samples = Samples::parse(text);
-        assert_eq!((samples.one("a"), samples.sum("b"), samples.sum("c")), (Some(5.0), Some(3.5), None));
+        assert_eq!(
+            (samples.one("a"), samples.sum("b"), samples.sum("c")),
+            (Some(5.0), Some(3.5), None)
+        );
         assert_eq!(samples.one("b{x=\"1 2\"}"), Some(1.0));
         assert!(Samples::parse("").is_empty());
     }

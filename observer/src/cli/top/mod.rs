@@ -4,12 +4,7 @@ mod metrics;
 mod poll;
 mod view;
 
-use std::{
-    io::IsTerminal,
-    path::PathBuf,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use tokio::sync::watch;
@@ -55,10 +50,15 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     log::start(log::QUIET);
     if !args.once && !std::io::stdout().is_terminal() {
-        return Err(Failure::usage("observer top needs a terminal; `--once` prints one table"));
+        return Err(Failure::usage(
+            "observer top needs a terminal; `--once` prints one table",
+        ));
     }
     let poller = poller(args)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
     if args.once {
         return once(&runtime.block_on(poller.look()));
     }
@@ -80,7 +80,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn poller(args: &Args) -> Result<Poller, Failure> {
-    let config = setup::load(args.config.as_deref()).map_err(|problems| Failure::problems(&problems))?.config;
+    let config = setup::load(args.config.as_deref())
+        .map_err(|problems| Failure::problems(&problems))?
+        .config;
     let mut target = target::of(&config)?;
     if let Some(url) = &args.url {
         target.url.clone_from(url);
@@ -98,7 +100,9 @@ fn once(seen: &Seen) -> Result<ExitCode, Failure> {
     if let Some(problem) = &seen.store_problem {
         return Err(anyhow::anyhow!("store: {problem}").into());
     }
-    let counters = view::counters(seen).map(|line| format!("\n{line}\n")).unwrap_or_default();
+    let counters = view::counters(seen)
+        .map(|line| format!("\n{line}\n"))
+        .unwrap_or_default();
     out::print(&format!("{}{counters}", rows::interactions(&seen.lines)))?;
     Ok(ExitCode::SUCCESS)
 }

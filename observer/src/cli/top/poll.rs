@@ -41,10 +41,18 @@ pub(super) struct Poller {
 impl Poller {
     /// Looks at this store and, where there is an address, at these metrics.
     pub(super) fn new(store: Client, metrics: Option<&str>, rows: u16) -> Self {
-        let query = format!("SELECT {} FROM ai_interactions ORDER BY ts DESC LIMIT {rows}", Line::select());
+        let query = format!(
+            "SELECT {} FROM ai_interactions ORDER BY ts DESC LIMIT {rows}",
+            Line::select()
+        );
         let http = HttpClient::builder(TokioExecutor::new()).build(HttpConnector::new());
         let metrics = metrics.map(|base| format!("{}/metrics", base.trim_end_matches('/')));
-        Self { store, query, http, metrics }
+        Self {
+            store,
+            query,
+            http,
+            metrics,
+        }
     }
 
     /// Asks both at the same time.
@@ -52,7 +60,12 @@ impl Poller {
         let (lines, samples) = tokio::join!(in_time(self.lines()), in_time(self.samples()));
         let (lines, store_problem) = apart(lines);
         let (samples, metrics_problem) = apart(samples);
-        Seen { lines, samples, store_problem, metrics_problem }
+        Seen {
+            lines,
+            samples,
+            store_problem,
+            metrics_problem,
+        }
     }
 
     async fn lines(&self) -> anyhow::Result<Vec<Line>> {
@@ -60,13 +73,21 @@ impl Poller {
     }
 
     async fn samples(&self) -> anyhow::Result<Samples> {
-        let Some(url) = &self.metrics else { anyhow::bail!("switched off by the configuration") };
-        let response = self.http.get(url.parse()?).await.map_err(|_| anyhow::anyhow!("{url} does not answer"))?;
+        let Some(url) = &self.metrics else {
+            anyhow::bail!("switched off by the configuration")
+        };
+        let response = self
+            .http
+            .get(url.parse()?)
+            .await
+            .map_err(|_| anyhow::anyhow!("{url} does not answer"))?;
         if !response.status().is_success() {
             anyhow::bail!("{url} answers with status {}", response.status());
         }
         let body = Limited::new(response.into_body(), MAX_METRICS).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("{url}: {error}"))?.to_bytes();
+        let body = body
+            .map_err(|error| anyhow::anyhow!("{url}: {error}"))?
+            .to_bytes();
         Ok(Samples::parse(&String::from_utf8_lossy(&body)))
     }
 }
@@ -100,8 +121,13 @@ mod tests {
             password: String::new(),
             ca_file: None,
         };
-        let seen = Poller::new(Client::new(&target).unwrap(), Some(&nobody), 5).look().await;
+        let seen = Poller::new(Client::new(&target).unwrap(), Some(&nobody), 5)
+            .look()
+            .await;
         assert!(seen.store_problem.is_some() && seen.lines.is_empty());
-        assert_eq!(seen.metrics_problem.as_deref(), Some("http://127.0.0.1:1/metrics does not answer"));
+        assert_eq!(
+            seen.metrics_problem.as_deref(),
+            Some("http://127.0.0.1:1/metrics does not answer")
+        );
     }
 }

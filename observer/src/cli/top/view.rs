@@ -24,7 +24,9 @@ pub(super) fn counters(seen: &Seen) -> Option<String> {
     let whole = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), |v| format!("{v:.0}"));
     let kind = |kind: &str| samples.one(&format!("observer_exchanges_total{{kind=\"{kind}\"}}"));
     let probes = |state: &str| samples.one(&format!("observer_probes{{state=\"{state}\"}}"));
-    let lag = samples.one("observer_store_lag_seconds").map_or_else(|| "?".to_owned(), |s| format!("{s:.1} s"));
+    let lag = samples
+        .one("observer_store_lag_seconds")
+        .map_or_else(|| "?".to_owned(), |s| format!("{s:.1} s"));
     Some(format!(
         "events {}, lost {}, AI exchanges {} decoded {} partial, findings {}, rows stored {}, store lag {lag}, \
          probes {} attached {} failed",
@@ -43,21 +45,36 @@ pub(super) fn counters(seen: &Seen) -> Option<String> {
 /// Draws everything.
 pub(super) fn draw(frame: &mut Frame<'_>, seen: &Seen) {
     let [head, body, foot] =
-        Layout::vertical([Constraint::Length(2), Constraint::Min(1), Constraint::Length(1)]).areas(frame.area());
+        Layout::vertical([Constraint::Length(2), Constraint::Min(1), Constraint::Length(1)])
+            .areas(frame.area());
     frame.render_widget(Paragraph::new(head_lines(seen)), head);
     frame.render_widget(table(&seen.lines), body);
     let count = text::plural(seen.lines.len(), "interaction");
-    frame.render_widget(Paragraph::new(format!("{count}, newest first   q quits")).style(dim()), foot);
+    frame.render_widget(
+        Paragraph::new(format!("{count}, newest first   q quits")).style(dim()),
+        foot,
+    );
 }
 
 fn head_lines(seen: &Seen) -> Vec<TextLine<'static>> {
     let problem = |what: &str, why: &Option<String>| {
         let why = why.as_ref()?;
-        Some(Span::styled(format!("{what}: {}  ", safe(why)), Style::new().fg(Color::Red)))
+        Some(Span::styled(
+            format!("{what}: {}  ", safe(why)),
+            Style::new().fg(Color::Red),
+        ))
     };
-    let problems: Vec<Span<'static>> =
-        [problem("store", &seen.store_problem), problem("metrics", &seen.metrics_problem)].into_iter().flatten().collect();
-    vec![TextLine::from(counters(seen).unwrap_or_else(|| "no counters yet".to_owned())), TextLine::from(problems)]
+    let problems: Vec<Span<'static>> = [
+        problem("store", &seen.store_problem),
+        problem("metrics", &seen.metrics_problem),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    vec![
+        TextLine::from(counters(seen).unwrap_or_else(|| "no counters yet".to_owned())),
+        TextLine::from(problems),
+    ]
 }
 
 fn table(lines: &[Line]) -> Table<'static> {
@@ -70,9 +87,11 @@ fn table(lines: &[Line]) -> Table<'static> {
     let widths: Vec<Constraint> = (0..LINE_COLUMNS.len()).map(width).collect();
     let header = Row::new(LINE_COLUMNS.map(|column| cell(column.name, column.right))).style(dim());
     let rows = rows.into_iter().map(|row| {
-        Row::new(row.into_iter().zip(LINE_COLUMNS).map(|(value, column)| {
-            cell(&safe(&value.text), column.right).style(colour(value.tone))
-        }))
+        Row::new(
+            row.into_iter()
+                .zip(LINE_COLUMNS)
+                .map(|(value, column)| cell(&safe(&value.text), column.right).style(colour(value.tone))),
+        )
     });
     Table::new(rows, widths).header(header).column_spacing(2)
 }
@@ -114,16 +133,28 @@ mod tests {
         row.process_comm = "cu\x1brl".into();
         row.policy_verdict = "unsanctioned".into();
         row.visibility = "decoded".into();
-        let seen = Seen { lines: vec![Line::from(&row)], ..Seen::default() };
+        let seen = Seen {
+            lines: vec![Line::from(&row)],
+            ..Seen::default()
+        };
         let screen = drawn(&seen, 200);
-        assert!(screen.contains("cu\u{fffd}rl (0)") && screen.contains("?/?"), "{screen}");
-        assert!(screen.contains("unsanctioned") && screen.contains("1 interaction"), "{screen}");
+        assert!(
+            screen.contains("cu\u{fffd}rl (0)") && screen.contains("?/?"),
+            "{screen}"
+        );
+        assert!(
+            screen.contains("unsanctioned") && screen.contains("1 interaction"),
+            "{screen}"
+        );
         assert!(!screen.contains('\x1b'));
     }
 
     #[test]
     fn problems_are_shown_and_a_narrow_terminal_is_no_trouble() {
-        let seen = Seen { store_problem: Some("unreachable".into()), ..Seen::default() };
+        let seen = Seen {
+            store_problem: Some("unreachable".into()),
+            ..Seen::default()
+        };
         assert!(drawn(&seen, 80).contains("store: unreachable"));
         for width in [1, 10, 40] {
             drawn(&seen, width);
@@ -136,8 +167,15 @@ mod tests {
             "observer_events_total 7\nobserver_lost_total{stage=\"kernel\",reason=\"a\"} 1\n\
              observer_lost_total{stage=\"flow\",reason=\"b\"} 2\n",
         );
-        let line = counters(&Seen { samples, ..Seen::default() }).unwrap();
-        assert!(line.contains("events 7, lost 3,") && line.contains("findings ?,"), "{line}");
+        let line = counters(&Seen {
+            samples,
+            ..Seen::default()
+        })
+        .unwrap();
+        assert!(
+            line.contains("events 7, lost 3,") && line.contains("findings ?,"),
+            "{line}"
+        );
         assert_eq!(counters(&Seen::default()), None);
     }
 }
