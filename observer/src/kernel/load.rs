@@ -112,7 +112,8 @@ pub struct Programs {
 impl Programs {
     fn new(mut ebpf: Ebpf) -> Self {
         let logger = debugging().then(|| EbpfLogger::init(&mut ebpf).ok()).flatten();
-        let flush_log = logger.map(|mut logger| -> Box<dyn FnMut() + Send> { Box::new(move || logger.flush()) });
+        let flush_log =
+            logger.map(|mut logger| -> Box<dyn FnMut() + Send> { Box::new(move || logger.flush()) });
         Self { ebpf, flush_log }
     }
 
@@ -148,6 +149,21 @@ impl Scopes {
     }
 }
 
+impl Scopes {
+    /// Removes the kernel's flows of processes that are gone: those that were killed before their flow had anything to
+    /// report, so that nobody forgets them by name.
+    pub fn sweep(&mut self) {
+        let keys: Vec<[u8; 24]> = self.flows.keys().filter_map(Result::ok).collect();
+        for key in keys {
+            let pid = FlowKey::pid_of(&key);
+            if !std::path::Path::new("/proc").join(pid.to_string()).exists() {
+                // The kernel may have removed it by itself in the meantime.
+                let _ = self.flows.remove(&key);
+            }
+        }
+    }
+}
+
 /// The kernel's counters, see `observer_common::counters`.
 pub struct Counters(PerCpuArray<MapData, u64>);
 
@@ -170,7 +186,11 @@ pub fn check_privilege() -> Result<(), LoadError> {
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let set = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
     // Where it cannot be read the kernel itself will say no.
-    if set.is_some_and(|set| set & (CAP_SYS_ADMIN | CAP_BPF) == 0) { Err(LoadError::NoPrivilege) } else { Ok(()) }
+    if set.is_some_and(|set| set & (CAP_SYS_ADMIN | CAP_BPF) == 0) {
+        Err(LoadError::NoPrivilege)
+    } else {
+        Ok(())
+    }
 }
 
 /// Loads everything and attaches the host probes.
@@ -186,7 +206,11 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let (offsets, missing_fields) = kernel_offsets(&Btf::parse(&btf_bytes)?);
     drop(btf_bytes);
     let words = offsets.to_words();
-    let log_level = if debugging() { aya_log::Level::Debug as u32 } else { 0 };
+    let log_level = if debugging() {
+        aya_log::Level::Debug as u8
+    } else {
+        0
+    };
     let (pid, small) = (std::process::id(), options.undecided_prefix_bytes.min(4096));
     let mut ebpf = EbpfLoader::new()
         .override_global("DAEMON_PID", &pid, true)
@@ -383,7 +407,10 @@ mod tests {
     #[test]
     fn a_kernel_without_ring_buffer_is_too_old() {
         for old in ["4.19.0-27-amd64", "5.7.19", "3.10"] {
-            assert!(matches!(check_kernel(old), Err(LoadError::KernelTooOld(_))), "{old}");
+            assert!(
+                matches!(check_kernel(old), Err(LoadError::KernelTooOld(_))),
+                "{old}"
+            );
         }
         for new in ["5.8.0", "5.15.0-rc1", "6.18.44-fc-v669", "10.0", "unreadable"] {
             assert!(check_kernel(new).is_ok(), "{new}");
