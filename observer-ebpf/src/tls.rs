@@ -10,6 +10,7 @@ use aya_ebpf::{
     maps::lpm_trie::Key,
     programs::{ProbeContext, RetProbeContext},
 };
+use aya_log_ebpf::debug;
 use observer_common::{
     counters,
     maps::{Flow, FlowKey, HOST_KEY_LEN},
@@ -90,6 +91,7 @@ pub(crate) fn ssl_ctrl_enter(ctx: ProbeContext) -> u32 {
         && let (Some(handle), Some(name)) = (ctx.arg(0), ctx.arg(3))
     {
         server_name(handle, name);
+        debug!(&ctx, "tls handle {:x}: server name set", handle);
     }
     0
 }
@@ -99,6 +101,7 @@ pub(crate) fn ssl_ctrl_enter(ctx: ProbeContext) -> u32 {
 pub(crate) fn ssl_free_enter(ctx: ProbeContext) -> u32 {
     if let (Some(pid), Some(handle)) = (observed_pid(), ctx.arg(0)) {
         free(pid, handle);
+        debug!(&ctx, "tls handle {:x}: freed", handle);
     }
     0
 }

@@ -76,6 +76,7 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
 
 async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     let config = loaded.config.clone();
+    load::check_privilege()?;
     let _lock = files::lock_pid_file(&config.run_dir)?;
     let key = files::hmac_key(&config.state_dir)?;
     let stop_signals = stop_signals()?;

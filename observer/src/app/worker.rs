@@ -37,6 +37,8 @@ const WAIT: Duration = Duration::from_millis(50);
 const BATCH: usize = 4096;
 /// How often the pipeline hears the time.
 const TICK_NS: u64 = 100_000_000;
+/// How often the kernel's state of processes that are gone is looked for.
+const SWEEP_NS: u64 = 60_000_000_000;
 /// How often counters are published.
 const PUBLISH_NS: u64 = 500_000_000;
 
@@ -122,7 +124,8 @@ impl State {
         self.publish();
         self.shared.ready.store(true, Ordering::Relaxed);
         tracing::info!("observer: ready");
-        let (mut next_tick, mut next_publish) = (started_ns, started_ns);
+        let (mut next_tick, mut next_publish, mut next_sweep) =
+            (started_ns, started_ns, started_ns + SWEEP_NS);
         while !self.shared.stopping() {
             records.wait(WAIT).context("ring buffer")?;
             records.drain(BATCH, |bytes| self.entry(bytes));
@@ -136,6 +139,10 @@ impl State {
             if now_ns >= next_publish {
                 self.publish();
                 next_publish = now_ns + PUBLISH_NS;
+            }
+            if now_ns >= next_sweep {
+                self.scopes.sweep();
+                next_sweep = now_ns + SWEEP_NS;
             }
             if self.seals.is_due(now_ns) {
                 self.seal(SealKind::Interval, now_ns);
@@ -179,7 +186,7 @@ impl State {
             }
             _ => {}
         }
-        let identity = self.processes.identify(key, header.uid, &comm(header));
+        let identity = self.processes.identify(key, header.uid, || comm(header));
         self.pipeline.record(header, body, &identity);
         if matches!(body, Body::Exit) {
             self.processes.ended(key);

@@ -62,14 +62,14 @@ pub struct Processes {
 impl Processes {
     /// Identity of a process that was seen in a kernel record. `uid` and `comm` are the record's: they are right
     /// even when the process is gone from `/proc`.
-    pub fn identify(&mut self, key: ProcessKey, uid: u32, comm: &str) -> Arc<Identity> {
+    pub fn identify(&mut self, key: ProcessKey, uid: u32, comm: impl FnOnce() -> String) -> Arc<Identity> {
         if let Some(known) = self.known.get(&key) {
             return Arc::clone(known);
         }
         if self.known.len() >= MAX_PROCESSES {
             self.known.clear();
         }
-        let identity = Arc::new(self.read(key, uid, comm));
+        let identity = Arc::new(self.read(key, uid, comm()));
         self.known.insert(key, Arc::clone(&identity));
         identity
     }
@@ -84,13 +84,13 @@ impl Processes {
         self.known.remove(&key);
     }
 
-    fn read(&mut self, key: ProcessKey, uid: u32, comm: &str) -> Identity {
+    fn read(&mut self, key: ProcessKey, uid: u32, comm: String) -> Identity {
         let stat = proc::stat(key.pid);
         let parent_pid = stat.as_ref().map_or(0, |s| s.parent_pid);
         Identity {
             key,
             parent_pid,
-            comm: comm.to_owned(),
+            comm,
             executable: proc::executable(key.pid),
             uid,
             login_uid: proc::login_uid(key.pid),
@@ -124,7 +124,7 @@ mod tests {
             start_ns: 1,
         };
         let uid = rustix::process::geteuid().as_raw();
-        let identity = Processes::default().identify(key, uid, "me");
+        let identity = Processes::default().identify(key, uid, || "me".into());
         assert_eq!(
             identity.executable,
             std::env::current_exe().unwrap().to_string_lossy()
@@ -139,7 +139,7 @@ mod tests {
             pid: u32::MAX - 1,
             start_ns: 1,
         };
-        let identity = Processes::default().identify(key, 0, "gone");
+        let identity = Processes::default().identify(key, 0, || "gone".into());
         assert_eq!(
             (identity.comm.as_str(), identity.executable.as_str()),
             ("gone", "")
@@ -155,7 +155,7 @@ mod tests {
             start_ns: n,
         };
         for n in 0..=MAX_PROCESSES as u64 {
-            processes.identify(gone(n), 0, "x");
+            processes.identify(gone(n), 0, String::new);
         }
         assert!(processes.known.len() <= MAX_PROCESSES);
     }

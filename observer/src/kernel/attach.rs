@@ -120,7 +120,7 @@ fn attach(programs: &mut Programs, file: &File, path: &str) -> Option<TlsFile> {
 }
 
 fn attach_one(programs: &mut Programs, name: &str, offset: u64, target: &str) -> Result<(), String> {
-    let Some(Program::UProbe(program)) = programs.0.program_mut(name) else {
+    let Some(Program::UProbe(program)) = programs.ebpf.program_mut(name) else {
         return Err(format!("no program {name}"));
     };
     program

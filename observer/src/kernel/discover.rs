@@ -106,6 +106,7 @@ impl Worker {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             let at = now();
+            self.programs.flush_log();
             self.look_at_due(at);
             if at >= next_sweep {
                 self.sweep();

@@ -7,6 +7,7 @@ use aya::{
     maps::{HashMap, LpmTrie, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
     programs::{Program, ProgramError},
 };
+use aya_log::EbpfLogger;
 use observer_common::{
     counters,
     maps::{Flow, FlowKey, HOST_KEY_LEN},
@@ -38,6 +39,9 @@ pub enum LoadError {
         "cannot read {BTF_FILE} ({0}): a kernel built with CONFIG_DEBUG_INFO_BTF is needed (Linux 5.8 or later)"
     )]
     NoBtf(io::Error),
+    /// Too old.
+    #[error("Linux {0} is too old: 5.8 or later is needed (ring buffer of BPF; BTF of the kernel)")]
+    KernelTooOld(String),
     /// BTF that cannot be understood.
     #[error("{BTF_FILE}: {0}")]
     BadBtf(#[from] super::btf::BtfError),
@@ -100,7 +104,31 @@ pub struct Loaded {
 }
 
 /// Owner of the loaded programs.
-pub struct Programs(pub(super) Ebpf);
+pub struct Programs {
+    pub(super) ebpf: Ebpf,
+    flush_log: Option<Box<dyn FnMut() + Send>>,
+}
+
+impl Programs {
+    fn new(mut ebpf: Ebpf) -> Self {
+        let logger = debugging().then(|| EbpfLogger::init(&mut ebpf).ok()).flatten();
+        let flush_log =
+            logger.map(|mut logger| -> Box<dyn FnMut() + Send> { Box::new(move || logger.flush()) });
+        Self { ebpf, flush_log }
+    }
+
+    /// Writes to the log what the programs logged, where debugging is switched on.
+    pub fn flush_log(&mut self) {
+        if let Some(flush) = &mut self.flush_log {
+            flush();
+        }
+    }
+}
+
+/// Whether the programs shall log what they do: costs every event, so only when somebody wants to read it.
+fn debugging() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
 
 /// The daemon's side of the scope gate.
 pub struct Scopes {
@@ -121,6 +149,21 @@ impl Scopes {
     }
 }
 
+impl Scopes {
+    /// Removes the kernel's flows of processes that are gone: those that were killed before their flow had anything to
+    /// report, so that nobody forgets them by name.
+    pub fn sweep(&mut self) {
+        let keys: Vec<[u8; 24]> = self.flows.keys().filter_map(Result::ok).collect();
+        for key in keys {
+            let pid = FlowKey::pid_of(&key);
+            if !std::path::Path::new("/proc").join(pid.to_string()).exists() {
+                // The kernel may have removed it by itself in the meantime.
+                let _ = self.flows.remove(&key);
+            }
+        }
+    }
+}
+
 /// The kernel's counters, see `observer_common::counters`.
 pub struct Counters(PerCpuArray<MapData, u64>);
 
@@ -132,6 +175,24 @@ impl Counters {
     }
 }
 
+/// Whether this process may load kernel programs at all: to be asked before anything else is touched.
+///
+/// # Errors
+/// [`LoadError::NoPrivilege`].
+pub fn check_privilege() -> Result<(), LoadError> {
+    const CAP_SYS_ADMIN: u64 = 1 << 21;
+    const CAP_BPF: u64 = 1 << 39;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    // Where it cannot be read the kernel itself will say no.
+    if set.is_some_and(|set| set & (CAP_SYS_ADMIN | CAP_BPF) == 0) {
+        Err(LoadError::NoPrivilege)
+    } else {
+        Ok(())
+    }
+}
+
 /// Loads everything and attaches the host probes.
 ///
 /// # Errors
@@ -140,16 +201,24 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     if OBJECT.0.is_empty() {
         return Err(LoadError::NoObject);
     }
+    check_kernel(rustix::system::uname().release().to_string_lossy().as_ref())?;
     let btf_bytes = fs::read(BTF_FILE).map_err(LoadError::NoBtf)?;
     let (offsets, missing_fields) = kernel_offsets(&Btf::parse(&btf_bytes)?);
     drop(btf_bytes);
     let words = offsets.to_words();
+    let log_level = if debugging() {
+        aya_log::Level::Debug as u8
+    } else {
+        0
+    };
     let (pid, small) = (std::process::id(), options.undecided_prefix_bytes.min(4096));
     let mut ebpf = EbpfLoader::new()
         .override_global("DAEMON_PID", &pid, true)
         .override_global("OFFSETS", words.as_slice(), true)
         .override_global("PREFIX_LARGE", &options.undecided_prefix_bytes, true)
         .override_global("PREFIX_SMALL", &small, true)
+        // Level 0 takes the logging out of the programs when they are verified.
+        .override_global(aya_log::LEVEL, &log_level, false)
         .map_max_entries("RECORDS", options.ring_buffer_bytes)
         .load(&OBJECT.0)
         .map_err(|e| loader_error(&e))?;
@@ -163,10 +232,22 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
             flows: take(&mut ebpf, "FLOWS")?,
         },
         counters: Counters(take(&mut ebpf, "COUNTERS")?),
-        programs: Programs(ebpf),
+        programs: Programs::new(ebpf),
         host_probes,
         missing_fields,
     })
+}
+
+/// The ring buffer came with Linux 5.8; without it there is nothing to load.
+fn check_kernel(release: &str) -> Result<(), LoadError> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (5u32, 8u32) => {
+            Err(LoadError::KernelTooOld(release.to_owned()))
+        }
+        // A release that is not understood is no reason to refuse: the kernel says itself what it cannot do.
+        _ => Ok(()),
+    }
 }
 
 fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
@@ -321,6 +402,19 @@ mod tests {
         );
         let below = host_key("ab.c", true).unwrap();
         assert_eq!((below.prefix_len(), &below.data()[..6]), (5 * 8, &b"c.ba.\0"[..]));
+    }
+
+    #[test]
+    fn a_kernel_without_ring_buffer_is_too_old() {
+        for old in ["4.19.0-27-amd64", "5.7.19", "3.10"] {
+            assert!(
+                matches!(check_kernel(old), Err(LoadError::KernelTooOld(_))),
+                "{old}"
+            );
+        }
+        for new in ["5.8.0", "5.15.0-rc1", "6.18.44-fc-v669", "10.0", "unreadable"] {
+            assert!(check_kernel(new).is_ok(), "{new}");
+        }
     }
 
     #[test]
