@@ -226,7 +226,10 @@ impl Feed {
 
     fn take(&mut self) -> Vec<(u64, u32)> {
         let mut decided = Vec::new();
-        for output in self.pipeline.outputs() {
+        let mut outputs: Vec<Output> = self.pipeline.outputs().collect();
+        // The pipeline ends what is open in the order of its tables; a replay shall give the same each time.
+        outputs.sort_by_key(order);
+        for output in outputs {
             match output {
                 Output::Interaction(row, findings) => {
                     let row = self.sequencer.interaction(*row);
@@ -242,6 +245,15 @@ impl Feed {
             }
         }
         decided
+    }
+}
+
+/// By flow and connection, interactions first; what came of one flow keeps its order.
+fn order(output: &Output) -> (u8, u64) {
+    match output {
+        Output::Interaction(row, _) => (0, row.flow_id),
+        Output::Connection(row) => (1, row.connection_id),
+        Output::Decide { .. } | Output::Forget { .. } => (2, 0),
     }
 }
 
