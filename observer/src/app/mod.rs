@@ -51,7 +51,10 @@ impl Shared {
     }
 
     fn snapshot(&self) -> Snapshot {
-        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn publish(&self, snapshot: Snapshot) {
@@ -64,12 +67,16 @@ impl Shared {
 /// # Errors
 /// What keeps it from starting, with what to do; and the end of the pipeline by an error.
 pub fn run(loaded: Loaded) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(daemon(loaded))
 }
 
 async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     let config = loaded.config.clone();
+    load::check_privilege()?;
     let _lock = files::lock_pid_file(&config.run_dir)?;
     let key = files::hmac_key(&config.state_dir)?;
     let stop_signals = stop_signals()?;

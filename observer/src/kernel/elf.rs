@@ -33,7 +33,10 @@ pub fn function_offsets<'n>(file: &File, names: &[&'n str]) -> Result<BTreeMap<&
     let cache = ReadCache::new(file);
     let elf = object::File::parse(&cache).map_err(|e| ElfError::Malformed(e.to_string()))?;
     let mut found = BTreeMap::new();
-    for table in [elf.dynamic_symbol_table(), elf.symbol_table()].into_iter().flatten() {
+    for table in [elf.dynamic_symbol_table(), elf.symbol_table()]
+        .into_iter()
+        .flatten()
+    {
         for (n, symbol) in table.symbols().enumerate() {
             if n >= MAX_SYMBOLS {
                 return Err(ElfError::TooManySymbols);
@@ -56,10 +59,16 @@ pub fn function_offsets<'n>(file: &File, names: &[&'n str]) -> Result<BTreeMap<&
     Ok(found)
 }
 
-fn file_offset<'a, R: ReadRef<'a>>(elf: &object::File<'a, R>, address: u64, name: &str) -> Result<u64, ElfError> {
+fn file_offset<'a, R: ReadRef<'a>>(
+    elf: &object::File<'a, R>,
+    address: u64,
+    name: &str,
+) -> Result<u64, ElfError> {
     const PF_X: u32 = 1;
     for segment in elf.segments() {
-        let object::SegmentFlags::Elf { p_flags } = segment.flags() else { continue };
+        let object::SegmentFlags::Elf { p_flags } = segment.flags() else {
+            continue;
+        };
         let (start, (offset, len)) = (segment.address(), segment.file_range());
         if p_flags & PF_X != 0 && address >= start && address - start < len {
             return Ok(offset + (address - start));
