@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    catalog::{self, Catalog},
+    catalog::Catalog,
     config::{
         Config,
         yaml::{self, MAX_BYTES, Node, Problem},
@@ -130,7 +130,7 @@ fn load_catalog(config: &Config, source: &Source) -> Result<Catalog, Vec<Problem
         .iter()
         .map(|extra| (extra.host.clone(), extra.provider.clone()))
         .collect();
-    let placed = |problem: catalog::Problem| {
+    let placed = |problem: Problem| {
         source.problem(
             ["catalog", "extra_hosts"],
             problem.line.saturating_sub(1),

@@ -52,8 +52,16 @@ pub(super) struct Flow {
 
 impl Flow {
     pub(super) fn new(header: &Header, handle: u64, process: &Arc<Identity>, book: &Rulebook) -> Self {
-        let key = FlowKey { process_start_ns: header.process_start_ns, handle, pid: header.pid, pad: 0 };
-        let excluded = book.exclude_executables.iter().any(|glob| glob.matches(&process.executable));
+        let key = FlowKey {
+            process_start_ns: header.process_start_ns,
+            handle,
+            pid: header.pid,
+            pad: 0,
+        };
+        let excluded = book
+            .exclude_executables
+            .iter()
+            .any(|glob| glob.matches(&process.executable));
         Self {
             key,
             id: header.flow_id,
@@ -86,7 +94,14 @@ impl Flow {
         self.name_is_ai || self.decided == Some(Scope::Ai)
     }
 
-    pub(super) fn data(&mut self, now_ns: u64, data: &TlsData, bytes: &[u8], book: &Rulebook, done: &mut Vec<Done>) {
+    pub(super) fn data(
+        &mut self,
+        now_ns: u64,
+        data: &TlsData,
+        bytes: &[u8],
+        book: &Rulebook,
+        done: &mut Vec<Done>,
+    ) {
         if data.class == CLASS_AI {
             self.decided = Some(Scope::Ai);
         }
@@ -99,7 +114,13 @@ impl Flow {
         }
         let Some(reader) = &mut self.reader else { return };
         let side = side(direction);
-        let mut hooks = Hooks { engine: &book.engine, key: &book.key, scans: &mut self.scans, done, losses: &mut self.losses };
+        let mut hooks = Hooks {
+            engine: &book.engine,
+            key: &book.key,
+            scans: &mut self.scans,
+            done,
+            losses: &mut self.losses,
+        };
         if step.gap > 0 {
             hooks.losses.push((Stage::Flow, "gap", step.gap));
             reader.gap(side, Some(step.gap), now_ns, &mut hooks);
@@ -124,8 +145,16 @@ impl Flow {
     }
 
     pub(super) fn close(&mut self, now_ns: u64, book: &Rulebook, done: &mut Vec<Done>) {
-        let Some(mut reader) = self.reader.take() else { return };
-        let mut hooks = Hooks { engine: &book.engine, key: &book.key, scans: &mut self.scans, done, losses: &mut self.losses };
+        let Some(mut reader) = self.reader.take() else {
+            return;
+        };
+        let mut hooks = Hooks {
+            engine: &book.engine,
+            key: &book.key,
+            scans: &mut self.scans,
+            done,
+            losses: &mut self.losses,
+        };
         for direction in [Direction::Sent, Direction::Received] {
             // A hole at the very end is known only now; it ends an open message as "lost", not as "closed early".
             if self.reassembly.missing_at_end(direction) > 0 {
@@ -162,7 +191,10 @@ fn side(direction: Direction) -> Side {
 }
 
 fn is_request(bytes: &[u8]) -> bool {
-    matches!(http1::sniff(bytes, Side::Request), http1::Sniff::Http1Request | http1::Sniff::Http2Preface)
+    matches!(
+        http1::sniff(bytes, Side::Request),
+        http1::Sniff::Http1Request | http1::Sniff::Http2Preface
+    )
 }
 
 /// What the connection reader calls back.
@@ -176,7 +208,9 @@ struct Hooks<'a> {
 
 impl ConnectionHooks for Hooks<'_> {
     fn text_sink(&mut self, exchange: u64) -> &mut dyn TextSink {
-        self.scans.entry(exchange).or_insert_with(|| self.engine.open(Some(self.key)))
+        self.scans
+            .entry(exchange)
+            .or_insert_with(|| self.engine.open(Some(self.key)))
     }
 
     fn finished(&mut self, exchange: u64, facts: Exchange) {

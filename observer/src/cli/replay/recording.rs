@@ -177,7 +177,7 @@ impl Reader {
         let is_open = self.open.get(&flow).copied();
         match (&event, is_open) {
             (Some(Event::Open(_)), Some(true)) => {
-                fields.problems.push(format!("flow {flow} is open already"))
+                fields.problems.push(format!("flow {flow} is open already"));
             }
             (Some(Event::Open(_)), _) | (_, Some(true)) | (None, _) => {}
             (Some(_), Some(false)) => fields.problems.push(format!("flow {flow} has ended")),
