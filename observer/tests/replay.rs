@@ -1,7 +1,7 @@
 //! Golden recordings: each goes through the whole pipeline by `observer replay`, and what comes out is compared with
 //! the JSON beside it. `OBSERVER_UPDATE=1` writes that anew; look at the difference before committing it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+#![expect(clippy::unwrap_used, reason = "what is missing fails the test")]
 
 use std::{
     fs,
