@@ -62,7 +62,9 @@ fn file_offset<'a, R: ReadRef<'a>>(elf: &object::File<'a, R>, address: u64, name
         let object::SegmentFlags::Elf { p_flags } = segment.flags() else { continue };
         let (start, (offset, len)) = (segment.address(), segment.file_range());
         if p_flags & PF_X != 0 && address >= start && address - start < len {
-            return Ok(offset + (address - start));
+            if let Some(place) = offset.checked_add(address - start) {
+                return Ok(place);
+            }
         }
     }
     Err(ElfError::NotExecutable(name.to_owned()))
