@@ -86,8 +86,11 @@ fn address(family: u16, bytes: &[u8; 16]) -> Ipv6Addr {
 pub(super) struct Connections(HashMap<u64, Connection>);
 
 impl Connections {
-    /// Enters a connection; `false` when the table is full.
+    /// Enters a connection, once; `false` when the table is full.
     pub(super) fn open(&mut self, header: &Header, connect: &Connect, process: &Arc<Identity>) -> bool {
+        if self.0.contains_key(&header.connection_id) {
+            return true;
+        }
         if self.0.len() >= MAX_CONNECTIONS {
             return false;
         }
@@ -147,7 +150,8 @@ impl Connections {
             connection.open_flows += 1;
             for direction in [Direction::Sent, Direction::Received] {
                 let seen = flow.reassembly.position(direction) - flow.reassembly.missing(direction);
-                connection.plaintext[direction as usize] += seen;
+                let sum = &mut connection.plaintext[direction as usize];
+                *sum = sum.saturating_add(seen);
             }
         }
     }
@@ -176,9 +180,11 @@ impl Connections {
         }
     }
 
+    /// Counts bytes that a flow of this connection saw for the first time.
     pub(super) fn plaintext(&mut self, id: u64, direction: Direction, bytes: u64) {
         if let Some(connection) = self.0.get_mut(&id) {
-            connection.plaintext[direction as usize] += bytes;
+            let sum = &mut connection.plaintext[direction as usize];
+            *sum = sum.saturating_add(bytes);
         }
     }
 

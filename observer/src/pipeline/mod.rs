@@ -140,10 +140,11 @@ impl Pipeline {
             Body::TlsData(data, bytes) => self.tls_data(header, data, bytes, process),
             Body::TlsName(name, bytes) => {
                 let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
-                self.with_flow(header, name.handle, process, |flow, book| {
-                    flow.set_server_name(&text, book);
-                });
-                self.link(header, 0);
+                if self.with_flow(header, name.handle, process, |flow, book| {
+                    flow.set_server_name(&text, book)
+                }) {
+                    self.link(header, 0);
+                }
             }
             Body::TlsFree(free) => self.tls_free(header, free, process),
             Body::Connect(connect) => {
@@ -213,17 +214,22 @@ impl Pipeline {
 
     fn tls_data(&mut self, header: &Header, data: &TlsData, bytes: &[u8], process: &Arc<Identity>) {
         let mut done = Vec::new();
-        let mut tied_before = false;
-        self.with_flow(header, data.handle, process, |flow, book| {
+        let (mut tied_before, mut fresh) = (false, 0);
+        let known = self.with_flow(header, data.handle, process, |flow, book| {
             tied_before = flow.connection_id != 0;
-            flow.data(header.time_ns, data, bytes, book, &mut done);
+            fresh = flow.data(header.time_ns, data, bytes, book, &mut done);
         });
+        if !known {
+            self.ledger
+                .lose(Stage::Flow, "flow_table_full", bytes.len() as u64);
+            return;
+        }
         self.link(header, data.tie);
         if let Some(flow) = self.flows.get_mut(&header.flow_id) {
             book_losses(&mut self.ledger, flow);
             if tied_before {
                 self.connections
-                    .plaintext(flow.connection_id, Direction::of(data), data.len.into());
+                    .plaintext(flow.connection_id, Direction::of(data), fresh);
             }
         }
         self.decide(header.flow_id);
@@ -231,23 +237,24 @@ impl Pipeline {
     }
 
     fn tls_free(&mut self, header: &Header, free: &TlsFree, process: &Arc<Identity>) {
-        self.with_flow(header, free.handle, process, |flow, _| flow.totals(free));
+        if !self.with_flow(header, free.handle, process, |flow, _| flow.totals(free)) {
+            return;
+        }
         self.link(header, u8::try_from(free.tie).unwrap_or(0));
         self.end_flow(header.flow_id, header.time_ns);
     }
 
-    /// Runs `work` on the flow of a record, made when it is new.
+    /// Runs `work` on the flow of a record, made when it is new; `false` when there is no room for it.
     fn with_flow(
         &mut self,
         header: &Header,
         handle: u64,
         process: &Arc<Identity>,
         work: impl FnOnce(&mut Flow, &Rulebook),
-    ) {
+    ) -> bool {
         if !self.flows.contains_key(&header.flow_id) {
             if self.flows.len() >= MAX_FLOWS {
-                self.ledger.lose(Stage::Flow, "flow_table_full", 0);
-                return;
+                return false;
             }
             self.totals.flows += 1;
             self.flows
@@ -261,6 +268,7 @@ impl Pipeline {
             flow.last_ns = header.time_ns;
             work(flow, &self.book);
         }
+        true
     }
 
     /// Ties the flow of a record to the connection that the kernel named.
