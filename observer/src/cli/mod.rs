@@ -124,8 +124,15 @@ mod tests {
     fn every_command_has_examples_a_newcomer_can_start_from() {
         Args::command().debug_assert();
         for command in Args::command().get_subcommands() {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains("observer "), "{} has no examples", command.get_name());
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                help.contains("observer "),
+                "{} has no examples",
+                command.get_name()
+            );
             assert!(command.get_about().is_some(), "{}", command.get_name());
         }
     }

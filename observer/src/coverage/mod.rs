@@ -51,7 +51,8 @@ impl Ledger {
     pub fn lose(&mut self, stage: Stage, reason: &'static str, bytes: u64) {
         let loss = self.0.entry((stage, reason)).or_default();
         loss.events += 1;
-        loss.bytes += bytes;
+        // A gap can be of any length that a record states.
+        loss.bytes = loss.bytes.saturating_add(bytes);
     }
 
     /// Sets a loss that another place counts from its start on.
@@ -72,7 +73,7 @@ impl Ledger {
             .filter(|(s, _, _)| *s == stage)
             .fold(Loss::default(), |sum, (_, _, loss)| Loss {
                 events: sum.events + loss.events,
-                bytes: sum.bytes + loss.bytes,
+                bytes: sum.bytes.saturating_add(loss.bytes),
             })
     }
 }

@@ -77,7 +77,10 @@ impl Discovery {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the shell plans its own looks; no evidence depends on them")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the shell plans its own looks; no evidence depends on them"
+)]
 fn now() -> Instant {
     Instant::now()
 }
