@@ -82,7 +82,7 @@ pub(super) fn hmac_key(state_dir: &Path) -> anyhow::Result<HmacKey> {
 ///
 /// # Errors
 /// When it cannot be read, or others could read it.
-pub(super) fn read_secret(path: &Path) -> anyhow::Result<String> {
+pub(crate) fn read_secret(path: &Path) -> anyhow::Result<String> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     check_private(path)?;
     Ok(text.lines().next().unwrap_or_default().to_owned())

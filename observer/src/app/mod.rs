@@ -31,6 +31,7 @@ use crate::{
     metrics::Snapshot,
     store::{Client, StoreTarget, Writer, WriterOptions, migrate},
 };
+pub(crate) use files::read_secret;
 pub(crate) use seals::Observed;
 use worker::Worker;
 
@@ -140,7 +141,7 @@ fn load_options(config: &Config, loaded: &Loaded) -> LoadOptions {
 
 fn target(config: &Config, store: &embedded::Store) -> anyhow::Result<StoreTarget> {
     let password = match &config.store.password_file {
-        Some(file) => files::read_secret(file)?,
+        Some(file) => read_secret(file)?,
         None => String::new(),
     };
     Ok(StoreTarget {
