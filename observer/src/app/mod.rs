@@ -1,5 +1,6 @@
 //! `observer run` (shell): wires kernel, pipeline and store, and ends them in order.
 
+mod allocator;
 mod embedded;
 mod files;
 mod http;
@@ -68,6 +69,7 @@ impl Shared {
 /// # Errors
 /// What keeps it from starting, with what to do; and the end of the pipeline by an error.
 pub fn run(loaded: Loaded) -> anyhow::Result<()> {
+    allocator::keep_little();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -83,6 +85,7 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     let stop_signals = stop_signals()?;
     let kernel = load::load(&load_options(&config, &loaded))?;
     let (discovery, discovery_thread) = Discovery::start(kernel.programs)?;
+    allocator::give_back();
 
     let shared = Arc::new(Shared::default());
     let store = embedded::Store::start(&config).await?;
