@@ -136,10 +136,12 @@ fn file_offset<'a, R: ReadRef<'a>>(
             continue;
         };
         let (start, (offset, len)) = (segment.address(), segment.file_range());
-        if p_flags & PF_X != 0 && address >= start && address - start < len {
-            if let Some(place) = offset.checked_add(address - start) {
-                return Ok(place);
-            }
+        if p_flags & PF_X != 0
+            && address >= start
+            && address - start < len
+            && let Some(place) = offset.checked_add(address - start)
+        {
+            return Ok(place);
         }
     }
     Err(ElfError::NotExecutable(name.to_owned()))
@@ -176,7 +178,7 @@ mod tests {
         let mut bytes = vec![0u8; 64 + 56 + 3 * 64];
         bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
         let mut word = |at: usize, value: u64, len: usize| {
-            bytes[at..at + len].copy_from_slice(&value.to_le_bytes()[..len])
+            bytes[at..at + len].copy_from_slice(&value.to_le_bytes()[..len]);
         };
         // Header: shared object, x86-64, version, program headers, section headers.
         for (at, value, len) in [

@@ -141,7 +141,7 @@ impl Pipeline {
             Body::TlsName(name, bytes) => {
                 let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
                 if self.with_flow(header, name.handle, process, |flow, book| {
-                    flow.set_server_name(&text, book)
+                    flow.set_server_name(&text, book);
                 }) {
                     self.link(header, 0);
                 }
