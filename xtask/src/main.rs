@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build;
 mod demo;
+mod fuzz;
 mod http;
 mod report;
 mod run;
@@ -55,6 +56,14 @@ enum Verb {
         /// Only tests whose name contains this; leaves out format and lints
         filter: Option<String>,
     },
+    /// Fuzz the decoders and the pipeline (nightly compiler and cargo-fuzz)
+    Fuzz {
+        /// Only this target (tests/fuzz/fuzz_targets)
+        target: Option<String>,
+        /// How long each target runs
+        #[arg(long, default_value_t = 2)]
+        minutes: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -75,5 +84,6 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Demo { format, keep } => demo::run(format, keep).map(|()| ExitCode::SUCCESS),
         Verb::Bench { name, format } => bench::run(name, format).map(|()| ExitCode::SUCCESS),
         Verb::Test { filter } => test::run(filter.as_deref()),
+        Verb::Fuzz { target, minutes } => fuzz::run(target.as_deref(), minutes),
     }
 }

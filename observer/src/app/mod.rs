@@ -32,6 +32,7 @@ use crate::{
     metrics::Snapshot,
     store::{Client, StoreTarget, Writer, WriterOptions, migrate},
 };
+pub(crate) use files::read_secret;
 pub(crate) use seals::Observed;
 use worker::Worker;
 
@@ -52,7 +53,10 @@ impl Shared {
     }
 
     fn snapshot(&self) -> Snapshot {
-        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn publish(&self, snapshot: Snapshot) {
@@ -66,12 +70,16 @@ impl Shared {
 /// What keeps it from starting, with what to do; and the end of the pipeline by an error.
 pub fn run(loaded: Loaded) -> anyhow::Result<()> {
     allocator::keep_little();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(daemon(loaded))
 }
 
 async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     let config = loaded.config.clone();
+    load::check_privilege()?;
     let _lock = files::lock_pid_file(&config.run_dir)?;
     let key = files::hmac_key(&config.state_dir)?;
     let stop_signals = stop_signals()?;
@@ -136,7 +144,7 @@ fn load_options(config: &Config, loaded: &Loaded) -> LoadOptions {
 
 fn target(config: &Config, store: &embedded::Store) -> anyhow::Result<StoreTarget> {
     let password = match &config.store.password_file {
-        Some(file) => files::read_secret(file)?,
+        Some(file) => read_secret(file)?,
         None => String::new(),
     };
     Ok(StoreTarget {

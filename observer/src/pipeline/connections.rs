@@ -86,8 +86,11 @@ fn address(family: u16, bytes: &[u8; 16]) -> Ipv6Addr {
 pub(super) struct Connections(HashMap<u64, Connection>);
 
 impl Connections {
-    /// Enters a connection; `false` when the table is full.
+    /// Enters a connection, once; `false` when the table is full.
     pub(super) fn open(&mut self, header: &Header, connect: &Connect, process: &Arc<Identity>) -> bool {
+        if self.0.contains_key(&header.connection_id) {
+            return true;
+        }
         if self.0.len() >= MAX_CONNECTIONS {
             return false;
         }
@@ -117,14 +120,26 @@ impl Connections {
             if connection.connect.local_port == 0 {
                 connection.connect.local_port = u16::try_from(close.local_port).unwrap_or(0);
             }
-            connection.end = Some(End { at_ns: header.time_ns, totals: Some(*close), reason: "closed" });
+            connection.end = Some(End {
+                at_ns: header.time_ns,
+                totals: Some(*close),
+                reason: "closed",
+            });
         }
     }
 
     /// The process is gone; the end of its sockets usually comes by itself.
     pub(super) fn process_ended(&mut self, key: ProcessKey, now_ns: u64) {
-        for connection in self.0.values_mut().filter(|c| c.process.key == key && c.end.is_none()) {
-            connection.end = Some(End { at_ns: now_ns, totals: None, reason: "process_exit" });
+        for connection in self
+            .0
+            .values_mut()
+            .filter(|c| c.process.key == key && c.end.is_none())
+        {
+            connection.end = Some(End {
+                at_ns: now_ns,
+                totals: None,
+                reason: "process_exit",
+            });
         }
     }
 
@@ -135,7 +150,8 @@ impl Connections {
             connection.open_flows += 1;
             for direction in [Direction::Sent, Direction::Received] {
                 let seen = flow.reassembly.position(direction) - flow.reassembly.missing(direction);
-                connection.plaintext[direction as usize] += seen;
+                let sum = &mut connection.plaintext[direction as usize];
+                *sum = sum.saturating_add(seen);
             }
         }
     }
@@ -148,10 +164,14 @@ impl Connections {
 
     /// Takes over name and standing of a flow.
     pub(super) fn name(&mut self, flow: &Flow) {
-        let Some(connection) = self.0.get_mut(&flow.connection_id) else { return };
+        let Some(connection) = self.0.get_mut(&flow.connection_id) else {
+            return;
+        };
         connection.is_ai |= flow.is_ai();
         connection.unsupported = connection.unsupported.or(flow.unsupported);
-        connection.lost |= [Direction::Sent, Direction::Received].iter().any(|d| flow.reassembly.missing(*d) > 0);
+        connection.lost |= [Direction::Sent, Direction::Received]
+            .iter()
+            .any(|d| flow.reassembly.missing(*d) > 0);
         if let Some(name) = &flow.server_name
             && connection.name_source >= NameSource::Sni
         {
@@ -160,14 +180,18 @@ impl Connections {
         }
     }
 
+    /// Counts bytes that a flow of this connection saw for the first time.
     pub(super) fn plaintext(&mut self, id: u64, direction: Direction, bytes: u64) {
         if let Some(connection) = self.0.get_mut(&id) {
-            connection.plaintext[direction as usize] += bytes;
+            let sum = &mut connection.plaintext[direction as usize];
+            *sum = sum.saturating_add(bytes);
         }
     }
 
     pub(super) fn exchange(&mut self, flow: &Flow, exchange: &Exchange, partial: bool) {
-        let Some(connection) = self.0.get_mut(&flow.connection_id) else { return };
+        let Some(connection) = self.0.get_mut(&flow.connection_id) else {
+            return;
+        };
         connection.is_ai = true;
         connection.decoded += 1;
         connection.partial += u32::from(partial);
@@ -198,7 +222,11 @@ impl Connections {
     pub(super) fn drain(&mut self, now_ns: u64) -> Vec<Connection> {
         let mut all: Vec<Connection> = self.0.drain().map(|(_, c)| c).collect();
         for connection in &mut all {
-            connection.end.get_or_insert(End { at_ns: now_ns, totals: None, reason: "agent_stop" });
+            connection.end.get_or_insert(End {
+                at_ns: now_ns,
+                totals: None,
+                reason: "agent_stop",
+            });
         }
         all
     }

@@ -26,6 +26,9 @@ pub(super) enum Done {
     Other,
 }
 
+/// Received bytes of a flow that are looked at for a request line, while nothing was sent.
+const MAX_OPENING: usize = 4 * 1024;
+
 /// State of one flow.
 pub(super) struct Flow {
     pub key: FlowKey,
@@ -41,6 +44,8 @@ pub(super) struct Flow {
     pub losses: Vec<(Stage, &'static str, u64)>,
     /// What is spoken here and not read.
     pub unsupported: Option<&'static str>,
+    /// First received bytes, while they may become a request; `None` once that is decided.
+    opening: Option<Vec<u8>>,
     /// `None` once the flow turned out not to be AI.
     reader: Option<ConnectionReader>,
     scans: HashMap<u64, Scan>,
@@ -52,8 +57,16 @@ pub(super) struct Flow {
 
 impl Flow {
     pub(super) fn new(header: &Header, handle: u64, process: &Arc<Identity>, book: &Rulebook) -> Self {
-        let key = FlowKey { process_start_ns: header.process_start_ns, handle, pid: header.pid, pad: 0 };
-        let excluded = book.exclude_executables.iter().any(|glob| glob.matches(&process.executable));
+        let key = FlowKey {
+            process_start_ns: header.process_start_ns,
+            handle,
+            pid: header.pid,
+            pad: 0,
+        };
+        let excluded = book
+            .exclude_executables
+            .iter()
+            .any(|glob| glob.matches(&process.executable));
         Self {
             key,
             id: header.flow_id,
@@ -66,9 +79,10 @@ impl Flow {
             reassembly: Reassembly::default(),
             losses: Vec::new(),
             unsupported: None,
+            opening: Some(Vec::new()),
             reader: (!excluded).then(|| ConnectionReader::new(Arc::clone(&book.catalog), None)),
             scans: HashMap::new(),
-            decided: None,
+            decided: excluded.then_some(Scope::Other),
             news: excluded.then_some(Scope::Other),
         }
     }
@@ -86,20 +100,36 @@ impl Flow {
         self.name_is_ai || self.decided == Some(Scope::Ai)
     }
 
-    pub(super) fn data(&mut self, now_ns: u64, data: &TlsData, bytes: &[u8], book: &Rulebook, done: &mut Vec<Done>) {
-        if data.class == CLASS_AI {
+    /// Takes a record; gives how many of its bytes had not come before.
+    pub(super) fn data(
+        &mut self,
+        now_ns: u64,
+        data: &TlsData,
+        bytes: &[u8],
+        book: &Rulebook,
+        done: &mut Vec<Done>,
+    ) -> u64 {
+        if data.class == CLASS_AI && self.reader.is_some() {
             self.decided = Some(Scope::Ai);
         }
         let direction = Direction::of(data);
-        let is_first = self.reassembly == Reassembly::default();
         let step = self.reassembly.accept(direction, data.offset, bytes);
-        if is_first && direction == Direction::Received && is_request(step.data) {
+        let fresh = step.data.len() as u64;
+        if self.reader.is_some() && self.begins_as_server(direction, step.data) {
             // The process serves: its peer's calls are seen at the peer, where there is one on this host.
             self.stop(Scope::Other);
         }
-        let Some(reader) = &mut self.reader else { return };
+        let Some(reader) = &mut self.reader else {
+            return fresh;
+        };
         let side = side(direction);
-        let mut hooks = Hooks { engine: &book.engine, key: &book.key, scans: &mut self.scans, done, losses: &mut self.losses };
+        let mut hooks = Hooks {
+            engine: &book.engine,
+            key: &book.key,
+            scans: &mut self.scans,
+            done,
+            losses: &mut self.losses,
+        };
         if step.gap > 0 {
             hooks.losses.push((Stage::Flow, "gap", step.gap));
             reader.gap(side, Some(step.gap), now_ns, &mut hooks);
@@ -113,6 +143,28 @@ impl Flow {
             Scope::Ai => self.learn(Scope::Ai),
             Scope::Other => self.stop(Scope::Other),
         }
+        fresh
+    }
+
+    /// Whether the flow's first bytes are a request that the process received.
+    fn begins_as_server(&mut self, direction: Direction, bytes: &[u8]) -> bool {
+        let Some(opening) = &mut self.opening else {
+            return false;
+        };
+        let (mut kept, mut is_request) = (false, false);
+        if direction == Direction::Received {
+            let room = MAX_OPENING - opening.len();
+            opening.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            match http1::sniff(opening, Side::Request) {
+                http1::Sniff::Http1Request | http1::Sniff::Http2Preface => is_request = true,
+                http1::Sniff::NeedMore => kept = opening.len() < MAX_OPENING,
+                http1::Sniff::Http1Response | http1::Sniff::Other => {}
+            }
+        }
+        if !kept {
+            self.opening = None;
+        }
+        is_request
     }
 
     /// The kernel's totals at the end of the handle.
@@ -124,8 +176,16 @@ impl Flow {
     }
 
     pub(super) fn close(&mut self, now_ns: u64, book: &Rulebook, done: &mut Vec<Done>) {
-        let Some(mut reader) = self.reader.take() else { return };
-        let mut hooks = Hooks { engine: &book.engine, key: &book.key, scans: &mut self.scans, done, losses: &mut self.losses };
+        let Some(mut reader) = self.reader.take() else {
+            return;
+        };
+        let mut hooks = Hooks {
+            engine: &book.engine,
+            key: &book.key,
+            scans: &mut self.scans,
+            done,
+            losses: &mut self.losses,
+        };
         for direction in [Direction::Sent, Direction::Received] {
             // A hole at the very end is known only now; it ends an open message as "lost", not as "closed early".
             if self.reassembly.missing_at_end(direction) > 0 {
@@ -161,10 +221,6 @@ fn side(direction: Direction) -> Side {
     }
 }
 
-fn is_request(bytes: &[u8]) -> bool {
-    matches!(http1::sniff(bytes, Side::Request), http1::Sniff::Http1Request | http1::Sniff::Http2Preface)
-}
-
 /// What the connection reader calls back.
 struct Hooks<'a> {
     engine: &'a Engine,
@@ -176,7 +232,9 @@ struct Hooks<'a> {
 
 impl ConnectionHooks for Hooks<'_> {
     fn text_sink(&mut self, exchange: u64) -> &mut dyn TextSink {
-        self.scans.entry(exchange).or_insert_with(|| self.engine.open(Some(self.key)))
+        self.scans
+            .entry(exchange)
+            .or_insert_with(|| self.engine.open(Some(self.key)))
     }
 
     fn finished(&mut self, exchange: u64, facts: Exchange) {

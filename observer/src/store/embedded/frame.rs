@@ -24,17 +24,27 @@ fn checksum(rest: &[u8]) -> [u8; 16] {
 pub(super) fn compress(data: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(data.len() / 2 + HEADER);
     for raw in data.chunks(FRAME_RAW) {
-        let packed = lz4_flex::block::compress(raw);
-        let start = out.len();
-        out.extend_from_slice(&[0; 16]);
-        out.push(METHOD_LZ4);
-        // Both fit: raw is at most 1 MiB, and LZ4 adds less than 1 %.
-        out.extend_from_slice(&((packed.len() + COUNTED) as u32).to_le_bytes());
-        out.extend_from_slice(&(raw.len() as u32).to_le_bytes());
-        out.extend_from_slice(&packed);
-        let hash = checksum(&out[start + 16..]);
-        out[start..start + 16].copy_from_slice(&hash);
+        // The size fits: raw is at most 1 MiB.
+        out.extend(framed(
+            METHOD_LZ4,
+            &lz4_flex::block::compress(raw),
+            raw.len() as u32,
+        ));
     }
+    out
+}
+
+/// One frame with this method and data, said to hold `raw` bytes.
+pub(super) fn framed(method: u8, data: &[u8], raw: u32) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len() + HEADER);
+    out.extend_from_slice(&[0; 16]);
+    out.push(method);
+    // The size fits: frames of this side hold at most 1 MiB, and LZ4 adds less than 1 %.
+    out.extend_from_slice(&((data.len() + COUNTED) as u32).to_le_bytes());
+    out.extend_from_slice(&raw.to_le_bytes());
+    out.extend_from_slice(data);
+    let hash = checksum(&out[16..]);
+    out[..16].copy_from_slice(&hash);
     out
 }
 
@@ -149,14 +159,6 @@ mod tests {
             self.0 = &self.0[length..];
             Ok(length)
         }
-    }
-
-    fn framed(method: u8, data: &[u8], raw: u32) -> Vec<u8> {
-        let mut rest = vec![method];
-        rest.extend(((data.len() + COUNTED) as u32).to_le_bytes());
-        rest.extend(raw.to_le_bytes());
-        rest.extend(data);
-        [checksum(&rest).to_vec(), rest].concat()
     }
 
     fn read_all(bytes: &[u8], step: usize) -> io::Result<Vec<u8>> {

@@ -19,6 +19,8 @@ mod engine;
 mod error;
 mod ffi;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod native;
 mod request;

@@ -1,0 +1,20 @@
+//! What the fuzzer calls: one module for each decoder, and one for the whole pipeline. Each `run` takes any bytes and
+//! panics when something is wrong beyond a crash: the decoders must give the same for every split of their input, report
+//! every exchange once and account for every byte.
+
+pub mod btf;
+pub mod connection;
+pub mod elf;
+pub mod encoding;
+pub mod http1;
+pub mod input;
+pub mod json;
+pub mod loaders;
+pub mod pipeline;
+pub mod records;
+pub mod rules;
+pub mod scan;
+pub mod seeds;
+pub mod sse;
+pub mod store;
+pub mod templates;

@@ -1,0 +1,214 @@
+//! First inputs, made from the same templates as the scripts, so that the fuzzer begins behind the first checks.
+
+use std::{fs, path::Path};
+
+use observer::protocol::Side;
+
+use crate::templates;
+
+/// Folder that `cargo xtask fuzz` names for the seeds of a target.
+pub const FOLDER_VARIABLE: &str = "OBSERVER_FUZZ_SEEDS";
+
+/// Writes the seeds of a target where the environment says; does nothing where it does not.
+pub fn write(target: &str) {
+    let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else { return };
+    let folder = Path::new(&folder);
+    fs::create_dir_all(folder).expect("folder of the seeds");
+    for (number, seed) in of(target).iter().enumerate() {
+        fs::write(folder.join(format!("seed-{number}")), seed).expect("seed");
+    }
+}
+
+fn of(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "records" => records(),
+        "btf" => btf(),
+        "elf" => vec![elf()],
+        "http1" => scripts(&[], 4, 5),
+        "connection" => (0..4u8).flat_map(|name| scripts(&[name], 2, 3)).collect(),
+        "encoding" => encoding(),
+        "sse" | "json" | "scan" => texts(target),
+        "pipeline" => pipeline(),
+        "loaders" => loaders(),
+        "rules" => vec![observer::sensitive::rules::BUILTIN.as_bytes().to_vec(), RULE.as_bytes().to_vec()],
+        "store" => store(),
+        _ => Vec::new(),
+    }
+}
+
+const RULE: &str = "version: \"1\"\nrules:\n  - id: x\n    class: secret\n    severity: high\n    pattern: 'ab[0-9]{3}'\n";
+
+/// A record of this kind with this body and payload.
+fn record(kind: u16, body: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; 80];
+    out[..2].copy_from_slice(&kind.to_ne_bytes());
+    out.extend_from_slice(body);
+    out.extend_from_slice(payload);
+    out
+}
+
+fn data_body(length: u32) -> Vec<u8> {
+    let mut body = vec![0; 40];
+    body[24..28].copy_from_slice(&length.to_ne_bytes());
+    body
+}
+
+fn records() -> Vec<Vec<u8>> {
+    let sizes = [(3u16, 32usize), (4, 48), (5, 24), (6, 0), (7, 0), (8, 0)];
+    let mut all: Vec<Vec<u8>> = sizes.iter().map(|(kind, size)| record(*kind, &vec![0; *size], b"")).collect();
+    all.push(record(1, &data_body(5), b"hello"));
+    let mut name = vec![0; 16];
+    name[8..12].copy_from_slice(&3u32.to_ne_bytes());
+    all.push(record(2, &name, b"a.b"));
+    all
+}
+
+/// `sock` with an anonymous union of a structure and a number, behind a typedef.
+fn btf() -> Vec<Vec<u8>> {
+    let strings = b"\0int\0sock\0__sk_common\0skc_family\0skc_num\0task_struct\0group_leader\0";
+    let name = |n: &str| {
+        let text = format!("\0{n}\0");
+        let at = strings.windows(text.len()).position(|w| w == text.as_bytes());
+        u32::try_from(at.map_or(0, |at| at + 1)).unwrap_or(0)
+    };
+    let mut types = vec![name("int"), 1 << 24, 4, 32];
+    types.extend([0, 4 << 24 | 1, 8, name("skc_num"), 1, 0]);
+    types.extend([0, 5 << 24 | 2, 8, 0, 2, 0, name("skc_family"), 1, 0]);
+    types.extend([0, 8 << 24, 3]);
+    types.extend([name("sock"), 4 << 24 | 1, 12, name("__sk_common"), 4, 0]);
+    types.extend([name("task_struct"), 4 << 24 | 1, 12, name("group_leader"), 1, 64]);
+    let body: Vec<u8> = types.iter().flat_map(|word: &u32| word.to_ne_bytes()).collect();
+    let mut out = 0xeb9fu16.to_ne_bytes().to_vec();
+    out.extend([1, 0]);
+    let length = u32::try_from(body.len()).unwrap_or(0);
+    for word in [24, 0, length, length, u32::try_from(strings.len()).unwrap_or(0)] {
+        out.extend(word.to_ne_bytes());
+    }
+    out.extend(&body);
+    out.extend(strings);
+    vec![out]
+}
+
+/// A 64-bit library with one executable segment and a dynamic symbol `main`.
+fn elf() -> Vec<u8> {
+    let mut out = vec![0u8; 64];
+    out[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    let word = |out: &mut Vec<u8>, at: usize, value: u64, size: usize| {
+        out[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
+    };
+    for (at, value, size) in [(16, 3, 2), (18, 62, 2), (20, 1, 4), (32, 64, 8), (40, 256, 8)] {
+        word(&mut out, at, value, size);
+    }
+    for (at, value) in [(52, 64), (54, 56), (56, 1), (58, 64), (60, 4), (62, 3)] {
+        word(&mut out, at, value, 2);
+    }
+    out.resize(256 + 4 * 64, 0);
+    // Program header: loadable, read and execute, from 0.
+    for (at, value, size) in [(64, 1, 4), (68, 5, 4), (96, 512, 8), (104, 512, 8), (112, 4096, 8)] {
+        word(&mut out, at, value, size);
+    }
+    // Strings at 128, symbols at 144.
+    out[129..133].copy_from_slice(b"main");
+    for (at, value, size) in [(168, 1, 4), (172, 0x12, 1), (174, 1, 2), (176, 0x80, 8), (184, 16, 8)] {
+        word(&mut out, at, value, size);
+    }
+    let sections: [(usize, [u64; 6]); 3] = [
+        // type, offset, size, link, info, entry size
+        (1, [11, 144, 48, 2, 1, 24]),
+        (2, [3, 128, 12, 0, 0, 0]),
+        (3, [3, 128, 12, 0, 0, 0]),
+    ];
+    for (number, [kind, offset, size, link, info, entry]) in sections {
+        let at = 256 + number * 64;
+        for (field, value, size) in
+            [(4, kind, 4), (24, offset, 8), (32, size, 8), (40, link, 4), (44, info, 4), (56, entry, 8)]
+        {
+            word(&mut out, at + field, value, size);
+        }
+    }
+    out
+}
+
+/// Scripts that push one request and one response each, by these operations; then some with a hole between.
+fn scripts(front: &[u8], request: u8, response: u8) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    for number in 0..templates::count(Side::Request).max(templates::count(Side::Response)) {
+        all.push([front, &[request, number, response, number]].concat());
+    }
+    all.push([front, &[request, 0, request, 0, 0x46, 0, 9, response, 0, 0x47, 0, 9, response, 1]].concat());
+    all
+}
+
+fn encoding() -> Vec<Vec<u8>> {
+    let body = b"data: {}\n\n".repeat(30);
+    let gzip = templates::gzip(&body);
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut zlib, &body).expect("memory");
+    let zlib = zlib.finish().expect("memory");
+    // A brotli stream and a zstd frame that hold raw bytes ("abc").
+    let brotli = [0x0b, 0x01, 0x80, b'a', b'b', b'c', 0x03];
+    let zstd = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x03, 0x19, 0x00, 0x00, b'a', b'b', b'c'];
+    let bodies: [&[u8]; 5] = [&gzip, &zlib, &brotli, &zstd, &templates::gzip(&gzip)];
+    (0..8u8).flat_map(|coding| bodies.map(|body| [&[coding, 3], body].concat())).collect()
+}
+
+fn texts(target: &str) -> Vec<Vec<u8>> {
+    let front: &[u8] = if target == "sse" { &[5, 0] } else { &[5] };
+    let all = (0..templates::count(Side::Response)).map(|n| templates::get(Side::Response, n));
+    let all = all.chain((0..templates::count(Side::Request)).map(|n| templates::get(Side::Request, n)));
+    all.map(|message| {
+        let body = message.windows(4).position(|w| w == b"\r\n\r\n").map_or(0, |at| at + 4);
+        [front, &message[body..]].concat()
+    })
+    .collect()
+}
+
+/// Scripts of `crate::pipeline`.
+fn pipeline() -> Vec<Vec<u8>> {
+    let (connect, name, free, close) = (
+        [6u8, 2, 2].as_slice(),
+        [6u8, 0, 0].as_slice(),
+        [6u8, 1, 0, 0, 0, 0, 0, 0, 0, 0].as_slice(),
+        [6u8, 3, 0, 0, 0, 0, 0, 0, 4, 0].as_slice(),
+    );
+    let mut all = Vec::new();
+    for number in 0..templates::count(Side::Request) {
+        for answer in [0, 1, 2, number] {
+            let exchange = [0u8, number, 3, 8, answer, 11];
+            all.push([connect, name, &exchange, free, close, &[6, 6, 0, 255]].concat());
+        }
+        // In pieces, with a repeat and a hole.
+        all.push([connect, &[0, number, 2, 0, 40, 5, 4, 20, 3, 8, number, 10, 0, 9, 11, 6, 5]].concat());
+    }
+    let raw = record(1, &data_body(5), b"hello");
+    all.push([&[7, 0, u8::try_from(raw.len()).unwrap_or(0)], raw.as_slice()].concat());
+    all
+}
+
+fn loaders() -> Vec<Vec<u8>> {
+    let policy = "id: p\nversion: \"1\"\ndefault: unsanctioned\nrules:\n  - id: a\n    verdict: sanctioned\n    provider: [openai]\n    user: [alice, \"1000\"]\n    executable: [/usr/bin/*]\n";
+    let catalog = "version: \"1\"\nproviders:\n  - name: openai\n    hosts:\n      llm-api: [api.openai.com, \"*.x.com\", \"a.*.b\"]\n    shared:\n      - host: example.com\n        class: llm-api\n        paths: [/v1]\n";
+    let yaml = "a: &x [1, 'b', \"\\u00e9\"]\nc: {d: |\n  e\n}\n? f\n: - g\n";
+    let files = [observer::config::Config::default_yaml(), policy, catalog, yaml];
+    (0..4u8).zip(files).map(|(which, text)| [&[which], text.as_bytes()].concat()).collect()
+}
+
+fn store() -> Vec<Vec<u8>> {
+    let statements: [&str; 6] = [
+        "INSERT INTO db.t (a, `b`) SETTINGS x = 1 FORMAT JSONEachRow\n{\"a\":1}",
+        "insert into t values (1, 'a;b')",
+        "/* c */ SELECT 1 FORMAT TSV -- end",
+        "INSERT INTO t SELECT * FROM (SELECT 1)",
+        "SELECT 'a\\'b', $$x$$; SELECT 2",
+        "EXPLAIN INSERT INTO t VALUES",
+    ];
+    let mut all: Vec<Vec<u8>> = statements.iter().map(|text| [&[0], text.as_bytes()].concat()).collect();
+    // LZ4: one literal block of five bytes; raw; zstd as above.
+    all.push(b"\x42\0\0\x05\x50hello".to_vec());
+    all.push(b"\x02\0\0\x05hello".to_vec());
+    all.push([&[0x82, 0, 0, 3], [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x03, 0x19, 0x00, 0x00, b'a', b'b', b'c'].as_slice()].concat());
+    all.push(b"\x03--b\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nSELECT 1\r\n--b\r\nContent-Disposition: form-data; name=\"param_x\"\r\n\r\n1\r\n--b--\r\n".to_vec());
+    all.push(b"\x84multipart/form-data; boundary=\"b\"--b\r\n\r\n--b--".to_vec());
+    all.push(b"\x05query=SELECT+1&param_x=%20&database=d&compress=1&max_threads=2".to_vec());
+    all
+}

@@ -1,0 +1,206 @@
+//! `cargo xtask fuzz`: runs the fuzz targets of `tests/fuzz`, each for a limited time, and says what they found.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{output, root, say};
+
+const AREA: &str = "fuzz";
+
+/// Most memory of a target, MiB. A target that needs more has lost a budget somewhere.
+const MEMORY_MIB: u32 = 2048;
+/// Longest time for one input, s.
+const INPUT_SECONDS: u32 = 10;
+/// Longest input, bytes.
+const INPUT_BYTES: u32 = 64 * 1024;
+
+/// What became of a target.
+struct Outcome {
+    target: String,
+    /// Inputs tried, as libFuzzer says; `None` when it did not come to that.
+    runs: Option<u64>,
+    seconds: u64,
+    /// Inputs that crashed, hung or used too much memory.
+    found: Vec<PathBuf>,
+    ok: bool,
+}
+
+/// Runs one target or all of them, `minutes` each.
+pub(crate) fn run(target: Option<&str>, minutes: u64) -> Result<ExitCode> {
+    check_tools()?;
+    let all = targets()?;
+    let wanted: Vec<&String> = all
+        .iter()
+        .filter(|name| target.is_none_or(|t| t == name.as_str()))
+        .collect();
+    if wanted.is_empty() {
+        bail!("no such target; there are: {}", all.join(", "));
+    }
+    let mut outcomes = Vec::new();
+    for name in wanted {
+        say(AREA, &format!("{name}: {minutes} min"));
+        outcomes.push(one(name, minutes)?);
+    }
+    report(&outcomes)
+}
+
+/// Says what is missing and how to get it.
+fn check_tools() -> Result<()> {
+    if output(Command::new("rustup").args(["run", "nightly", "rustc", "--version"])).is_none() {
+        bail!(
+            "no nightly compiler: fuzzing needs its instrumentation. Run `rustup toolchain install nightly --profile minimal`"
+        );
+    }
+    if output(Command::new("cargo").args(["fuzz", "--version"])).is_none() {
+        bail!("cargo-fuzz is missing. Run `cargo install cargo-fuzz`");
+    }
+    Ok(())
+}
+
+fn folder() -> PathBuf {
+    root().join("tests/fuzz")
+}
+
+/// Names of the targets: one file each.
+fn targets() -> Result<Vec<String>> {
+    let sources = folder().join("fuzz_targets");
+    let entries = fs::read_dir(&sources).with_context(|| format!("cannot read {}", sources.display()))?;
+    let mut names: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().extension().is_some_and(|e| e == "rs"))
+        .filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+fn one(target: &str, minutes: u64) -> Result<Outcome> {
+    let corpus = folder().join("corpus").join(target);
+    fs::create_dir_all(&corpus).with_context(|| format!("cannot make {}", corpus.display()))?;
+    let before = artifacts(target);
+    let log_file = folder().join("target").join(format!("{target}.log"));
+    let start = Instant::now();
+    let status = command(target, minutes)
+        // The target writes its first inputs here itself, from the same code that makes its scripts.
+        .env("OBSERVER_FUZZ_SEEDS", &corpus)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log(&log_file)?)
+        .status()
+        .context("cannot start cargo fuzz")?;
+    let text = String::from_utf8_lossy(&fs::read(&log_file).unwrap_or_default()).into_owned();
+    let found: Vec<PathBuf> = artifacts(target)
+        .into_iter()
+        .filter(|path| !before.contains(path))
+        .collect();
+    let ok = status.success() && found.is_empty();
+    if !ok {
+        say(AREA, &format!("{target}: failed, see {}", log_file.display()));
+    }
+    Ok(Outcome {
+        target: target.to_owned(),
+        runs: runs(&text),
+        seconds: start.elapsed().as_secs(),
+        found,
+        ok,
+    })
+}
+
+fn log(path: &PathBuf) -> Result<fs::File> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    }
+    fs::File::create(path).with_context(|| format!("cannot make {}", path.display()))
+}
+
+fn command(target: &str, minutes: u64) -> Command {
+    let mut command = Command::new("rustup");
+    command
+        .current_dir(root())
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("RUSTC")
+        .env_remove("CARGO")
+        .args(["run", "nightly", "cargo", "fuzz", "run", "--fuzz-dir"])
+        .arg(folder())
+        .args([target, "--"])
+        .arg(format!("-max_total_time={}", minutes * 60))
+        .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
+        .arg(format!("-timeout={INPUT_SECONDS}"))
+        .arg(format!("-max_len={INPUT_BYTES}"))
+        .arg("-print_final_stats=1")
+        // One scanner and its scratch memory are leaked on purpose, see `sensitive::engine`.
+        .arg("-detect_leaks=0");
+    command
+}
+
+/// Inputs kept because something went wrong with them.
+fn artifacts(target: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder().join("artifacts").join(target)) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The number of inputs that libFuzzer says it tried.
+fn runs(log: &str) -> Option<u64> {
+    let line = log
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))?;
+    line.trim().parse().ok()
+}
+
+fn report(outcomes: &[Outcome]) -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    for outcome in outcomes {
+        let runs = outcome
+            .runs
+            .map_or_else(|| "unknown".to_owned(), |runs| runs.to_string());
+        let result = if outcome.ok { "ok" } else { "FAILED" };
+        writeln!(
+            out,
+            "{:<12} {result:<7} {runs:>10} inputs in {} s",
+            outcome.target, outcome.seconds
+        )?;
+        for path in &outcome.found {
+            writeln!(out, "             {}", path.display())?;
+        }
+    }
+    let failed = outcomes.iter().filter(|outcome| !outcome.ok).count();
+    writeln!(out, "{} targets, {failed} failed", outcomes.len())?;
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_is_a_program_of_the_crate() {
+        let manifest = fs::read_to_string(folder().join("Cargo.toml")).expect("manifest");
+        let targets = targets().expect("targets");
+        assert!(targets.len() > 10);
+        for target in &targets {
+            assert!(manifest.contains(&format!("name = \"{target}\"")), "{target}");
+        }
+        assert_eq!(manifest.matches("[[bin]]").count(), targets.len());
+    }
+
+    #[test]
+    fn the_number_of_inputs_is_read_from_the_log() {
+        let log = "INFO: seed\nstat::number_of_executed_units: 1234\nstat::peak_rss_mb: 5\n";
+        assert_eq!(runs(log), Some(1234));
+        assert_eq!(runs("error: could not compile"), None);
+    }
+}
