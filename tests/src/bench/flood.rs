@@ -9,7 +9,7 @@ use super::empty::{EmptyProbes, Function};
 use super::memory::{self, Watch};
 use super::script::Script;
 use super::{Name, Row, Rows, number, quiet, sink};
-use crate::harness::{Host, Options, Record};
+use crate::harness::{Host, Metrics, Options};
 
 const WRITES: u64 = 200_000;
 const HOST: &str = "api.openai.com";
@@ -51,9 +51,12 @@ pub(super) fn run() -> Result<Vec<Row>> {
     let alone = none.alone && empty.alone && observed.alone;
     let (none, empty, observed) = (none.value, empty.value, observed.value);
     let resident = watch.finish()?;
-    let record = host.end()?;
+    let metrics = host.metrics()?;
+    // In order, so that all rows are in the store.
+    let status = host.daemon()?.stop()?;
+    ensure!(status.success(), "the daemon ended with {status}");
     let mut rows = Rows::new(Name::Flood);
-    ledger(&mut rows, &record, &observed)?;
+    ledger(&mut rows, &host, &metrics, &observed)?;
     let rate = |sent: &Sent| number(WRITES) / sent.wall;
     rows.one("writes/s without a probe", rate(&none), "1/s");
     rows.one("writes/s with empty probes", rate(&empty), "1/s");
@@ -109,17 +112,19 @@ fn flood(script: &mut Script) -> Result<Sent> {
 }
 
 /// Sent, delivered and lost, which must add up.
-fn ledger(rows: &mut Rows, record: &Record, sent: &Sent) -> Result<()> {
-    let of_client = |row: &&Value| row["process_pid"].as_u64() == Some(sent.pid);
-    let connection = record
-        .connections
-        .iter()
-        .rfind(of_client)
-        .context("no row for the connection")?;
+fn ledger(rows: &mut Rows, host: &Host, metrics: &Metrics, sent: &Sent) -> Result<()> {
+    let last = |table: &str| -> Result<Value> {
+        let all = host.rows(table, "ts")?;
+        let own = all
+            .into_iter()
+            .rfind(|row| row["process_pid"].as_u64() == Some(sent.pid));
+        own.with_context(|| format!("no row of the client in {table}"))
+    };
+    let connection = last("ai_connections")?;
     let delivered = connection["plaintext_sent"]
         .as_u64()
         .context("no plaintext_sent")?;
-    let lost = |name: &str| record.metrics.sum(name, &["stage=\"kernel\""]).unwrap_or(0.0);
+    let lost = |name: &str| metrics.sum(name, &["stage=\"kernel\""]).unwrap_or(0.0);
     let (events, bytes) = (lost("observer_lost_total"), lost("observer_lost_bytes_total"));
     rows.one("records lost", events, "records").exactly(0.0);
     rows.one("bytes sent", number(sent.bytes), "bytes");
@@ -130,11 +135,7 @@ fn ledger(rows: &mut Rows, record: &Record, sent: &Sent) -> Result<()> {
     )
     .exactly(number(sent.bytes))
     .note(format!("delivered {delivered}, lost {bytes}"));
-    let row = record
-        .interactions
-        .iter()
-        .rfind(of_client)
-        .context("no row for the call")?;
+    let row = last("ai_interactions")?;
     let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
     rows.one(
         "bytes of text scanned",
