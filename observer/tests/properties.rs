@@ -1,8 +1,6 @@
 //! Properties of the whole pipeline under generated traffic: where records end, how flows are interleaved, what is lost
 //! and what comes twice must show in the rows as what it is and as nothing else.
 
-#![expect(missing_docs, reason = "the test bed is documented where it is used inside the crate")]
-
 #[path = "../src/pipeline/testbed.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the unit tests of the pipeline, which use all of it")]
 mod testbed;
