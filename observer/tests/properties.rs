@@ -2,7 +2,11 @@
 //! and what comes twice must show in the rows as what it is and as nothing else.
 
 #[path = "../src/pipeline/testbed.rs"]
-#[expect(dead_code, unreachable_pub, reason = "shared with the unit tests of the pipeline, which use all of it")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the unit tests of the pipeline, which use all of it"
+)]
 mod testbed;
 
 /// What the test bed is made of.
@@ -20,8 +24,8 @@ mod imports {
     pub(super) use observer_common::{
         maps::FlowKey,
         wire::{
-            Body, CLASS_UNDECIDED, Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, Header, TIE_IN_CALL, TlsData,
-            TlsFree, TlsName,
+            Body, CLASS_UNDECIDED, Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, Header, TIE_IN_CALL,
+            TlsData, TlsFree, TlsName,
         },
     };
 }
@@ -61,17 +65,31 @@ fn conversation(kind: usize, number: usize) -> Vec<Turn> {
     match kind % 6 {
         0 => vec![(sent, chat(&prompt)), (received, answer(&prompt))],
         1 => vec![(sent, chat(&prompt)), (received, streamed(40))],
-        2 => (0..3).flat_map(|_| [(sent, chat(&prompt)), (received, answer("ok"))]).collect(),
+        2 => (0..3)
+            .flat_map(|_| [(sent, chat(&prompt)), (received, answer("ok"))])
+            .collect(),
         3 => {
             let body = gzip(format!(r#"{{"model":"claude-{number}","max_tokens":5,"messages":[{{"role":"user","content":"{prompt}"}}]}}"#).as_bytes());
             let mut request = format!("POST /v1/messages HTTP/1.1\r\nHost: api.anthropic.com\r\nContent-Encoding: gzip\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
             request.extend(body);
             let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#;
-            let response = format!("HTTP/1.1 529 Overloaded\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{error}", error.len());
+            let response = format!(
+                "HTTP/1.1 529 Overloaded\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{error}",
+                error.len()
+            );
             vec![(sent, request), (received, response.into_bytes())]
         }
-        4 => vec![(sent, b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n".to_vec()), (received, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec())],
-        _ => vec![(sent, [chat(&prompt), chat("second")].concat()), (received, [answer("a"), streamed(3)].concat())],
+        4 => vec![
+            (sent, b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n".to_vec()),
+            (
+                received,
+                b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec(),
+            ),
+        ],
+        _ => vec![
+            (sent, [chat(&prompt), chat("second")].concat()),
+            (received, [answer("a"), streamed(3)].concat()),
+        ],
     }
 }
 
@@ -99,7 +117,10 @@ fn facts(bed: &Bed) -> BTreeMap<u64, Vec<String>> {
                 let id = row.flow_id;
                 (row.ts, row.duration_ns) = (0, 0);
                 row.time_to_first_chunk_ns = row.time_to_first_chunk_ns.map(|_| 0);
-                let findings: Vec<_> = findings.iter().map(|f| FindingRow { ts: 0, ..f.clone() }).collect();
+                let findings: Vec<_> = findings
+                    .iter()
+                    .map(|f| FindingRow { ts: 0, ..f.clone() })
+                    .collect();
                 all.entry(id).or_default().push(format!("{row:?} {findings:?}"));
             }
             Output::Connection(row) => {
@@ -109,7 +130,9 @@ fn facts(bed: &Bed) -> BTreeMap<u64, Vec<String>> {
                 all.entry(id).or_default().push(format!("{row:?}"));
             }
             Output::Decide { flow_id, class } => {
-                all.entry(*flow_id).or_default().insert(0, format!("decided {class}"));
+                all.entry(*flow_id)
+                    .or_default()
+                    .insert(0, format!("decided {class}"));
             }
             Output::Forget { .. } => {}
         }
@@ -163,9 +186,15 @@ fn where_records_end_and_how_flows_interleave_does_not_matter() {
     assert_eq!(expected.values().filter(|rows| rows.len() > 1).count(), 10);
     for round in 0..60 {
         let largest = [1, 7, 60, 500, 3_000][round % 5];
-        let pieces: Vec<_> = whole.iter().map(|turns| cut(turns, &mut random, largest)).collect();
+        let pieces: Vec<_> = whole
+            .iter()
+            .map(|turns| cut(turns, &mut random, largest))
+            .collect();
         let seen = facts(&play(&pieces, &mut random, false));
-        assert!(seen == expected, "round {round}, records of up to {largest} bytes");
+        assert!(
+            seen == expected,
+            "round {round}, records of up to {largest} bytes"
+        );
     }
 }
 
@@ -190,7 +219,13 @@ fn every_single_cut_gives_the_same() {
         for (at, (direction, bytes)) in turns.iter().enumerate() {
             for place in 1..bytes.len() {
                 let mut cut = turns.clone();
-                cut.splice(at..=at, [(*direction, bytes[..place].to_vec()), (*direction, bytes[place..].to_vec())]);
+                cut.splice(
+                    at..=at,
+                    [
+                        (*direction, bytes[..place].to_vec()),
+                        (*direction, bytes[place..].to_vec()),
+                    ],
+                );
                 let seen = facts(&play(&[cut], &mut Random(1), false));
                 assert!(seen == expected, "kind {kind}, turn {at}, cut at {place}");
             }
@@ -230,12 +265,24 @@ fn what_was_sent_is_delivered_or_booked_as_a_gap() {
         let gaps = bed.lost(Stage::Flow, "gap").1 + bed.lost(Stage::Flow, "gap_at_end").1;
         assert_eq!(gaps, lost, "round {round}");
         for row in bed.connections() {
-            let found = flows.iter().find(|(flow, _)| flow.connection_id == row.connection_id);
+            let found = flows
+                .iter()
+                .find(|(flow, _)| flow.connection_id == row.connection_id);
             let (flow, missing) = found.unwrap();
             assert_eq!(row.plaintext_sent + missing[0], flow.offset[0], "round {round}");
-            assert_eq!(row.plaintext_received + missing[1], flow.offset[1], "round {round}");
+            assert_eq!(
+                row.plaintext_received + missing[1],
+                flow.offset[1],
+                "round {round}"
+            );
             let whole = row.opaque_reason.is_empty();
-            assert_eq!(whole, missing == &[0, 0], "round {round}: {} {}", row.visibility, row.opaque_reason);
+            assert_eq!(
+                whole,
+                missing == &[0, 0],
+                "round {round}: {} {}",
+                row.visibility,
+                row.opaque_reason
+            );
         }
         assert_eq!(bed.connections().len(), 6);
     }
@@ -250,7 +297,12 @@ fn a_hostile_flow_does_not_change_the_rows_of_another() {
         let mut bed = Bed::new();
         let mut open: Vec<(TestFlow, Vec<Turn>)> = (1u32..)
             .zip(&honest)
-            .map(|(n, turns)| (flow(n.into(), &process(100 + n % 3)), cut(turns, &mut random, 400)))
+            .map(|(n, turns)| {
+                (
+                    flow(n.into(), &process(100 + n % 3)),
+                    cut(turns, &mut random, 400),
+                )
+            })
             .collect();
         open.iter().for_each(|(flow, _)| bed.connect(flow));
         // The hostile one is a flow of the same process as the first.
@@ -282,18 +334,26 @@ fn a_hostile_flow_does_not_change_the_rows_of_another() {
 /// Something that no honest client does.
 fn harm(bed: &mut Bed, flow: &mut TestFlow, random: &mut Random) {
     let direction = u8::try_from(random.below(3)).unwrap();
-    let noise: Vec<u8> = (0..random.below(300)).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
+    let noise: Vec<u8> = (0..random.below(300))
+        .map(|_| u8::try_from(random.below(256)).unwrap())
+        .collect();
     let side = usize::from(direction.min(1));
     match random.below(9) {
         0 => bed.piece(flow, direction, random.0, &noise),
         1 => bed.sent(flow, &noise),
         2 => bed.received(flow, &noise),
         3 => bed.sent(flow, &chat(&"[".repeat(3_000))),
-        4 => bed.received(flow, b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n"),
+        4 => bed.received(
+            flow,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n",
+        ),
         5 => flow.offset[side] = flow.offset[side].wrapping_add(random.0 >> random.below(60)) >> 1,
         6 => bed.name(flow, &String::from_utf8_lossy(&noise)),
         7 => bed.connect(flow),
-        _ => bed.sent(flow, b"POST /v1/chat/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n"),
+        _ => bed.sent(
+            flow,
+            b"POST /v1/chat/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+        ),
     }
 }
 
@@ -310,14 +370,20 @@ fn twenty_thousand_open_flows_are_bounded_and_counted() {
     }
     assert_eq!(bed.pipeline.open_flows(), MAX_FLOWS);
     let refused = 20_000 - MAX_FLOWS as u64;
-    assert_eq!(bed.lost(Stage::Flow, "flow_table_full"), (refused, refused * half.len() as u64));
+    assert_eq!(
+        bed.lost(Stage::Flow, "flow_table_full"),
+        (refused, refused * half.len() as u64)
+    );
     // Nothing of what was sent is kept but the state of parser and scan.
     let per_flow = resident_kib().saturating_sub(before) / MAX_FLOWS as u64;
     assert!(per_flow <= MAX_KIB_PER_FLOW, "{per_flow} KiB for each open flow");
     for process in &processes {
         bed.record(&flow(0, process), &Body::Exit);
     }
-    assert_eq!((bed.pipeline.open_flows(), bed.interactions().len()), (0, MAX_FLOWS));
+    assert_eq!(
+        (bed.pipeline.open_flows(), bed.interactions().len()),
+        (0, MAX_FLOWS)
+    );
     let mut late = flow(30_000, &processes[0]);
     bed.call(&mut late, &chat("x"), &answer("y"));
     assert_eq!(bed.interactions().last().unwrap().visibility, "decoded");

@@ -143,10 +143,7 @@ fn artifacts(target: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder().join("artifacts").join(target)) else {
         return Vec::new();
     };
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .collect();
+    let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
     paths.sort();
     paths
 }

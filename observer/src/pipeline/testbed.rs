@@ -39,7 +39,10 @@ pub struct TestFlow {
 /// A process of `alice` with this id.
 pub fn process(pid: u32) -> Arc<Identity> {
     Arc::new(Identity {
-        key: ProcessKey { pid, start_ns: u64::from(pid) * 1_000_000 },
+        key: ProcessKey {
+            pid,
+            start_ns: u64::from(pid) * 1_000_000,
+        },
         parent_pid: 11,
         comm: "client".to_owned(),
         executable: "/usr/bin/client".to_owned(),
@@ -115,7 +118,11 @@ impl Bed {
     pub fn new() -> Self {
         let mut pipeline = Pipeline::new(book());
         pipeline.set_wall_offset(WALL_OFFSET_NS);
-        Self { pipeline, now_ns: START_NS, outputs: Vec::new() }
+        Self {
+            pipeline,
+            now_ns: START_NS,
+            outputs: Vec::new(),
+        }
     }
 
     pub fn record(&mut self, flow: &TestFlow, body: &Body<'_>) {
@@ -147,14 +154,24 @@ impl Bed {
     }
 
     pub fn name(&mut self, flow: &TestFlow, name: &str) {
-        let body = TlsName { handle: flow.handle, len: u32::try_from(name.len()).expect("a name"), class: flow.class };
+        let body = TlsName {
+            handle: flow.handle,
+            len: u32::try_from(name.len()).expect("a name"),
+            class: flow.class,
+        };
         self.record(flow, &Body::TlsName(body, name.as_bytes()));
     }
 
     /// The handle is freed; the kernel counted what passed.
     pub fn free(&mut self, flow: &TestFlow) {
         let [sent, received] = flow.offset;
-        let body = TlsFree { handle: flow.handle, sent, received, class: flow.class, tie: flow.tie.into() };
+        let body = TlsFree {
+            handle: flow.handle,
+            sent,
+            received,
+            class: flow.class,
+            tie: flow.tie.into(),
+        };
         self.record(flow, &Body::TlsFree(body));
     }
 
@@ -175,7 +192,15 @@ impl Bed {
     }
 
     pub fn close(&mut self, flow: &TestFlow, sent: u64, received: u64) {
-        self.record(flow, &Body::Close(Close { sent, received, flags: 1, local_port: 40_001 }));
+        self.record(
+            flow,
+            &Body::Close(Close {
+                sent,
+                received,
+                flags: 1,
+                local_port: 40_001,
+            }),
+        );
     }
 
     pub fn tick_after(&mut self, passed_ns: u64) {
@@ -201,7 +226,14 @@ impl Bed {
 
     pub fn interactions(&self) -> Vec<&InteractionRow> {
         let all = self.outputs.iter();
-        all.filter_map(|output| if let Output::Interaction(row, _) = output { Some(&**row) } else { None }).collect()
+        all.filter_map(|output| {
+            if let Output::Interaction(row, _) = output {
+                Some(&**row)
+            } else {
+                None
+            }
+        })
+        .collect()
     }
 
     /// Findings with the interaction that they came with.
@@ -217,18 +249,37 @@ impl Bed {
 
     pub fn connections(&self) -> Vec<&ConnectionRow> {
         let all = self.outputs.iter();
-        all.filter_map(|output| if let Output::Connection(row) = output { Some(&**row) } else { None }).collect()
+        all.filter_map(|output| {
+            if let Output::Connection(row) = output {
+                Some(&**row)
+            } else {
+                None
+            }
+        })
+        .collect()
     }
 
     /// What the kernel was told, as (flow, class).
     pub fn decisions(&self) -> Vec<(u64, u32)> {
-        let told = |output: &Output| if let Output::Decide { flow_id, class } = output { Some((*flow_id, *class)) } else { None };
+        let told = |output: &Output| {
+            if let Output::Decide { flow_id, class } = output {
+                Some((*flow_id, *class))
+            } else {
+                None
+            }
+        };
         self.outputs.iter().filter_map(told).collect()
     }
 
     /// Flows whose state the kernel can drop.
     pub fn forgotten(&self) -> Vec<(u64, FlowKey)> {
-        let gone = |output: &Output| if let Output::Forget { flow_id, key } = output { Some((*flow_id, *key)) } else { None };
+        let gone = |output: &Output| {
+            if let Output::Forget { flow_id, key } = output {
+                Some((*flow_id, *key))
+            } else {
+                None
+            }
+        };
         self.outputs.iter().filter_map(gone).collect()
     }
 
@@ -262,7 +313,8 @@ pub fn answer(text: &str) -> Vec<u8> {
         r#"{{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o-2024","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":12,"completion_tokens":34}}}}"#
     );
     let length = body.len();
-    format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
+    format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }
 
 /// A streamed answer of this many events.
@@ -273,9 +325,14 @@ pub fn streamed(events: usize) -> Vec<u8> {
         out.extend_from_slice(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes());
     };
     for n in 0..events {
-        chunk(format!("data: {{\"object\":\"chat.completion.chunk\",\"model\":\"gpt-4o-2024\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"w{n} \"}}}}]}}\n\n"));
+        chunk(format!(
+            "data: {{\"object\":\"chat.completion.chunk\",\"model\":\"gpt-4o-2024\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"w{n} \"}}}}]}}\n\n"
+        ));
     }
-    chunk("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":6}}\n\ndata: [DONE]\n\n".to_owned());
+    chunk(
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":6}}\n\ndata: [DONE]\n\n"
+            .to_owned(),
+    );
     out.extend_from_slice(b"0\r\n\r\n");
     out
 }

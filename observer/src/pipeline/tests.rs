@@ -8,8 +8,8 @@ mod imports {
     pub(super) use observer_common::{
         maps::FlowKey,
         wire::{
-            Body, CLASS_UNDECIDED, Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, Header, TIE_IN_CALL, TlsData,
-            TlsFree, TlsName,
+            Body, CLASS_UNDECIDED, Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, Header, TIE_IN_CALL,
+            TlsData, TlsFree, TlsName,
         },
     };
 
@@ -42,80 +42,183 @@ fn an_exchange_gives_one_row_with_its_facts() {
     let (request, response) = (chat("hello"), answer("hi"));
     bed.call(&mut flow, &request, &response);
     let rows = bed.interactions();
-    let [row] = rows.as_slice() else { panic!("{} rows", rows.len()) };
+    let [row] = rows.as_slice() else {
+        panic!("{} rows", rows.len())
+    };
     // The first record is the connect, the second the request, the third the response.
     assert_eq!(row.ts, WALL_OFFSET_NS + i64::try_from(START_NS).unwrap() + 2_000);
     assert_eq!((row.duration_ns, row.time_to_first_chunk_ns), (1_000, None));
     assert_eq!((row.host_name.as_str(), row.os_type.as_str()), ("lab-1", "linux"));
-    assert_eq!((row.process_pid, row.process_parent_pid, row.process_start_ns), (42, 11, 42_000_000));
-    assert_eq!((row.process_comm.as_str(), row.process_executable_path.as_str()), ("client", "/usr/bin/client"));
+    assert_eq!(
+        (row.process_pid, row.process_parent_pid, row.process_start_ns),
+        (42, 11, 42_000_000)
+    );
+    assert_eq!(
+        (row.process_comm.as_str(), row.process_executable_path.as_str()),
+        ("client", "/usr/bin/client")
+    );
     assert_eq!(row.process_ancestry, ["bash", "sshd"]);
-    assert_eq!((row.user_id, row.login_uid, row.user_name.as_str()), (1000, 1001, "alice"));
+    assert_eq!(
+        (row.user_id, row.login_uid, row.user_name.as_str()),
+        (1000, 1001, "alice")
+    );
     assert_eq!(row.container_id, "c0ffee");
-    assert_eq!((row.server_address.as_str(), row.name_source.as_str()), ("api.openai.com", "http_host"));
-    assert_eq!((row.server_port, row.network_peer_address), (443, Ipv4Addr::new(192, 0, 2, 9).to_ipv6_mapped()));
-    assert_eq!((row.flow_id, row.connection_id, row.tie.as_str()), (1, 1, "in_call"));
-    assert_eq!((row.tls_stack.as_str(), row.http_request_method.as_str()), ("openssl", "POST"));
-    assert_eq!((row.url_path_template.as_str(), row.http_response_status_code), ("/v1/chat/completions", Some(200)));
+    assert_eq!(
+        (row.server_address.as_str(), row.name_source.as_str()),
+        ("api.openai.com", "http_host")
+    );
+    assert_eq!(
+        (row.server_port, row.network_peer_address),
+        (443, Ipv4Addr::new(192, 0, 2, 9).to_ipv6_mapped())
+    );
+    assert_eq!(
+        (row.flow_id, row.connection_id, row.tie.as_str()),
+        (1, 1, "in_call")
+    );
+    assert_eq!(
+        (row.tls_stack.as_str(), row.http_request_method.as_str()),
+        ("openssl", "POST")
+    );
+    assert_eq!(
+        (row.url_path_template.as_str(), row.http_response_status_code),
+        ("/v1/chat/completions", Some(200))
+    );
     assert_eq!((row.user_agent.as_str(), row.error_type.as_str()), ("lab/1", ""));
-    assert_eq!((row.dialect.as_str(), row.dialect_evidence.as_str()), ("openai-chat", "host"));
-    assert_eq!((row.gen_ai_provider_name.as_str(), row.gen_ai_operation_name.as_str()), ("openai", "chat"));
-    assert_eq!((row.gen_ai_request_model.as_str(), row.gen_ai_response_model.as_str()), ("gpt-4o", "gpt-4o-2024"));
-    assert_eq!((row.gen_ai_response_id.as_str(), row.gen_ai_request_stream), ("chatcmpl-1", false));
-    assert_eq!((row.gen_ai_usage_input_tokens, row.gen_ai_usage_output_tokens), (Some(12), Some(34)));
-    assert_eq!(row.gen_ai_usage_reasoning_output_tokens, None, "what the answer does not say is not 0");
+    assert_eq!(
+        (row.dialect.as_str(), row.dialect_evidence.as_str()),
+        ("openai-chat", "host")
+    );
+    assert_eq!(
+        (
+            row.gen_ai_provider_name.as_str(),
+            row.gen_ai_operation_name.as_str()
+        ),
+        ("openai", "chat")
+    );
+    assert_eq!(
+        (
+            row.gen_ai_request_model.as_str(),
+            row.gen_ai_response_model.as_str()
+        ),
+        ("gpt-4o", "gpt-4o-2024")
+    );
+    assert_eq!(
+        (row.gen_ai_response_id.as_str(), row.gen_ai_request_stream),
+        ("chatcmpl-1", false)
+    );
+    assert_eq!(
+        (row.gen_ai_usage_input_tokens, row.gen_ai_usage_output_tokens),
+        (Some(12), Some(34))
+    );
+    assert_eq!(
+        row.gen_ai_usage_reasoning_output_tokens, None,
+        "what the answer does not say is not 0"
+    );
     assert_eq!(row.gen_ai_response_finish_reasons, ["stop"]);
-    assert_eq!((row.request_bytes, row.response_bytes), (request.len() as u64, response.len() as u64));
-    assert_eq!((row.visibility.as_str(), row.visibility_reason.as_str()), ("decoded", ""));
+    assert_eq!(
+        (row.request_bytes, row.response_bytes),
+        (request.len() as u64, response.len() as u64)
+    );
+    assert_eq!(
+        (row.visibility.as_str(), row.visibility_reason.as_str()),
+        ("decoded", "")
+    );
     assert!(row.scan_bytes_seen >= 7 && row.scan_bytes_scanned == row.scan_bytes_seen);
     assert_eq!(row.catalog_version, Catalog::builtin().version());
     assert_eq!(row.rule_pack_sha256, book().rules_digest);
     assert_eq!((row.finding_count, bed.findings().len()), (0, 0));
-    assert_eq!(row.credential_hmac, book().key.tagged("credential", bearer().as_bytes()));
+    assert_eq!(
+        row.credential_hmac,
+        book().key.tagged("credential", bearer().as_bytes())
+    );
     let totals = bed.pipeline.totals();
-    assert_eq!((totals.records, totals.flows, totals.exchanges, totals.exchanges_partial), (5, 1, 1, 0));
+    assert_eq!(
+        (
+            totals.records,
+            totals.flows,
+            totals.exchanges,
+            totals.exchanges_partial
+        ),
+        (5, 1, 1, 0)
+    );
     assert_eq!(bed.pipeline.ledger().iter().count(), 0, "nothing was lost");
 }
 
 #[test]
 fn the_verdict_is_that_of_the_policy() {
     let mut bed = Bed::new();
-    let bob = Identity { user: "bob".to_owned(), uid: 1002, ..(*process(2)).clone() };
+    let bob = Identity {
+        user: "bob".to_owned(),
+        uid: 1002,
+        ..(*process(2)).clone()
+    };
     for (id, process) in [(1, process(1)), (2, Arc::new(bob))] {
         bed.call(&mut flow(id, &process), &chat("x"), &answer("y"));
     }
     let judged: Vec<_> = bed
         .interactions()
         .iter()
-        .map(|row| (row.process_pid, row.policy_verdict.clone(), row.policy_rule_id.clone()))
+        .map(|row| {
+            (
+                row.process_pid,
+                row.policy_verdict.clone(),
+                row.policy_rule_id.clone(),
+            )
+        })
         .collect();
     assert_eq!(judged[0], (1, "sanctioned".to_owned(), "alice-openai".to_owned()));
     assert_eq!(judged[1], (2, "unsanctioned".to_owned(), String::new()));
     let row = bed.interactions()[0];
-    assert_eq!((row.policy_id.as_str(), row.policy_version.as_str()), ("lab", "7"));
+    assert_eq!(
+        (row.policy_id.as_str(), row.policy_version.as_str()),
+        ("lab", "7")
+    );
     assert_eq!(row.policy_sha256, book().policy.digest());
 }
 
 #[test]
 fn findings_come_with_their_interaction_and_nothing_in_clear_comes_out() {
     let (mut bed, mut flow) = (Bed::new(), flow(1, &process(42)));
-    let (prompt, reply) = (format!("key {} card 4111 1111 1111 1111", secret()), format!("again {}", secret()));
+    let (prompt, reply) = (
+        format!("key {} card 4111 1111 1111 1111", secret()),
+        format!("again {}", secret()),
+    );
     bed.call(&mut flow, &chat(&prompt), &answer(&reply));
     let found = bed.findings();
-    let kinds: Vec<_> =
-        found.iter().map(|(_, f)| (f.rule_id.as_str(), f.direction.as_str(), f.json_path.as_str())).collect();
-    assert!(kinds.contains(&("aws_access_key_id", "prompt", "$.messages[*].content")), "{kinds:?}");
-    assert!(kinds.contains(&("aws_access_key_id", "response", "$.choices[*].message.content")), "{kinds:?}");
+    let kinds: Vec<_> = found
+        .iter()
+        .map(|(_, f)| (f.rule_id.as_str(), f.direction.as_str(), f.json_path.as_str()))
+        .collect();
+    assert!(
+        kinds.contains(&("aws_access_key_id", "prompt", "$.messages[*].content")),
+        "{kinds:?}"
+    );
+    assert!(
+        kinds.contains(&("aws_access_key_id", "response", "$.choices[*].message.content")),
+        "{kinds:?}"
+    );
     for (row, finding) in &found {
         assert_eq!(usize::from(row.finding_count), found.len());
-        assert_eq!((finding.ts, finding.server_address.as_str()), (row.ts, "api.openai.com"));
+        assert_eq!(
+            (finding.ts, finding.server_address.as_str()),
+            (row.ts, "api.openai.com")
+        );
         assert_eq!(finding.gen_ai_provider_name, "openai");
-        assert_eq!((finding.rule_version.as_str(), finding.rule_pack_sha256), (book().rules_version.as_str(), row.rule_pack_sha256));
+        assert_eq!(
+            (finding.rule_version.as_str(), finding.rule_pack_sha256),
+            (book().rules_version.as_str(), row.rule_pack_sha256)
+        );
         assert_eq!(finding.hmac_key_id.is_empty(), finding.value_hmac.is_empty());
     }
-    let (_, key) = found.iter().find(|(_, f)| f.rule_id == "aws_access_key_id").unwrap();
+    let (_, key) = found
+        .iter()
+        .find(|(_, f)| f.rule_id == "aws_access_key_id")
+        .unwrap();
     assert_eq!((key.match_count, key.finding_type.as_str()), (1, "credential"));
-    assert_eq!(key.value_hmac, [book().key.tagged("credential", secret().as_bytes())]);
+    assert_eq!(
+        key.value_hmac,
+        [book().key.tagged("credential", secret().as_bytes())]
+    );
     assert_eq!(bed.pipeline.totals().findings, found.len() as u64);
     let shown = format!("{:?}", bed.outputs);
     for clear in [secret(), bearer(), "4111".to_owned(), "again".to_owned()] {
@@ -138,18 +241,48 @@ fn the_connection_row_follows_its_end_with_plaintext_and_socket_bytes() {
     bed.free(&flow);
     bed.tick_after(1);
     let rows = bed.connections();
-    let [row] = rows.as_slice() else { panic!("{} rows", rows.len()) };
+    let [row] = rows.as_slice() else {
+        panic!("{} rows", rows.len())
+    };
     assert_eq!(row.ts, WALL_OFFSET_NS + i64::try_from(START_NS).unwrap() + 1_000);
-    assert_eq!((row.closed_ts - row.ts, row.close_reason.as_str()), (6_000, "closed"));
-    assert_eq!((row.connection_id, row.process_pid, row.user_name.as_str()), (1, 42, "alice"));
-    assert_eq!((row.socket_fd, row.network_local_port, row.server_port), (5, 40_001, 443));
-    assert_eq!((row.network_family.as_str(), row.network_transport.as_str()), ("ipv4", "tcp"));
-    assert_eq!(row.network_peer_address, Ipv4Addr::new(192, 0, 2, 9).to_ipv6_mapped());
-    assert_eq!((row.server_address.as_str(), row.name_source.as_str()), ("api.openai.com", "sni"));
-    assert_eq!((row.endpoint_class.as_str(), row.tls_stack.as_str()), ("ai_known", "openssl"));
+    assert_eq!(
+        (row.closed_ts - row.ts, row.close_reason.as_str()),
+        (6_000, "closed")
+    );
+    assert_eq!(
+        (row.connection_id, row.process_pid, row.user_name.as_str()),
+        (1, 42, "alice")
+    );
+    assert_eq!(
+        (row.socket_fd, row.network_local_port, row.server_port),
+        (5, 40_001, 443)
+    );
+    assert_eq!(
+        (row.network_family.as_str(), row.network_transport.as_str()),
+        ("ipv4", "tcp")
+    );
+    assert_eq!(
+        row.network_peer_address,
+        Ipv4Addr::new(192, 0, 2, 9).to_ipv6_mapped()
+    );
+    assert_eq!(
+        (row.server_address.as_str(), row.name_source.as_str()),
+        ("api.openai.com", "sni")
+    );
+    assert_eq!(
+        (row.endpoint_class.as_str(), row.tls_stack.as_str()),
+        ("ai_known", "openssl")
+    );
     assert_eq!((row.bytes_sent, row.bytes_received), (9_001, 9_002));
     assert_eq!([row.plaintext_sent, row.plaintext_received], flow.offset);
-    assert_eq!((row.exchanges_decoded, row.visibility.as_str(), row.opaque_reason.as_str()), (2, "decoded", ""));
+    assert_eq!(
+        (
+            row.exchanges_decoded,
+            row.visibility.as_str(),
+            row.opaque_reason.as_str()
+        ),
+        (2, "decoded", "")
+    );
     assert_eq!(bed.pipeline.totals().ai_connections_decoded, 1);
     bed.tick_after(GRACE_NS);
     bed.finish();
@@ -184,7 +317,10 @@ fn connections_that_are_not_ai_give_no_row() {
     bed.call(&mut flow, PAGE, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     assert_eq!((bed.interactions().len(), bed.connections().len()), (0, 0));
     let totals = bed.pipeline.totals();
-    assert_eq!((totals.exchanges, totals.exchanges_other, totals.ai_connections), (0, 1, 0));
+    assert_eq!(
+        (totals.exchanges, totals.exchanges_other, totals.ai_connections),
+        (0, 1, 0)
+    );
 }
 
 #[test]
@@ -219,7 +355,10 @@ fn nothing_is_read_after_the_decision_that_a_flow_is_not_ai() {
     bed.sent(&mut flow, &chat("a"));
     bed.received(&mut flow, &answer("b"));
     bed.free(&flow);
-    assert_eq!((bed.decisions(), bed.interactions().len()), (vec![(1, CLASS_OTHER)], 0));
+    assert_eq!(
+        (bed.decisions(), bed.interactions().len()),
+        (vec![(1, CLASS_OTHER)], 0)
+    );
 }
 
 #[test]
@@ -233,10 +372,17 @@ fn the_end_of_a_process_ends_its_flows_as_closed_early() {
     }
     bed.received(&mut two, &answer("whole"));
     bed.record(&one, &Body::Exit);
-    let rows: Vec<_> = bed.interactions().iter().map(|r| (r.flow_id, r.visibility_reason.clone())).collect();
+    let rows: Vec<_> = bed
+        .interactions()
+        .iter()
+        .map(|r| (r.flow_id, r.visibility_reason.clone()))
+        .collect();
     assert_eq!(rows, [(2, String::new()), (1, "closed_early".to_owned())]);
     let row = bed.interactions()[1];
-    assert_eq!((row.visibility.as_str(), row.http_response_status_code), ("partial", None));
+    assert_eq!(
+        (row.visibility.as_str(), row.http_response_status_code),
+        ("partial", None)
+    );
     assert_eq!(row.gen_ai_usage_output_tokens, None);
     assert_eq!(bed.pipeline.open_flows(), 1, "the other process lives");
     // The end of one socket is seen after all; that of the other is not.
@@ -244,9 +390,15 @@ fn the_end_of_a_process_ends_its_flows_as_closed_early() {
     bed.tick_after(GRACE_NS);
     let mut rows = bed.connections();
     rows.sort_by_key(|row| row.connection_id);
-    let ends: Vec<_> = rows.iter().map(|r| (r.connection_id, r.close_reason.as_str(), r.bytes_sent)).collect();
+    let ends: Vec<_> = rows
+        .iter()
+        .map(|r| (r.connection_id, r.close_reason.as_str(), r.bytes_sent))
+        .collect();
     assert_eq!(ends, [(1, "closed", 800), (2, "process_exit", 0)]);
-    assert_eq!((rows[0].visibility.as_str(), rows[0].opaque_reason.as_str()), ("partial", "truncated"));
+    assert_eq!(
+        (rows[0].visibility.as_str(), rows[0].opaque_reason.as_str()),
+        ("partial", "truncated")
+    );
     assert_eq!(bed.pipeline.totals().exchanges_partial, 1);
 }
 
@@ -268,7 +420,12 @@ fn the_kernel_may_forget_a_flow_once_by_its_key() {
     bed.free(&flow);
     bed.record(&flow, &Body::Exit);
     bed.finish();
-    let key = FlowKey { process_start_ns: 42_000_000, handle: flow.handle, pid: 42, pad: 0 };
+    let key = FlowKey {
+        process_start_ns: 42_000_000,
+        handle: flow.handle,
+        pid: 42,
+        pad: 0,
+    };
     assert_eq!(bed.forgotten(), [(7, key)]);
 }
 
@@ -285,11 +442,23 @@ fn a_gap_makes_the_exchange_partial_and_is_booked() {
     bed.free(&flow);
     bed.tick_after(GRACE_NS);
     let row = bed.interactions()[0];
-    assert_eq!((row.visibility.as_str(), row.visibility_reason.as_str()), ("partial", "lost_events"));
-    assert_eq!((row.request_bytes, row.gen_ai_usage_output_tokens), (request.len() as u64, Some(34)));
+    assert_eq!(
+        (row.visibility.as_str(), row.visibility_reason.as_str()),
+        ("partial", "lost_events")
+    );
+    assert_eq!(
+        (row.request_bytes, row.gen_ai_usage_output_tokens),
+        (request.len() as u64, Some(34))
+    );
     let connection = bed.connections()[0];
-    assert_eq!((connection.visibility.as_str(), connection.opaque_reason.as_str()), ("partial", "lost_events"));
-    assert_eq!([connection.plaintext_sent, connection.plaintext_received], [flow.offset[0] - 700, flow.offset[1]]);
+    assert_eq!(
+        (connection.visibility.as_str(), connection.opaque_reason.as_str()),
+        ("partial", "lost_events")
+    );
+    assert_eq!(
+        [connection.plaintext_sent, connection.plaintext_received],
+        [flow.offset[0] - 700, flow.offset[1]]
+    );
     assert_eq!(bed.lost(Stage::Flow, "gap"), (1, 700));
 }
 
@@ -304,7 +473,10 @@ fn a_loss_at_the_very_end_shows_in_the_totals_of_the_handle() {
     ai.offset[1] += 500;
     bed.free(&ai);
     let row = bed.interactions()[0];
-    assert_eq!((row.visibility.as_str(), row.visibility_reason.as_str()), ("partial", "lost_events"));
+    assert_eq!(
+        (row.visibility.as_str(), row.visibility_reason.as_str()),
+        ("partial", "lost_events")
+    );
     assert_eq!(bed.lost(Stage::Flow, "gap_at_end"), (1, 500));
     // What the kernel did not deliver because it was not asked to is not lost.
     bed.sent(&mut other, PAGE);
@@ -331,9 +503,15 @@ fn a_late_tie_counts_what_came_before_it() {
         bed.close(&flow, 1, 1);
         bed.tick_after(GRACE_NS);
         let connection = bed.connections()[0];
-        assert_eq!([connection.plaintext_sent, connection.plaintext_received], flow.offset);
+        assert_eq!(
+            [connection.plaintext_sent, connection.plaintext_received],
+            flow.offset
+        );
         let row = bed.interactions()[0];
-        assert_eq!((row.connection_id, row.tie.as_str(), row.server_port), (9, name, 443));
+        assert_eq!(
+            (row.connection_id, row.tie.as_str(), row.server_port),
+            (9, name, 443)
+        );
     }
 }
 
@@ -345,7 +523,10 @@ fn a_flow_without_a_connection_says_so() {
     bed.sent(&mut flow, &chat("a"));
     bed.received(&mut flow, &answer("b"));
     let row = bed.interactions()[0];
-    assert_eq!((row.connection_id, row.tie.as_str(), row.server_port), (0, "none", 0));
+    assert_eq!(
+        (row.connection_id, row.tie.as_str(), row.server_port),
+        (0, "none", 0)
+    );
     assert!(row.network_peer_address.is_unspecified());
 }
 
@@ -364,16 +545,31 @@ fn a_record_that_comes_twice_counts_once() {
     bed.free(&flow);
     bed.close(&flow, 1, 1);
     bed.tick_after(GRACE_NS);
-    assert_eq!((bed.interactions().len(), bed.interactions()[0].visibility.as_str()), (1, "decoded"));
+    assert_eq!(
+        (
+            bed.interactions().len(),
+            bed.interactions()[0].visibility.as_str()
+        ),
+        (1, "decoded")
+    );
     let connection = bed.connections()[0];
-    assert_eq!([connection.plaintext_sent, connection.plaintext_received], flow.offset);
-    assert_eq!((connection.exchanges_decoded, connection.tls_stack.as_str()), (1, "openssl"));
+    assert_eq!(
+        [connection.plaintext_sent, connection.plaintext_received],
+        flow.offset
+    );
+    assert_eq!(
+        (connection.exchanges_decoded, connection.tls_stack.as_str()),
+        (1, "openssl")
+    );
 }
 
 #[test]
 fn excluded_executables_are_never_read() {
     let mut bed = Bed::new();
-    let hidden = Identity { executable: "/opt/secret/bin".to_owned(), ..(*process(42)).clone() };
+    let hidden = Identity {
+        executable: "/opt/secret/bin".to_owned(),
+        ..(*process(42)).clone()
+    };
     let mut flow = flow(1, &Arc::new(hidden));
     bed.call(&mut flow, &chat(&secret()), &answer("b"));
     assert_eq!(bed.decisions(), [(1, CLASS_OTHER)]);
@@ -390,7 +586,11 @@ fn flows_of_servers_are_other() {
         bed.received(&mut flow, &request[first..]);
         bed.sent(&mut flow, &answer("b"));
         bed.free(&flow);
-        assert_eq!(bed.decisions(), [(1, CLASS_OTHER)], "first record of {first} bytes");
+        assert_eq!(
+            bed.decisions(),
+            [(1, CLASS_OTHER)],
+            "first record of {first} bytes"
+        );
         assert!(bed.interactions().is_empty());
     }
     // A client's answers never look like that, and HTTP/2 servers are known by the preface.
@@ -425,14 +625,27 @@ fn the_end_of_the_agent_writes_what_is_open() {
     bed.sent(&mut flow, &chat("a"));
     bed.finish();
     let row = bed.interactions()[0];
-    assert_eq!((row.visibility_reason.as_str(), row.connection_id), ("closed_early", 1));
+    assert_eq!(
+        (row.visibility_reason.as_str(), row.connection_id),
+        ("closed_early", 1)
+    );
     let connection = bed.connections()[0];
-    assert_eq!((connection.close_reason.as_str(), connection.exchanges_decoded), ("agent_stop", 1));
-    assert_eq!(connection.closed_ts, WALL_OFFSET_NS + i64::try_from(bed.now_ns).unwrap());
+    assert_eq!(
+        (connection.close_reason.as_str(), connection.exchanges_decoded),
+        ("agent_stop", 1)
+    );
+    assert_eq!(
+        connection.closed_ts,
+        WALL_OFFSET_NS + i64::try_from(bed.now_ns).unwrap()
+    );
     assert_eq!(connection.plaintext_sent, flow.offset[0]);
     assert_eq!(bed.pipeline.open_flows(), 0);
     bed.finish();
-    assert_eq!(bed.outputs.len(), 4, "decision, interaction, forgotten flow, connection: each once");
+    assert_eq!(
+        bed.outputs.len(),
+        4,
+        "decision, interaction, forgotten flow, connection: each once"
+    );
 }
 
 #[test]
@@ -446,8 +659,14 @@ fn a_protocol_that_is_not_read_makes_the_connection_opaque() {
     bed.tick_after(GRACE_NS);
     assert!(bed.interactions().is_empty());
     let row = bed.connections()[0];
-    assert_eq!((row.visibility.as_str(), row.opaque_reason.as_str()), ("opaque", "parse_failed"));
-    assert_eq!((row.server_address.as_str(), row.endpoint_class.as_str()), ("api.openai.com", "ai_known"));
+    assert_eq!(
+        (row.visibility.as_str(), row.opaque_reason.as_str()),
+        ("opaque", "parse_failed")
+    );
+    assert_eq!(
+        (row.server_address.as_str(), row.endpoint_class.as_str()),
+        ("api.openai.com", "ai_known")
+    );
     assert_eq!(bed.pipeline.totals().ai_connections_opaque, 1);
     let (events, bytes) = bed.lost(Stage::Protocol, "protocol_unsupported");
     assert_eq!((events > 0, bytes), (true, flow.offset[0]));
@@ -462,8 +681,14 @@ fn a_handshake_without_a_byte_is_opaque() {
     bed.close(&flow, 517, 0);
     bed.tick_after(GRACE_NS);
     let row = bed.connections()[0];
-    assert_eq!((row.visibility.as_str(), row.opaque_reason.as_str()), ("opaque", "no_plaintext"));
-    assert_eq!((row.bytes_sent, row.plaintext_sent, row.exchanges_decoded), (517, 0, 0));
+    assert_eq!(
+        (row.visibility.as_str(), row.opaque_reason.as_str()),
+        ("opaque", "no_plaintext")
+    );
+    assert_eq!(
+        (row.bytes_sent, row.plaintext_sent, row.exchanges_decoded),
+        (517, 0, 0)
+    );
 }
 
 #[test]
@@ -478,7 +703,11 @@ fn a_handle_address_that_is_used_again_is_another_flow() {
     bed.sent(&mut child, &request[80..]);
     bed.received(&mut child, &response);
     bed.received(&mut parent, &response);
-    let rows: Vec<_> = bed.interactions().iter().map(|r| (r.process_pid, r.visibility.as_str())).collect();
+    let rows: Vec<_> = bed
+        .interactions()
+        .iter()
+        .map(|r| (r.process_pid, r.visibility.as_str()))
+        .collect();
     assert_eq!(rows, [(43, "decoded"), (42, "decoded")]);
 }
 
@@ -490,7 +719,11 @@ fn the_table_of_flows_is_bounded_and_the_rest_is_counted() {
         bed.sent(&mut flow(id, &process), b"POST ");
     }
     assert_eq!(bed.pipeline.open_flows(), MAX_FLOWS);
-    assert_eq!(bed.lost(Stage::Flow, "flow_table_full"), (5, 25), "5 records of 5 bytes");
+    assert_eq!(
+        bed.lost(Stage::Flow, "flow_table_full"),
+        (5, 25),
+        "5 records of 5 bytes"
+    );
     bed.free(&flow(1, &process));
     let mut late = flow(99_999, &process);
     bed.sent(&mut late, &chat("a"));
@@ -525,7 +758,11 @@ fn absurd_numbers_in_records_do_no_harm() {
     }
     bed.tick_after(GRACE_NS);
     assert_eq!((bed.interactions().len(), bed.connections().len()), (3, 3));
-    assert_eq!(bed.lost(Stage::Flow, "gap"), (3, u64::MAX), "sums end at the limit");
+    assert_eq!(
+        bed.lost(Stage::Flow, "gap"),
+        (3, u64::MAX),
+        "sums end at the limit"
+    );
 }
 
 #[test]
