@@ -53,6 +53,11 @@ impl FlowKey {
         bytes[16..20].copy_from_slice(&self.pid.to_ne_bytes());
         bytes
     }
+
+    /// Process id in such bytes.
+    pub fn pid_of(bytes: &[u8; 24]) -> u32 {
+        u32::from_ne_bytes([bytes[16], bytes[17], bytes[18], bytes[19]])
+    }
 }
 
 impl KernelOffsets {
@@ -97,3 +102,19 @@ pub struct Flow {
 
 const _: () = assert!(size_of::<FlowKey>() == 24);
 const _: () = assert!(size_of::<KernelOffsets>() == 40);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_gives_its_process_back() {
+        let key = FlowKey {
+            process_start_ns: 7,
+            handle: u64::MAX,
+            pid: 0x0102_0304,
+            pad: 0,
+        };
+        assert_eq!(FlowKey::pid_of(&key.to_bytes()), 0x0102_0304);
+    }
+}

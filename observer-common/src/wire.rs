@@ -286,16 +286,26 @@ mod tests {
 
     #[test]
     fn a_data_record_gives_back_its_fields_and_payload() {
-        let (h, body) = decode(&tls_data_record(b"hello")).map(|(h, b)| (h, std::format!("{b:?}"))).unwrap();
-        assert_eq!((h.kind, h.time_ns, h.pid, &h.comm[..5]), (KIND_TLS_DATA, 77, 1234, &b"curl\0"[..]));
-        assert!(body.contains("offset: 9") && body.contains("104, 101, 108, 108, 111"), "{body}");
+        let (h, body) = decode(&tls_data_record(b"hello"))
+            .map(|(h, b)| (h, std::format!("{b:?}")))
+            .unwrap();
+        assert_eq!(
+            (h.kind, h.time_ns, h.pid, &h.comm[..5]),
+            (KIND_TLS_DATA, 77, 1234, &b"curl\0"[..])
+        );
+        assert!(
+            body.contains("offset: 9") && body.contains("104, 101, 108, 108, 111"),
+            "{body}"
+        );
     }
 
     #[test]
     fn bytes_behind_the_payload_are_not_part_of_the_record() {
         let mut bytes = tls_data_record(b"hello");
         bytes.extend_from_slice(b"stale bytes of another flow");
-        let Ok((_, Body::TlsData(_, payload))) = decode(&bytes) else { panic!("not decoded") };
+        let Ok((_, Body::TlsData(_, payload))) = decode(&bytes) else {
+            panic!("not decoded")
+        };
         assert_eq!(payload, b"hello");
     }
 

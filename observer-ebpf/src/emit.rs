@@ -88,7 +88,8 @@ pub(crate) fn piece(header: Header, body: TlsData, source: u64) -> bool {
     }
 }
 
-const _: () = assert!(size_of::<WithPayload<TlsData, MAX_CHUNK>>() == Header::SIZE + TlsData::SIZE + MAX_CHUNK);
+const _: () =
+    assert!(size_of::<WithPayload<TlsData, MAX_CHUNK>>() == Header::SIZE + TlsData::SIZE + MAX_CHUNK);
 
 /// Room for a server name and its terminating NUL.
 pub(crate) const NAME_ROOM: usize = MAX_NAME_LEN + 1;
@@ -110,7 +111,11 @@ pub(crate) fn name(
     // SAFETY: `record` points to a reservation of the right size, of which the helper fills at most NAME_ROOM bytes.
     let read = unsafe {
         (&raw mut (*record).header).write(header);
-        bpf_probe_read_user_str((&raw mut (*record).payload).cast(), NAME_ROOM as u32, source as *const _)
+        bpf_probe_read_user_str(
+            (&raw mut (*record).payload).cast(),
+            NAME_ROOM as u32,
+            source as *const _,
+        )
     };
     if read <= 1 || read > NAME_ROOM as i64 {
         entry.discard(0);

@@ -36,7 +36,8 @@ pub(crate) static SOCKETS: HashMap<u64, Socket> = HashMap::with_max_entries(65_5
 
 /// Reversed host names and suffixes of the catalogue.
 #[map]
-pub(crate) static HOSTS: LpmTrie<[u8; HOST_KEY_LEN], u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+pub(crate) static HOSTS: LpmTrie<[u8; HOST_KEY_LEN], u32> =
+    LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
 
 /// Source of flow and connection ids, per CPU.
 #[map]
@@ -73,7 +74,12 @@ pub(crate) struct Thread {
 
 pub(crate) static NEW_THREAD: Thread = Thread {
     process_start_ns: 0,
-    calls: [Call { handle: 0, buffer: 0, done: 0, stack: 0 }; CALLS],
+    calls: [Call {
+        handle: 0,
+        buffer: 0,
+        done: 0,
+        stack: 0,
+    }; CALLS],
     untied_handle: 0,
     active: 0,
     connect_fd: 0,
@@ -151,7 +157,9 @@ pub(crate) fn count(index: u32, n: u64) {
 /// A new id for a flow or connection: never 0, never used before by this CPU.
 #[inline(always)]
 pub(crate) fn next_id() -> u64 {
-    let Some(next) = NEXT_ID.get_ptr_mut(0) else { return 0 };
+    let Some(next) = NEXT_ID.get_ptr_mut(0) else {
+        return 0;
+    };
     // SAFETY: pointer to this CPU's value. The boot time in the upper part keeps two tasks that read the same value
     // apart (they cannot run at the same time on one CPU), and makes ids of two loads differ.
     let n = unsafe {

@@ -105,14 +105,30 @@ fn established(socket: u64) {
 #[inline(always)]
 fn closed(socket: u64) {
     // SAFETY: the value is copied at once.
-    let Some(entry) = (unsafe { SOCKETS.get(&socket).copied() }) else { return };
+    let Some(entry) = (unsafe { SOCKETS.get(&socket).copied() }) else {
+        return;
+    };
     let _ = SOCKETS.remove(&socket);
     let mut head = header(KIND_CLOSE, entry.process_start_ns);
     head.pid = entry.pid;
     head.tid = entry.pid;
     head.connection_id = entry.connection_id;
-    let Socket { sent, received, flags, local_port, .. } = entry;
-    emit::plain(head, Close { sent, received, flags, local_port });
+    let Socket {
+        sent,
+        received,
+        flags,
+        local_port,
+        ..
+    } = entry;
+    emit::plain(
+        head,
+        Close {
+            sent,
+            received,
+            flags,
+            local_port,
+        },
+    );
 }
 
 /// Books the bytes of a socket call, and ties the socket to the TLS handle in use on this thread.
@@ -160,8 +176,15 @@ fn innermost(thread: &Thread) -> u64 {
 
 #[inline(always)]
 fn tie_flow(process_start_ns: u64, pid: u32, handle: u64, socket: u64, tie: u8) {
-    let key = FlowKey { process_start_ns, handle, pid, pad: 0 };
-    let Some(flow) = FLOWS.get_ptr_mut(&key) else { return };
+    let key = FlowKey {
+        process_start_ns,
+        handle,
+        pid,
+        pad: 0,
+    };
+    let Some(flow) = FLOWS.get_ptr_mut(&key) else {
+        return;
+    };
     // SAFETY: pointer into the map; a TLS handle is used by one thread at a time.
     let flow = unsafe { &mut *flow };
     if flow.socket != 0 {
@@ -183,13 +206,27 @@ fn tie_flow(process_start_ns: u64, pid: u32, handle: u64, socket: u64, tie: u8) 
 /// readable or the table is full.
 #[inline(always)]
 fn new_socket(socket: u64, process_start_ns: u64, fd: i32, flags: u16) -> u64 {
-    let Some(connect) = describe(socket, fd, flags) else { return 0 };
+    let Some(connect) = describe(socket, fd, flags) else {
+        return 0;
+    };
     let connection_id = next_id();
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    let was_established = if flags == CONNECT_EXISTING { CLOSE_WAS_ESTABLISHED } else { 0 };
+    let was_established = if flags == CONNECT_EXISTING {
+        CLOSE_WAS_ESTABLISHED
+    } else {
+        0
+    };
     let local_port = u32::from(connect.local_port);
-    let entry =
-        Socket { connection_id, process_start_ns, sent: 0, received: 0, pid, flags: was_established, local_port, pad: 0 };
+    let entry = Socket {
+        connection_id,
+        process_start_ns,
+        sent: 0,
+        received: 0,
+        pid,
+        flags: was_established,
+        local_port,
+        pad: 0,
+    };
     if SOCKETS.insert(&socket, &entry, 0).is_err() {
         count(counters::LOST_SOCKETS_FULL, 1);
         return 0;

@@ -6,6 +6,7 @@ use aya_ebpf::{
     macros::{raw_tracepoint, tracepoint},
     programs::{RawTracePointContext, TracePointContext},
 };
+use aya_log_ebpf::debug;
 use observer_common::wire::{KIND_EXEC, KIND_EXIT, KIND_MAP_EXEC};
 
 use crate::{
@@ -16,8 +17,9 @@ use crate::{
 
 /// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
-pub(crate) fn process_exec(_ctx: RawTracePointContext) -> i32 {
+pub(crate) fn process_exec(ctx: RawTracePointContext) -> i32 {
     process_event(KIND_EXEC);
+    debug!(&ctx, "process {}: new image", ctx.tgid());
     0
 }
 

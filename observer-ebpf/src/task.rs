@@ -37,10 +37,17 @@ pub(crate) fn process_start_ns() -> u64 {
     }
     // SAFETY: helper without arguments.
     let task = unsafe { bpf_get_current_task() } as *const u8;
-    let leader_at = task.wrapping_add(at.task_group_leader as usize).cast::<*const task_struct>();
+    let leader_at = task
+        .wrapping_add(at.task_group_leader as usize)
+        .cast::<*const task_struct>();
     // SAFETY: bpf_probe_read_kernel checks the address.
-    let Ok(leader) = (unsafe { bpf_probe_read_kernel(leader_at) }) else { return 0 };
-    let start_at = leader.cast::<u8>().wrapping_add(at.task_start as usize).cast::<u64>();
+    let Ok(leader) = (unsafe { bpf_probe_read_kernel(leader_at) }) else {
+        return 0;
+    };
+    let start_at = leader
+        .cast::<u8>()
+        .wrapping_add(at.task_start as usize)
+        .cast::<u64>();
     // SAFETY: as above.
     unsafe { bpf_probe_read_kernel(start_at) }.unwrap_or(0)
 }

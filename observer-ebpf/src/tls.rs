@@ -10,12 +10,13 @@ use aya_ebpf::{
     maps::lpm_trie::Key,
     programs::{ProbeContext, RetProbeContext},
 };
+use aya_log_ebpf::debug;
 use observer_common::{
     counters,
     maps::{Flow, FlowKey, HOST_KEY_LEN},
     wire::{
-        CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, DIRECTION_RECEIVED, DIRECTION_SENT, KIND_TLS_DATA, KIND_TLS_FREE,
-        KIND_TLS_NAME, MAX_CHUNK, TIE_NONE, TlsData, TlsFree,
+        CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, DIRECTION_RECEIVED, DIRECTION_SENT, KIND_TLS_DATA,
+        KIND_TLS_FREE, KIND_TLS_NAME, MAX_CHUNK, TIE_NONE, TlsData, TlsFree,
     },
 };
 
@@ -90,6 +91,7 @@ pub(crate) fn ssl_ctrl_enter(ctx: ProbeContext) -> u32 {
         && let (Some(handle), Some(name)) = (ctx.arg(0), ctx.arg(3))
     {
         server_name(handle, name);
+        debug!(&ctx, "tls handle {:x}: server name set", handle);
     }
     0
 }
@@ -99,6 +101,7 @@ pub(crate) fn ssl_ctrl_enter(ctx: ProbeContext) -> u32 {
 pub(crate) fn ssl_free_enter(ctx: ProbeContext) -> u32 {
     if let (Some(pid), Some(handle)) = (observed_pid(), ctx.arg(0)) {
         free(pid, handle);
+        debug!(&ctx, "tls handle {:x}: freed", handle);
     }
     0
 }
@@ -108,13 +111,25 @@ pub(crate) fn ssl_free_enter(ctx: ProbeContext) -> u32 {
 fn enter(ctx: &ProbeContext, slot: usize, with_done: bool) -> u32 {
     let Some(pid) = observed_pid() else { return 0 };
     let Some(thread) = thread() else { return 0 };
-    let (Some(handle), Some(buffer)) = (ctx.arg(0), ctx.arg(1)) else { return 0 };
+    let (Some(handle), Some(buffer)) = (ctx.arg(0), ctx.arg(1)) else {
+        return 0;
+    };
     let done = if with_done { ctx.arg(3).unwrap_or(0) } else { 0 };
     // SAFETY: the context's registers are readable.
     let stack = unsafe { stack_pointer(ctx) };
-    thread.calls[slot] = Call { handle, buffer, done, stack };
+    thread.calls[slot] = Call {
+        handle,
+        buffer,
+        done,
+        stack,
+    };
     thread.active |= 1 << slot;
-    flow(&FlowKey { process_start_ns: thread.process_start_ns, handle, pid, pad: 0 });
+    flow(&FlowKey {
+        process_start_ns: thread.process_start_ns,
+        handle,
+        pid,
+        pad: 0,
+    });
     0
 }
 
@@ -122,7 +137,9 @@ fn enter(ctx: &ProbeContext, slot: usize, with_done: bool) -> u32 {
 #[inline(always)]
 fn exit(ctx: &RetProbeContext, slot: usize, direction: u8) -> u32 {
     let Some(pid) = observed_pid() else { return 0 };
-    let Some(thread) = known_thread(bpf_get_current_pid_tgid()) else { return 0 };
+    let Some(thread) = known_thread(bpf_get_current_pid_tgid()) else {
+        return 0;
+    };
     if thread.active & (1 << slot) == 0 {
         // Attached between entry and return, or the file carries the probe twice.
         count(counters::UNMATCHED_RETURN, 1);
@@ -134,7 +151,12 @@ fn exit(ctx: &RetProbeContext, slot: usize, direction: u8) -> u32 {
     if n == 0 {
         return 0;
     }
-    let key = FlowKey { process_start_ns: thread.process_start_ns, handle: call.handle, pid, pad: 0 };
+    let key = FlowKey {
+        process_start_ns: thread.process_start_ns,
+        handle: call.handle,
+        pid,
+        pad: 0,
+    };
     let Some(flow) = flow(&key) else { return 0 };
     if flow.socket == 0 && direction == DIRECTION_SENT {
         thread.untied_handle = call.handle;
@@ -278,7 +300,12 @@ fn begins_with_body_request(buffer: u64) -> bool {
 #[inline(always)]
 fn server_name(handle: u64, name: u64) {
     let Some(pid) = observed_pid() else { return };
-    let key = FlowKey { process_start_ns: process_start_ns(), handle, pid, pad: 0 };
+    let key = FlowKey {
+        process_start_ns: process_start_ns(),
+        handle,
+        pid,
+        pad: 0,
+    };
     let Some(flow) = flow(&key) else { return };
     let mut head = header(KIND_TLS_NAME, key.process_start_ns);
     head.flow_id = flow.id;
@@ -306,20 +333,39 @@ fn host_class(name: *const u8, len: u32) -> u32 {
         // SAFETY: `name` has NAME_ROOM bytes and `from` is below that.
         *slot = unsafe { *name.add(from) }.to_ascii_lowercase();
     }
-    HOSTS.get(&Key::new((len + 1) * 8, data)).copied().unwrap_or(CLASS_UNDECIDED)
+    HOSTS
+        .get(&Key::new((len + 1) * 8, data))
+        .copied()
+        .unwrap_or(CLASS_UNDECIDED)
 }
 
 #[inline(always)]
 fn free(pid: u32, handle: u64) {
-    let key = FlowKey { process_start_ns: process_start_ns(), handle, pid, pad: 0 };
+    let key = FlowKey {
+        process_start_ns: process_start_ns(),
+        handle,
+        pid,
+        pad: 0,
+    };
     // SAFETY: the value is copied at once.
-    let Some(flow) = (unsafe { FLOWS.get(&key).copied() }) else { return };
+    let Some(flow) = (unsafe { FLOWS.get(&key).copied() }) else {
+        return;
+    };
     let _ = FLOWS.remove(&key);
     let mut head = header(KIND_TLS_FREE, key.process_start_ns);
     head.flow_id = flow.id;
     head.connection_id = flow.connection_id;
     let (sent, received) = (flow.bytes[0], flow.bytes[1]);
-    emit::plain(head, TlsFree { handle, sent, received, class: flow.class, tie: flow.tie });
+    emit::plain(
+        head,
+        TlsFree {
+            handle,
+            sent,
+            received,
+            class: flow.class,
+            tie: flow.tie,
+        },
+    );
 }
 
 /// # Safety

@@ -20,5 +20,6 @@ pub mod coverage;
 pub mod pipeline;
 pub mod store;
 pub mod metrics;
+pub mod report;
 pub mod cli;
 pub mod app;

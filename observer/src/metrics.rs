@@ -26,7 +26,11 @@ pub struct Snapshot {
 
 impl From<&Observed> for Snapshot {
     fn from(observed: &Observed) -> Self {
-        let attached = observed.probes.iter().filter(|(_, state)| *state == ProbeState::Attached).count();
+        let attached = observed
+            .probes
+            .iter()
+            .filter(|(_, state)| *state == ProbeState::Attached)
+            .count();
         Self {
             kernel: observed.kernel.clone(),
             totals: observed.totals,
@@ -75,21 +79,51 @@ impl Metrics {
         registry.register(Box::new(gauge.clone()))?;
         let probes = IntGaugeVec::new(Opts::new("observer_probes", "Probes by state"), &["state"])?;
         registry.register(Box::new(probes.clone()))?;
-        let lag = GaugeVec::new(Opts::new("observer_store_lag_seconds", "Age of the oldest row not yet stored"), &[])?;
+        let lag = GaugeVec::new(
+            Opts::new(
+                "observer_store_lag_seconds",
+                "Age of the oldest row not yet stored",
+            ),
+            &[],
+        )?;
         registry.register(Box::new(lag.clone()))?;
         Ok(Self {
             events: counter("observer_events_total", "Records from the kernel")?,
-            lost: counters("observer_lost_total", "Losses by stage and reason", &["stage", "reason"])?,
-            lost_bytes: counters("observer_lost_bytes_total", "Bytes of these losses", &["stage", "reason"])?,
-            plaintext: counters("observer_plaintext_bytes_total", "Plaintext by scope of its flow", &["class"])?,
+            lost: counters(
+                "observer_lost_total",
+                "Losses by stage and reason",
+                &["stage", "reason"],
+            )?,
+            lost_bytes: counters(
+                "observer_lost_bytes_total",
+                "Bytes of these losses",
+                &["stage", "reason"],
+            )?,
+            plaintext: counters(
+                "observer_plaintext_bytes_total",
+                "Plaintext by scope of its flow",
+                &["class"],
+            )?,
             flows: counter("observer_flows_total", "TLS flows seen")?,
             open_flows: gauge,
-            exchanges: counters("observer_exchanges_total", "HTTP exchanges by what they were", &["kind"])?,
+            exchanges: counters(
+                "observer_exchanges_total",
+                "HTTP exchanges by what they were",
+                &["kind"],
+            )?,
             findings: counter("observer_findings_total", "Findings of sensitive data")?,
-            connections: counters("observer_ai_connections_total", "Ended connections to AI", &["visibility"])?,
+            connections: counters(
+                "observer_ai_connections_total",
+                "Ended connections to AI",
+                &["visibility"],
+            )?,
             probes,
             rows: counters("observer_store_rows_total", "Rows stored", &["table"])?,
-            rows_lost: counters("observer_store_rows_lost_total", "Rows not stored", &["table", "reason"])?,
+            rows_lost: counters(
+                "observer_store_rows_lost_total",
+                "Rows not stored",
+                &["table", "reason"],
+            )?,
             lag,
             registry,
         })
@@ -115,7 +149,11 @@ impl Metrics {
         for (index, unit, name) in counters::ALL {
             let Some(total) = value(*index) else { continue };
             if let Some(reason) = name.strip_prefix("lost_") {
-                let vec = if *unit == "bytes" { &self.lost_bytes } else { &self.lost };
+                let vec = if *unit == "bytes" {
+                    &self.lost_bytes
+                } else {
+                    &self.lost
+                };
                 raise(&vec.with_label_values(&[Stage::Kernel.name(), reason]), total);
             }
         }
@@ -126,22 +164,30 @@ impl Metrics {
             ("undecided_skipped", counters::SKIPPED_PREFIX_BYTES),
         ];
         for (class, index) in classes {
-            raise(&self.plaintext.with_label_values(&[class]), value(index).unwrap_or(0));
+            raise(
+                &self.plaintext.with_label_values(&[class]),
+                value(index).unwrap_or(0),
+            );
         }
     }
 
     fn take_pipeline(&self, snapshot: &Snapshot) {
         for (stage, reason, loss) in snapshot.ledger.iter() {
             raise(&self.lost.with_label_values(&[stage.name(), reason]), loss.events);
-            raise(&self.lost_bytes.with_label_values(&[stage.name(), reason]), loss.bytes);
+            raise(
+                &self.lost_bytes.with_label_values(&[stage.name(), reason]),
+                loss.bytes,
+            );
         }
         let totals = &snapshot.totals;
         raise(&self.flows, totals.flows);
         raise(&self.findings, totals.findings);
         let whole = totals.exchanges - totals.exchanges_partial;
-        for (kind, total) in
-            [("decoded", whole), ("partial", totals.exchanges_partial), ("not_ai", totals.exchanges_other)]
-        {
+        for (kind, total) in [
+            ("decoded", whole),
+            ("partial", totals.exchanges_partial),
+            ("not_ai", totals.exchanges_other),
+        ] {
             raise(&self.exchanges.with_label_values(&[kind]), total);
         }
         for (visibility, total) in [
@@ -152,19 +198,33 @@ impl Metrics {
             raise(&self.connections.with_label_values(&[visibility]), total);
         }
         set(&self.open_flows, snapshot.open_flows);
-        set(&self.probes.with_label_values(&["attached"]), snapshot.probes_attached);
-        set(&self.probes.with_label_values(&["failed"]), snapshot.probes_failed);
+        set(
+            &self.probes.with_label_values(&["attached"]),
+            snapshot.probes_attached,
+        );
+        set(
+            &self.probes.with_label_values(&["failed"]),
+            snapshot.probes_failed,
+        );
     }
 
     fn take_writer(&self, writer: &Writer) {
         let stats = writer.stats();
         for table in Table::ALL {
-            raise(&self.rows.with_label_values(&[table.name()]), stats.written(table));
+            raise(
+                &self.rows.with_label_values(&[table.name()]),
+                stats.written(table),
+            );
             for reason in LossReason::ALL {
-                raise(&self.rows_lost.with_label_values(&[table.name(), reason.name()]), stats.lost(table, reason));
+                raise(
+                    &self.rows_lost.with_label_values(&[table.name(), reason.name()]),
+                    stats.lost(table, reason),
+                );
             }
         }
-        self.lag.with_label_values::<&str>(&[]).set(writer.lag().as_secs_f64());
+        self.lag
+            .with_label_values::<&str>(&[])
+            .set(writer.lag().as_secs_f64());
     }
 }
 

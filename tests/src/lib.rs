@@ -6,5 +6,6 @@
     reason = "a server and a harness at the edge: answers carry dates, waits have limits"
 )]
 
+pub mod bench;
 pub mod endpoint;
 pub mod harness;

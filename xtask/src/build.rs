@@ -78,6 +78,11 @@ pub(crate) fn endpoint() -> PathBuf {
     target_dir().join("debug/ai-endpoint")
 }
 
+/// The benchmarks that `all` builds.
+pub(crate) fn bench() -> PathBuf {
+    target_dir().join("debug/bench")
+}
+
 fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

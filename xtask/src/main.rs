@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build;
 mod demo;
 mod fuzz;
@@ -42,6 +43,14 @@ enum Verb {
         #[arg(long)]
         keep: bool,
     },
+    /// Measure what Observer costs and write it into docs/costs.md (root)
+    Bench {
+        /// Only this one
+        name: Option<bench::Name>,
+        /// How the result is shown
+        #[arg(long, value_enum, default_value = "table")]
+        format: demo::Format,
+    },
     /// Format, lints and all tests, live-kernel ones included (root)
     Test {
         /// Only tests whose name contains this; leaves out format and lints
@@ -73,6 +82,7 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Build { kernel_only: true } => build::kernel_object().map(|_| ExitCode::SUCCESS),
         Verb::Build { kernel_only: false } => build::all().map(|()| ExitCode::SUCCESS),
         Verb::Demo { format, keep } => demo::run(format, keep).map(|()| ExitCode::SUCCESS),
+        Verb::Bench { name, format } => bench::run(name, format).map(|()| ExitCode::SUCCESS),
         Verb::Test { filter } => test::run(filter.as_deref()),
         Verb::Fuzz { target, minutes } => fuzz::run(target.as_deref(), minutes),
     }

@@ -31,13 +31,19 @@ impl Store {
     /// When the program cannot be started at all.
     pub(super) async fn start(config: &Config) -> anyhow::Result<Self> {
         if let Some(url) = &config.store.url {
-            return Ok(Self { url: url.clone(), child: None });
+            return Ok(Self {
+                url: url.clone(),
+                child: None,
+            });
         }
         let first = spawn(config).context("cannot start the embedded store")?;
         let (stop, stopped) = watch::channel(false);
         let supervisor = tokio::spawn(supervise(config.clone(), first, stopped));
         let url = format!("http://{}", config.store.embedded.listen);
-        Ok(Self { url, child: Some((stop, supervisor)) })
+        Ok(Self {
+            url,
+            child: Some((stop, supervisor)),
+        })
     }
 
     /// Address for clients.
@@ -61,12 +67,19 @@ fn spawn(config: &Config) -> anyhow::Result<Child> {
     command.arg("store").arg("--data-dir").arg(&embedded.data_dir);
     command.arg("--listen").arg(embedded.listen.to_string());
     command.arg("--database").arg(&config.store.database);
-    command.arg("--exit-with-parent").arg(std::process::id().to_string());
+    command
+        .arg("--exit-with-parent")
+        .arg(std::process::id().to_string());
     if let Some(library) = &embedded.library {
         command.arg("--library").arg(library);
     }
     // A group of its own: Ctrl-C on the terminal ends the daemon, which then ends the store after its last rows.
-    Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0).kill_on_drop(true).spawn()?)
+    Ok(command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()?)
 }
 
 async fn supervise(config: Config, mut child: Child, mut stopped: watch::Receiver<bool>) {
@@ -97,7 +110,10 @@ async fn supervise(config: Config, mut child: Child, mut stopped: watch::Receive
 }
 
 async fn end(mut child: Child) {
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let pid = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(Pid::from_raw);
     if let Some(pid) = pid {
         let _ = kill_process(pid, Signal::TERM);
     }

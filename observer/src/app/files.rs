@@ -33,7 +33,11 @@ pub(super) fn lock_pid_file(run_dir: &Path) -> anyhow::Result<File> {
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         let mut text = String::new();
         let _ = file.read_to_string(&mut text);
-        bail!("another observer is running on this host with process id {} ({})", text.trim(), path.display());
+        bail!(
+            "another observer is running on this host with process id {} ({})",
+            text.trim(),
+            path.display()
+        );
     }
     file.set_len(0)?;
     file.rewind()?;
@@ -52,13 +56,20 @@ pub(super) fn hmac_key(state_dir: &Path) -> anyhow::Result<HmacKey> {
         Ok(bytes) => {
             check_private(&path)?;
             let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice()) else {
-                bail!("{}: not a key of 32 bytes; remove it to have a new one made", path.display());
+                bail!(
+                    "{}: not a key of 32 bytes; remove it to have a new one made",
+                    path.display()
+                );
             };
             Ok(HmacKey::from_bytes(key))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let key = HmacKey::generate().context("no random bytes for a key")?;
-            let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            let open = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path);
             open.and_then(|mut f| f.write_all(key.bytes()).and_then(|()| f.sync_all()))
                 .with_context(|| format!("cannot write {}", path.display()))?;
             Ok(key)
@@ -71,7 +82,7 @@ pub(super) fn hmac_key(state_dir: &Path) -> anyhow::Result<HmacKey> {
 ///
 /// # Errors
 /// When it cannot be read, or others could read it.
-pub(super) fn read_secret(path: &Path) -> anyhow::Result<String> {
+pub(crate) fn read_secret(path: &Path) -> anyhow::Result<String> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     check_private(path)?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
@@ -80,7 +91,11 @@ pub(super) fn read_secret(path: &Path) -> anyhow::Result<String> {
 fn check_private(path: &Path) -> anyhow::Result<()> {
     let mode = fs::metadata(path)?.mode();
     if mode & 0o077 != 0 {
-        bail!("{}: mode {:04o} lets others use it; run `chmod 600` on it", path.display(), mode & 0o7777);
+        bail!(
+            "{}: mode {:04o} lets others use it; run `chmod 600` on it",
+            path.display(),
+            mode & 0o7777
+        );
     }
     Ok(())
 }
@@ -117,7 +132,12 @@ mod tests {
         let path = dir.path().join(HMAC_KEY_FILE);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(hmac_key(dir.path()).unwrap_err().to_string().contains("chmod 600"));
+        assert!(
+            hmac_key(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("chmod 600")
+        );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, b"short").unwrap();
         assert!(hmac_key(dir.path()).unwrap_err().to_string().contains("32 bytes"));

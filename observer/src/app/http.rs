@@ -13,8 +13,14 @@ use crate::{config::Config, metrics::Metrics, store::Writer};
 ///
 /// # Errors
 /// When the address cannot be used.
-pub(super) async fn serve(config: &Config, shared: Arc<Shared>, writer: Arc<Writer>) -> anyhow::Result<JoinHandle<()>> {
-    let Some(address) = config.metrics_listen else { return Ok(tokio::spawn(async {})) };
+pub(super) async fn serve(
+    config: &Config,
+    shared: Arc<Shared>,
+    writer: Arc<Writer>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let Some(address) = config.metrics_listen else {
+        return Ok(tokio::spawn(async {}));
+    };
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (metrics.listen in the configuration)"))?;
@@ -22,7 +28,10 @@ pub(super) async fn serve(config: &Config, shared: Arc<Shared>, writer: Arc<Writ
     let health = Arc::clone(&shared);
     let router = Router::new()
         .route("/healthz", get(move || async move { healthz(&health) }))
-        .route("/metrics", get(move || async move { metrics.render(&shared.snapshot(), &writer) }));
+        .route(
+            "/metrics",
+            get(move || async move { metrics.render(&shared.snapshot(), &writer) }),
+        );
     Ok(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "metrics ended");

@@ -1,5 +1,6 @@
 //! `observer run` (shell): wires kernel, pipeline and store, and ends them in order.
 
+mod allocator;
 mod embedded;
 mod files;
 mod http;
@@ -31,6 +32,7 @@ use crate::{
     metrics::Snapshot,
     store::{Client, StoreTarget, Writer, WriterOptions, migrate},
 };
+pub(crate) use files::read_secret;
 pub(crate) use seals::Observed;
 use worker::Worker;
 
@@ -51,7 +53,10 @@ impl Shared {
     }
 
     fn snapshot(&self) -> Snapshot {
-        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn publish(&self, snapshot: Snapshot) {
@@ -64,17 +69,23 @@ impl Shared {
 /// # Errors
 /// What keeps it from starting, with what to do; and the end of the pipeline by an error.
 pub fn run(loaded: Loaded) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    allocator::keep_little();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(daemon(loaded))
 }
 
 async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     let config = loaded.config.clone();
+    load::check_privilege()?;
     let _lock = files::lock_pid_file(&config.run_dir)?;
     let key = files::hmac_key(&config.state_dir)?;
     let stop_signals = stop_signals()?;
     let kernel = load::load(&load_options(&config, &loaded))?;
     let (discovery, discovery_thread) = Discovery::start(kernel.programs)?;
+    allocator::give_back();
 
     let shared = Arc::new(Shared::default());
     let store = embedded::Store::start(&config).await?;
@@ -133,7 +144,7 @@ fn load_options(config: &Config, loaded: &Loaded) -> LoadOptions {
 
 fn target(config: &Config, store: &embedded::Store) -> anyhow::Result<StoreTarget> {
     let password = match &config.store.password_file {
-        Some(file) => files::read_secret(file)?,
+        Some(file) => read_secret(file)?,
         None => String::new(),
     };
     Ok(StoreTarget {

@@ -40,7 +40,13 @@ impl Observed {
     /// Records that the kernel could not make, for whatever reason.
     fn lost_kernel(&self) -> u64 {
         use counters::{LOST_FAULT, LOST_FLOWS_FULL, LOST_RING, LOST_SOCKETS_FULL, LOST_THREADS_FULL};
-        let all = [LOST_RING, LOST_FAULT, LOST_THREADS_FULL, LOST_FLOWS_FULL, LOST_SOCKETS_FULL];
+        let all = [
+            LOST_RING,
+            LOST_FAULT,
+            LOST_THREADS_FULL,
+            LOST_FLOWS_FULL,
+            LOST_SOCKETS_FULL,
+        ];
         all.into_iter().map(|index| self.kernel(index)).sum()
     }
 }
@@ -77,7 +83,12 @@ impl Seals {
             ..Coverage::default()
         };
         let interval_ns = u64::try_from(config.seal_interval.as_nanos()).unwrap_or(u64::MAX);
-        Self { interval_ns, last_ns: now_ns, last: Last::default(), constant }
+        Self {
+            interval_ns,
+            last_ns: now_ns,
+            last: Last::default(),
+            constant,
+        }
     }
 
     pub(super) fn is_due(&self, now_ns: u64) -> bool {
@@ -85,8 +96,17 @@ impl Seals {
     }
 
     /// The statement of the interval that ends now.
-    pub(super) fn next(&mut self, observed: &Observed, now_ns: u64, wall_offset_ns: i64) -> (Interval, Coverage) {
-        let wall = |ns| i64::try_from(ns).unwrap_or(i64::MAX).saturating_add(wall_offset_ns);
+    pub(super) fn next(
+        &mut self,
+        observed: &Observed,
+        now_ns: u64,
+        wall_offset_ns: i64,
+    ) -> (Interval, Coverage) {
+        let wall = |ns| {
+            i64::try_from(ns)
+                .unwrap_or(i64::MAX)
+                .saturating_add(wall_offset_ns)
+        };
         let interval = Interval {
             start: wall(self.last_ns),
             end: wall(now_ns),
@@ -130,9 +150,18 @@ impl Seals {
             bytes_truncated: now.truncated - last.truncated,
             records_dropped_spool: now.rows_lost - last.rows_lost,
             ai_flows: small(now.totals.ai_connections, last.totals.ai_connections),
-            ai_flows_decoded: small(now.totals.ai_connections_decoded, last.totals.ai_connections_decoded),
-            ai_flows_partial: small(now.totals.ai_connections_partial, last.totals.ai_connections_partial),
-            ai_flows_opaque: small(now.totals.ai_connections_opaque, last.totals.ai_connections_opaque),
+            ai_flows_decoded: small(
+                now.totals.ai_connections_decoded,
+                last.totals.ai_connections_decoded,
+            ),
+            ai_flows_partial: small(
+                now.totals.ai_connections_partial,
+                last.totals.ai_connections_partial,
+            ),
+            ai_flows_opaque: small(
+                now.totals.ai_connections_opaque,
+                last.totals.ai_connections_opaque,
+            ),
             cpu_ms: small(now.cpu_ms, last.cpu_ms),
             rss_kib: rss_kib(),
             ..self.constant.clone()
@@ -141,7 +170,9 @@ impl Seals {
 }
 
 fn own_digest() -> [u8; 32] {
-    let Ok(mut file) = fs::File::open("/proc/self/exe") else { return [0; 32] };
+    let Ok(mut file) = fs::File::open("/proc/self/exe") else {
+        return [0; 32];
+    };
     let mut hash = Sha256::new();
     match std::io::copy(&mut file, &mut hash) {
         Ok(_) => hash.finalize().into(),
@@ -171,23 +202,43 @@ mod tests {
         kernel[counters::LOST_RING as usize] = Some(lost);
         Observed {
             kernel,
-            totals: Totals { ai_connections: records / 10, ..Totals::default() },
+            totals: Totals {
+                ai_connections: records / 10,
+                ..Totals::default()
+            },
             ledger: Ledger::default(),
             open_flows: 0,
             rows_lost: 0,
-            probes: vec![("a".into(), ProbeState::Attached), ("b".into(), ProbeState::Failed("no".into()))],
+            probes: vec![
+                ("a".into(), ProbeState::Attached),
+                ("b".into(), ProbeState::Failed("no".into())),
+            ],
         }
     }
 
     #[test]
     fn a_seal_says_what_happened_since_the_last_one() {
-        let mut seals = Seals { interval_ns: 100, last_ns: 0, last: Last::default(), constant: Coverage::default() };
+        let mut seals = Seals {
+            interval_ns: 100,
+            last_ns: 0,
+            last: Last::default(),
+            constant: Coverage::default(),
+        };
         assert!(!seals.is_due(99) && seals.is_due(100));
         let (_, first) = seals.next(&observed(50, 3), 100, 1000);
-        assert_eq!((first.events_seen, first.events_lost_ring, first.ai_flows), (50, 3, 5));
+        assert_eq!(
+            (first.events_seen, first.events_lost_ring, first.ai_flows),
+            (50, 3, 5)
+        );
         let (interval, second) = seals.next(&observed(80, 3), 200, 1000);
-        assert_eq!((second.events_seen, second.events_lost_ring, second.ai_flows), (30, 0, 3));
-        assert_eq!((interval.start, interval.end, interval.mono_start_ns), (1100, 1200, 100));
+        assert_eq!(
+            (second.events_seen, second.events_lost_ring, second.ai_flows),
+            (30, 0, 3)
+        );
+        assert_eq!(
+            (interval.start, interval.end, interval.mono_start_ns),
+            (1100, 1200, 100)
+        );
         assert_eq!((second.probes_required, second.probes_attached), (2, 1));
         assert_eq!(second.probes_failed, ["b: no"]);
     }

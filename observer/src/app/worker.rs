@@ -37,6 +37,8 @@ const WAIT: Duration = Duration::from_millis(50);
 const BATCH: usize = 4096;
 /// How often the pipeline hears the time.
 const TICK_NS: u64 = 100_000_000;
+/// How often the kernel's state of processes that are gone is looked for.
+const SWEEP_NS: u64 = 60_000_000_000;
 /// How often counters are published.
 const PUBLISH_NS: u64 = 500_000_000;
 
@@ -60,7 +62,18 @@ impl Worker {
     /// # Errors
     /// When the rules cannot be compiled or the ring buffer cannot be read any more.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { host, records, scopes, counters, host_probes, discovery, writer, shared, key, loaded } = self;
+        let Self {
+            host,
+            records,
+            scopes,
+            counters,
+            host_probes,
+            discovery,
+            writer,
+            shared,
+            key,
+            loaded,
+        } = self;
         let engine = Engine::new(&loaded.rules).context("sensitive-data rules")?;
         let book = Rulebook {
             catalog: Arc::new(loaded.catalog),
@@ -111,7 +124,8 @@ impl State {
         self.publish();
         self.shared.ready.store(true, Ordering::Relaxed);
         tracing::info!("observer: ready");
-        let (mut next_tick, mut next_publish) = (started_ns, started_ns);
+        let (mut next_tick, mut next_publish, mut next_sweep) =
+            (started_ns, started_ns, started_ns + SWEEP_NS);
         while !self.shared.stopping() {
             records.wait(WAIT).context("ring buffer")?;
             records.drain(BATCH, |bytes| self.entry(bytes));
@@ -125,6 +139,10 @@ impl State {
             if now_ns >= next_publish {
                 self.publish();
                 next_publish = now_ns + PUBLISH_NS;
+            }
+            if now_ns >= next_sweep {
+                self.scopes.sweep();
+                next_sweep = now_ns + SWEEP_NS;
             }
             if self.seals.is_due(now_ns) {
                 self.seal(SealKind::Interval, now_ns);
@@ -153,7 +171,10 @@ impl State {
     }
 
     fn record(&mut self, header: &Header, body: &Body<'_>) {
-        let key = ProcessKey { pid: header.pid, start_ns: header.process_start_ns };
+        let key = ProcessKey {
+            pid: header.pid,
+            start_ns: header.process_start_ns,
+        };
         match body {
             Body::Exec => {
                 self.processes.replaced(key);
@@ -165,7 +186,7 @@ impl State {
             }
             _ => {}
         }
-        let identity = self.processes.identify(key, header.uid, &comm(header));
+        let identity = self.processes.identify(key, header.uid, || comm(header));
         self.pipeline.record(header, body, &identity);
         if matches!(body, Body::Exit) {
             self.processes.ended(key);
@@ -197,9 +218,14 @@ impl State {
     fn observed(&mut self) -> Observed {
         let probes = self.discovery.with_inventory(|inventory| {
             let functions = inventory.tls_files().flat_map(|file| {
-                file.probes.iter().map(|(name, state)| (format!("{name} in {}", file.path), state.clone()))
+                file.probes
+                    .iter()
+                    .map(|(name, state)| (format!("{name} in {}", file.path), state.clone()))
             });
-            let host = self.host_probes.iter().map(|(probe, state)| (probe.program.to_owned(), state.clone()));
+            let host = self
+                .host_probes
+                .iter()
+                .map(|(probe, state)| (probe.program.to_owned(), state.clone()));
             host.chain(functions).collect()
         });
         Observed {
@@ -226,7 +252,11 @@ impl State {
 }
 
 fn comm(header: &Header) -> String {
-    let end = header.comm.iter().position(|b| *b == 0).unwrap_or(header.comm.len());
+    let end = header
+        .comm
+        .iter()
+        .position(|b| *b == 0)
+        .unwrap_or(header.comm.len());
     String::from_utf8_lossy(&header.comm[..end]).into_owned()
 }
 
@@ -237,7 +267,10 @@ fn boot_ns() -> u64 {
 }
 
 /// Wall clock, ns since the Unix epoch.
-#[expect(clippy::disallowed_methods, reason = "this is the shell that reads the clock for the pipeline")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the shell that reads the clock for the pipeline"
+)]
 fn wall_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)

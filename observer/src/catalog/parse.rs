@@ -42,11 +42,17 @@ pub(super) fn parse(text: &str, name: &str) -> Result<Parsed, Vec<Problem>> {
         Ok(None) => reader.problem(yaml::Position::default(), "the catalogue is empty"),
         Err(problem) => reader.add(problem),
     }
-    if reader.is_clean() { Ok(parsed) } else { Err(reader.finish()) }
+    if reader.is_clean() {
+        Ok(parsed)
+    } else {
+        Err(reader.finish())
+    }
 }
 
 fn read_root(reader: &mut Reader, root: &Node, parsed: &mut Parsed) {
-    let Some(map) = reader.mapping(root, "a catalogue", &["version", "providers"]) else { return };
+    let Some(map) = reader.mapping(root, "a catalogue", &["version", "providers"]) else {
+        return;
+    };
     if let Some(version) = reader.required_text(&map, "a catalogue", "version") {
         parsed.version = version.value;
     }
@@ -56,8 +62,12 @@ fn read_root(reader: &mut Reader, root: &Node, parsed: &mut Parsed) {
 }
 
 fn read_provider(reader: &mut Reader, node: &Node, parsed: &mut Parsed) {
-    let Some(map) = reader.mapping(node, "a provider", &["name", "hosts", "shared"]) else { return };
-    let Some(name) = reader.required_text(&map, "a provider", "name") else { return };
+    let Some(map) = reader.mapping(node, "a provider", &["name", "hosts", "shared"]) else {
+        return;
+    };
+    let Some(name) = reader.required_text(&map, "a provider", "name") else {
+        return;
+    };
     if let Some(hosts) = map.get("hosts")
         && let Some(classes) = reader.mapping(hosts, "`hosts`", CLASSES)
     {
@@ -74,7 +84,9 @@ fn read_provider(reader: &mut Reader, node: &Node, parsed: &mut Parsed) {
 
 fn read_shared(reader: &mut Reader, provider: &str, node: &Node, parsed: &mut Parsed) {
     let what = "a shared host";
-    let Some(map) = reader.mapping(node, what, &["host", "class", "paths"]) else { return };
+    let Some(map) = reader.mapping(node, what, &["host", "class", "paths"]) else {
+        return;
+    };
     let host = reader.required_text(&map, what, "host");
     let class = reader.word_of(&map, "class", CLASSES);
     let texts = reader.texts_of(&map, "paths");
@@ -105,7 +117,12 @@ fn add_entry(
     match Pattern::parse(&host.value) {
         Ok(pattern) => {
             let (provider, class) = (provider.to_owned(), class.to_owned());
-            parsed.entries.push(Entry { pattern, provider, class, paths });
+            parsed.entries.push(Entry {
+                pattern,
+                provider,
+                class,
+                paths,
+            });
         }
         Err(why) => reader.problem(host.at, format!("`{}`: {why}", yaml::shown(&host.value))),
     }
@@ -113,5 +130,7 @@ fn add_entry(
 
 /// The entries of the list at `key`; none where it is absent.
 fn nodes_of<'n>(reader: &mut Reader, map: &Map<'n>, key: &str) -> &'n [Node] {
-    map.get(key).and_then(|node| reader.sequence(node, &format!("`{key}`"))).unwrap_or_default()
+    map.get(key)
+        .and_then(|node| reader.sequence(node, &format!("`{key}`")))
+        .unwrap_or_default()
 }

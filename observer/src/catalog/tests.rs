@@ -123,7 +123,9 @@ fn all_problems_come_at_once_with_their_lines() {
     let lines: Vec<usize> = problems.iter().map(|p| p.line).collect();
     assert_eq!(lines, [5, 6, 6, 7, 8, 11], "{problems:#?}");
     assert!(
-        problems[0].to_string().starts_with("my.yaml:5:7: unknown key `llm-apis`")
+        problems[0]
+            .to_string()
+            .starts_with("my.yaml:5:7: unknown key `llm-apis`")
     );
     let broken = Catalog::parse("version: \"1\n", "my.yaml").unwrap_err();
     assert_eq!((broken.len(), broken[0].file.as_str()), (1, "my.yaml"));

@@ -7,7 +7,10 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// For commands that answer a question: only what is wrong is said.
-pub(super) const QUIET: Log = Log { level: LogLevel::Warn, format: LogFormat::Text };
+pub(super) const QUIET: Log = Log {
+    level: LogLevel::Warn,
+    format: LogFormat::Text,
+};
 
 /// Starts logging. A second call changes nothing.
 pub(super) fn start(log: Log) {

@@ -2,23 +2,32 @@
 //!
 //! What a command gives goes to standard output, what it has to say about its work to standard error.
 
+mod catalog;
+mod completions;
+mod doctor;
 mod log;
 mod out;
+mod replay;
+mod rules;
 mod run;
+mod scan;
 pub mod setup;
 mod store;
+mod target;
+mod top;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::yaml::Problem;
 
 const AFTER_HELP: &str = "\
 Examples:
-  observer doctor                    look whether Observer can work on this host, and what is missing
-  observer run                       observe this host with the embedded store and the built-in rules
-  observer top                       watch what a running Observer sees
+  observer doctor           can Observer work on this host, and what is missing?
+  observer run              observe, with the embedded store and the built-in rules
+  observer top              watch what a running Observer sees
+  observer scan notes.txt   look for keys, tokens and the like in a text
 
 Exit codes: 0 done, 1 failed, 2 wrong configuration or usage.";
 
@@ -33,7 +42,24 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Doctor(doctor::Args),
+    Top(top::Args),
+    Scan(scan::Args),
+    Replay(replay::Args),
     Store(store::Args),
+    Rules(rules::Args),
+    Catalog(catalog::Args),
+    Completions(completions::Args),
+}
+
+/// Form of what a command gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs: one JSON object.
+    Json,
 }
 
 /// Why a command did not do its work.
@@ -65,7 +91,14 @@ impl Failure {
 pub fn run(args: Args) -> ExitCode {
     let outcome = match args.command {
         Command::Run(args) => run::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Top(args) => top::run(&args),
+        Command::Scan(args) => scan::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Store(args) => store::run(&args),
+        Command::Rules(args) => rules::run(&args),
+        Command::Catalog(args) => catalog::run(&args),
+        Command::Completions(args) => completions::run(&args),
     };
     match outcome {
         Ok(code) => code,
@@ -77,6 +110,30 @@ pub fn run(args: Args) -> ExitCode {
         Err(Failure::Failed(error)) => {
             out::complain(&format!("observer: {error:#}"));
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_examples_a_newcomer_can_start_from() {
+        Args::command().debug_assert();
+        for command in Args::command().get_subcommands() {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                help.contains("observer "),
+                "{} has no examples",
+                command.get_name()
+            );
+            assert!(command.get_about().is_some(), "{}", command.get_name());
         }
     }
 }

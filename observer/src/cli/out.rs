@@ -12,6 +12,13 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes a text to standard output as it is.
+pub(super) fn write(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
 /// Writes a value as JSON to standard output.
 pub(super) fn print_json(value: &serde_json::Value) -> io::Result<()> {
     print(&format!("{value:#}"))
@@ -24,5 +31,7 @@ pub(super) fn complain(line: &str) {
 
 /// Whether the reader of our output has gone (`observer scan ... | head`): no failure of ours.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -11,7 +11,7 @@ use crate::{
     catalog::Catalog,
     config::{
         Config,
-        yaml::{MAX_BYTES, Problem},
+        yaml::{self, MAX_BYTES, Node, Problem},
     },
     policy::Policy,
     sensitive::{
@@ -42,20 +42,76 @@ const NO_FILE: &str = "configuration";
 /// All problems of all files. Files that are named by a configuration with a mistake are not looked at: it is not
 /// known which were meant.
 pub fn load(config_path: Option<&Path>) -> Result<Loaded, Vec<Problem>> {
-    let name = config_path.map_or_else(|| NO_FILE.to_owned(), |path| path.display().to_string());
-    let config = match config_path {
-        None => Config::default(),
-        Some(path) => Config::parse(&read(path).map_err(|problem| vec![problem])?, &name)?,
-    };
+    let (config, source) = load_config(config_path)?;
     let mut problems = Vec::new();
     let mut keep = |more: Vec<Problem>| problems.extend(more);
     let policy = load_policy(&config).map_err(&mut keep);
-    let catalog = load_catalog(&config, &name).map_err(&mut keep);
-    let rules = load_rules(&config, &name).map_err(&mut keep);
+    let catalog = load_catalog(&config, &source).map_err(&mut keep);
+    let rules = load_rules(&config, &source).map_err(&mut keep);
     match (policy, catalog, rules) {
-        (Ok(policy), Ok(catalog), Ok(rules)) => Ok(Loaded { config, policy, catalog, rules }),
+        (Ok(policy), Ok(catalog), Ok(rules)) => Ok(Loaded {
+            config,
+            policy,
+            catalog,
+            rules,
+        }),
         _ => Err(problems),
     }
+}
+
+/// The configuration as a text, to name lines in it.
+struct Source {
+    name: String,
+    root: Option<Node>,
+}
+
+impl Source {
+    /// A problem of the item `index` of the list at `keys`.
+    fn problem(&self, keys: [&str; 2], index: usize, message: String) -> Problem {
+        let list = self
+            .root
+            .as_ref()
+            .and_then(|root| child(child(root, keys[0])?, keys[1]));
+        // One value may stand for a list of one.
+        let item = list.map(|node| match &node.value {
+            yaml::Value::Sequence(items) => items.get(index).unwrap_or(node),
+            _ => node,
+        });
+        let at = item.map(|node| node.at).unwrap_or_default();
+        Problem {
+            file: self.name.clone(),
+            line: at.line,
+            column: at.column,
+            message,
+        }
+    }
+}
+
+fn child<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+    match &node.value {
+        yaml::Value::Mapping(entries) => entries
+            .iter()
+            .find(|(name, _)| name.value == key)
+            .map(|(_, node)| node),
+        _ => None,
+    }
+}
+
+fn load_config(path: Option<&Path>) -> Result<(Config, Source), Vec<Problem>> {
+    let Some(path) = path else {
+        return Ok((
+            Config::default(),
+            Source {
+                name: NO_FILE.to_owned(),
+                root: None,
+            },
+        ));
+    };
+    let name = path.display().to_string();
+    let text = read(path).map_err(|problem| vec![problem])?;
+    let config = Config::parse(&text, &name)?;
+    let root = yaml::parse(&name, &text).ok().flatten();
+    Ok((config, Source { name, root }))
 }
 
 fn load_policy(config: &Config) -> Result<Policy, Vec<Problem>> {
@@ -68,15 +124,25 @@ fn load_policy(config: &Config) -> Result<Policy, Vec<Problem>> {
     }
 }
 
-fn load_catalog(config: &Config, file: &str) -> Result<Catalog, Vec<Problem>> {
-    let hosts = config.extra_hosts.iter().map(|extra| (extra.host.clone(), extra.provider.clone())).collect();
-    let whole = |problem: Problem| {
-        problem_of(file, format!("`catalog.extra_hosts`, entry {}: {}", problem.line, problem.message))
+fn load_catalog(config: &Config, source: &Source) -> Result<Catalog, Vec<Problem>> {
+    let hosts = config
+        .extra_hosts
+        .iter()
+        .map(|extra| (extra.host.clone(), extra.provider.clone()))
+        .collect();
+    let placed = |problem: Problem| {
+        source.problem(
+            ["catalog", "extra_hosts"],
+            problem.line.saturating_sub(1),
+            problem.message,
+        )
     };
-    Catalog::builtin().with_extra_hosts(hosts).map_err(|problems| problems.into_iter().map(whole).collect())
+    Catalog::builtin()
+        .with_extra_hosts(hosts)
+        .map_err(|problems| problems.into_iter().map(placed).collect())
 }
 
-fn load_rules(config: &Config, file: &str) -> Result<Rules, Vec<Problem>> {
+fn load_rules(config: &Config, source: &Source) -> Result<Rules, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut packs = vec![(BUILTIN_FILE.to_owned(), BUILTIN.to_owned())];
     for path in &config.rules.files {
@@ -85,19 +151,35 @@ fn load_rules(config: &Config, file: &str) -> Result<Rules, Vec<Problem>> {
             Err(problem) => problems.push(problem),
         }
     }
-    let packs: Vec<(&str, &str)> = packs.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let packs: Vec<(&str, &str)> = packs
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
     let (rules, more) = Rules::load(&packs, &config.rules.disable);
-    // The pack of rules does not know in which file its `disable` list stands.
-    problems.extend(more.into_iter().map(|problem| match problem.line {
-        0 if problem.file == NO_FILE => Problem { file: file.to_owned(), ..problem },
-        _ => problem,
+    // Rules know their disabled identifiers, but not where these were written.
+    problems.extend(more.into_iter().map(|problem| {
+        let of_list = problem.line == 0 && problem.file == NO_FILE;
+        let names = |id: &String| problem.message.contains(&format!("`{}`", yaml::shown(id)));
+        match config.rules.disable.iter().position(names).filter(|_| of_list) {
+            Some(index) => source.problem(["rules", "disable"], index, problem.message),
+            None => problem,
+        }
     }));
-    if problems.is_empty() { Ok(rules) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(rules)
+    } else {
+        Err(problems)
+    }
 }
 
 /// A problem of a file as a whole.
 fn problem_of(file: &str, message: String) -> Problem {
-    Problem { file: file.to_owned(), line: 0, column: 0, message }
+    Problem {
+        file: file.to_owned(),
+        line: 0,
+        column: 0,
+        message,
+    }
 }
 
 /// Reads a text file that a person wrote; what is larger than such a file may be is not read to its end.
@@ -106,12 +188,19 @@ fn read(path: &Path) -> Result<String, Problem> {
     let unreadable = |error: io::Error| problem_of(&file, format!("cannot be read: {error}"));
     let mut bytes = Vec::new();
     let limit = MAX_BYTES as u64 + 1;
-    File::open(path).and_then(|f| f.take(limit).read_to_end(&mut bytes)).map_err(unreadable)?;
+    File::open(path)
+        .and_then(|f| f.take(limit).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
     String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = before.iter().filter(|b| **b == b'\n').count() + 1;
         let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
-        Problem { file, line, column, message: "not UTF-8 text".to_owned() }
+        Problem {
+            file,
+            line,
+            column,
+            message: "not UTF-8 text".to_owned(),
+        }
     })
 }
 
@@ -134,14 +223,18 @@ mod tests {
         let config = "policy:\n  file: policy.yaml\nrules:\n  files: [rules.yaml, missing.yaml]\n  disable: [no_such_rule]\n";
         fs::write(dir.path().join("observer.yaml"), config).unwrap();
         fs::write(dir.path().join("policy.yaml"), "version: \"1\"\ndefault: maybe\n").unwrap();
-        fs::write(dir.path().join("rules.yaml"), "version: \"1\"\nrules:\n  - id: x\n").unwrap();
+        fs::write(
+            dir.path().join("rules.yaml"),
+            "version: \"1\"\nrules:\n  - id: x\n",
+        )
+        .unwrap();
         let problems = load(Some(&dir.path().join("observer.yaml"))).unwrap_err();
         let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let has = |file: &str, part: &str| text.iter().any(|t| t.contains(file) && t.contains(part));
         assert!(has("policy.yaml:2:", "maybe"), "{text:?}");
         assert!(has("rules.yaml:3:", ""), "{text:?}");
         assert!(has("missing.yaml", "cannot be read"), "{text:?}");
-        assert!(has("observer.yaml", "no_such_rule"), "{text:?}");
+        assert!(has("observer.yaml:5:13: ", "no_such_rule"), "{text:?}");
     }
 
     #[test]

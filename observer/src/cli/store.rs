@@ -1,18 +1,47 @@
 //! `observer store`: the embedded engine on its own; `observer store migrate`: the schema.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
-
-use tokio::signal::unix::{SignalKind, signal};
-
-use super::{Failure, log, out};
-use crate::{
-    config::Config,
-    store::embedded::{EmbeddedConfig, serve},
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
 };
 
-/// Run the embedded ClickHouse engine on its own.
+use clap::Subcommand;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, log, out, setup, target};
+use crate::{
+    config::Config,
+    store::{
+        Client,
+        embedded::{EmbeddedConfig, serve},
+        migrate,
+    },
+};
+
+const AFTER_HELP: &str = "\
+`observer run` starts this by itself where no server is configured. On its own it answers the HTTP interface of
+ClickHouse, for one more look at what was stored, for Grafana or for curl:
+
+Examples:
+  observer store --data-dir ./evidence --listen 127.0.0.1:8123
+  curl http://127.0.0.1:8123 -d 'SELECT count() FROM ai_evidence.ai_interactions'
+  observer store migrate --config observer.yaml";
+
+const MIGRATE_HELP: &str = "\
+`observer run` does this at its start too. With a server that Observer may not change, run it by hand with a user who
+may. What was applied is not applied again; a schema of a newer Observer is left alone.
+
+Examples:
+  observer store migrate --config observer.yaml
+  observer store migrate                           the embedded store, which must be running";
+
+/// Run the embedded ClickHouse engine on its own, or bring the schema of a store up to date.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Directory that belongs to the store alone; made when missing.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -30,7 +59,45 @@ pub(super) struct Args {
     exit_with_parent: Option<u32>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create the database and its tables, or bring them up to date.
+    #[command(after_help = MIGRATE_HELP)]
+    Migrate {
+        /// Configuration file: its store is migrated.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    match &args.command {
+        Some(Command::Migrate { config }) => apply_schema(config.as_deref()),
+        None => serve_until_stopped(args),
+    }
+}
+
+fn apply_schema(config: Option<&Path>) -> Result<ExitCode, Failure> {
+    log::start(log::QUIET);
+    let loaded = setup::load(config).map_err(|problems| Failure::problems(&problems))?;
+    let target = target::of(&loaded.config)?;
+    let client = Client::new(&target)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let applied = runtime.block_on(migrate(&client))?;
+    let database = client.database();
+    out::print(&match applied.as_slice() {
+        [] => format!("database {database}: up to date"),
+        versions => {
+            let list: Vec<String> = versions.iter().map(ToString::to_string).collect();
+            format!("database {database}: applied {}", list.join(", "))
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve_until_stopped(args: &Args) -> Result<ExitCode, Failure> {
     let defaults = Config::default();
     log::start(defaults.log);
     let embedded = defaults.store.embedded;
@@ -43,7 +110,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         exit_with_parent: args.exit_with_parent,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    out::complain(&format!("store: opening {} on http://{}", config.data_dir.display(), config.listen));
+    out::complain(&format!(
+        "store: opening {} on http://{}",
+        config.data_dir.display(),
+        config.listen
+    ));
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

@@ -62,21 +62,28 @@ impl Ledger {
 
     /// All losses, in the order of the stages.
     pub fn iter(&self) -> impl Iterator<Item = (Stage, &'static str, Loss)> {
-        self.0.iter().map(|((stage, reason), loss)| (*stage, *reason, *loss))
+        self.0
+            .iter()
+            .map(|((stage, reason), loss)| (*stage, *reason, *loss))
     }
 
     /// Losses of one stage together.
     pub fn stage(&self, stage: Stage) -> Loss {
-        self.iter().filter(|(s, _, _)| *s == stage).fold(Loss::default(), |sum, (_, _, loss)| Loss {
-            events: sum.events + loss.events,
-            bytes: sum.bytes.saturating_add(loss.bytes),
-        })
+        self.iter()
+            .filter(|(s, _, _)| *s == stage)
+            .fold(Loss::default(), |sum, (_, _, loss)| Loss {
+                events: sum.events + loss.events,
+                bytes: sum.bytes.saturating_add(loss.bytes),
+            })
     }
 }
 
 /// A ratio that may not have been measured. Never 0 and never 1 for want of a denominator.
 pub fn ratio(part: u64, whole: u64) -> Option<f64> {
-    #[expect(clippy::cast_precision_loss, reason = "a ratio for people: 52 bits are enough")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a ratio for people: 52 bits are enough"
+    )]
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 

@@ -79,6 +79,8 @@ pub struct ExchangeReader {
     pub(super) first_response_ns: Option<u64>,
     request_body: Option<Body>,
     response_body: Option<Body>,
+    /// The request is one that cannot carry a body in JSON.
+    request_foreign: bool,
     /// The response head says that its body is neither JSON nor an event stream.
     response_foreign: bool,
     pub(super) request: RequestBody,
@@ -111,6 +113,9 @@ impl ExchangeReader {
             catalog: catalog.lookup(&host, path),
             host,
             request_body: head.as_ref().map(|h| Body::new(Side::Request, &h.fields)),
+            request_foreign: head
+                .as_ref()
+                .is_some_and(|h| h.method != "POST" || !may_be_json(&h.fields, false)),
             head,
             status: None,
             started_ns,
@@ -288,9 +293,7 @@ impl ExchangeReader {
     fn judgement(&self) -> Verdict {
         use DialectEvidence as By;
         let path = self.head.as_ref().map_or("", |h| h.path.as_str());
-        if let Some(head) = &self.head
-            && (head.method != "POST" || !may_be_json(&head.fields, false))
-        {
+        if self.request_foreign {
             return Verdict::NotAi(self.not_ai());
         }
         let response = self.response_shape();

@@ -2,7 +2,7 @@
 
 use super::body::Document;
 use super::locate::Locator;
-use super::rules::{Fact, Mark, REQUEST_RULES, Slot};
+use super::rules::{Fact, Mark, Slot};
 use super::texts::{StringReader, Text, Texts, plain_key};
 use super::{TextRole, TextSink};
 use crate::protocol::Side;
@@ -38,7 +38,7 @@ pub(super) struct RequestBody {
 impl RequestBody {
     pub(super) fn new() -> Self {
         Self {
-            at: Locator::new(&REQUEST_RULES),
+            at: Locator::request(),
             strings: StringReader::new(),
             raw: None,
             texts: Texts::new(Side::Request),

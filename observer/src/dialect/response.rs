@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::body::Document;
 use super::locate::Locator;
 use super::request::long_integer;
-use super::rules::{Fact, Mark, RESPONSE_RULES, Slot};
+use super::rules::{Fact, Mark, Slot};
 use super::texts::{MAX_FRAGMENT, StringReader, Text, Texts, plain_key};
 use super::{TextRole, TextSink};
 use crate::exchange::Usage;
@@ -82,7 +82,7 @@ pub(super) struct ResponseBody {
 impl ResponseBody {
     pub(super) fn new() -> Self {
         Self {
-            at: Locator::new(&RESPONSE_RULES),
+            at: Locator::response(),
             strings: StringReader::new(),
             raw: None,
             doc: Doc::default(),

@@ -413,6 +413,12 @@ impl Rules {
         }
     }
 
+    /// All paths in the tables, sorted.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &'static str> {
+        let paths = self.slots.keys().chain(self.marks.keys()).copied();
+        paths.collect::<std::collections::BTreeSet<_>>().into_iter()
+    }
+
     /// What the presence of `path` says.
     pub(super) fn mark(&self, path: &str) -> u32 {
         self.marks.get(path).map_or(0, |mark| *mark as u32)

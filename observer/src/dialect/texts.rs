@@ -66,7 +66,7 @@ impl Texts {
         let place = self.places.entry((path, role)).or_insert_with(|| {
             Arc::new(Place {
                 side,
-                path: cursor.text(path).to_owned(),
+                path: cursor.text(path),
                 role,
             })
         });

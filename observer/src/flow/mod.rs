@@ -17,7 +17,11 @@ pub enum Direction {
 impl Direction {
     /// Direction of a record.
     pub fn of(data: &TlsData) -> Self {
-        if data.direction == DIRECTION_SENT { Self::Sent } else { Self::Received }
+        if data.direction == DIRECTION_SENT {
+            Self::Sent
+        } else {
+            Self::Received
+        }
     }
 }
 
@@ -49,12 +53,19 @@ impl Reassembly {
         let fresh = &data[usize::try_from(repeated).unwrap_or(data.len())..];
         *next = (*next).max(offset.saturating_add(data.len() as u64));
         self.missing[direction as usize] += gap;
-        Step { gap, data: fresh, repeated }
+        Step {
+            gap,
+            data: fresh,
+            repeated,
+        }
     }
 
     /// Bytes missing at the end, by direction (sent, received), from the totals that the kernel counted.
     pub fn finish(&mut self, totals: &TlsFree) -> [u64; 2] {
-        let tail = [totals.sent.saturating_sub(self.next[0]), totals.received.saturating_sub(self.next[1])];
+        let tail = [
+            totals.sent.saturating_sub(self.next[0]),
+            totals.received.saturating_sub(self.next[1]),
+        ];
         self.next = [self.next[0].max(totals.sent), self.next[1].max(totals.received)];
         self.missing = [self.missing[0] + tail[0], self.missing[1] + tail[1]];
         self.missing_at_end = tail;
@@ -82,15 +93,42 @@ mod tests {
     use super::*;
 
     fn totals(sent: u64, received: u64) -> TlsFree {
-        TlsFree { handle: 1, sent, received, class: 0, tie: 0 }
+        TlsFree {
+            handle: 1,
+            sent,
+            received,
+            class: 0,
+            tie: 0,
+        }
     }
 
     #[test]
     fn bytes_in_order_pass_and_a_hole_is_seen_where_it_is() {
         let mut r = Reassembly::default();
-        assert_eq!(r.accept(Direction::Sent, 0, b"abc"), Step { gap: 0, data: b"abc", repeated: 0 });
-        assert_eq!(r.accept(Direction::Sent, 5, b"fg"), Step { gap: 2, data: b"fg", repeated: 0 });
-        assert_eq!(r.accept(Direction::Received, 0, b"x"), Step { gap: 0, data: b"x", repeated: 0 });
+        assert_eq!(
+            r.accept(Direction::Sent, 0, b"abc"),
+            Step {
+                gap: 0,
+                data: b"abc",
+                repeated: 0
+            }
+        );
+        assert_eq!(
+            r.accept(Direction::Sent, 5, b"fg"),
+            Step {
+                gap: 2,
+                data: b"fg",
+                repeated: 0
+            }
+        );
+        assert_eq!(
+            r.accept(Direction::Received, 0, b"x"),
+            Step {
+                gap: 0,
+                data: b"x",
+                repeated: 0
+            }
+        );
         assert_eq!((r.position(Direction::Sent), r.missing(Direction::Sent)), (7, 2));
     }
 
@@ -98,8 +136,22 @@ mod tests {
     fn bytes_that_come_twice_are_taken_once() {
         let mut r = Reassembly::default();
         r.accept(Direction::Sent, 0, b"abc");
-        assert_eq!(r.accept(Direction::Sent, 1, b"bcde"), Step { gap: 0, data: b"de", repeated: 2 });
-        assert_eq!(r.accept(Direction::Sent, 0, b"ab"), Step { gap: 0, data: b"", repeated: 2 });
+        assert_eq!(
+            r.accept(Direction::Sent, 1, b"bcde"),
+            Step {
+                gap: 0,
+                data: b"de",
+                repeated: 2
+            }
+        );
+        assert_eq!(
+            r.accept(Direction::Sent, 0, b"ab"),
+            Step {
+                gap: 0,
+                data: b"",
+                repeated: 2
+            }
+        );
         assert_eq!(r.position(Direction::Sent), 5);
     }
 
@@ -108,7 +160,10 @@ mod tests {
         let mut r = Reassembly::default();
         r.accept(Direction::Received, 0, b"abc");
         assert_eq!(r.finish(&totals(4, 10)), [4, 7]);
-        assert_eq!((r.missing(Direction::Sent), r.missing(Direction::Received)), (4, 7));
+        assert_eq!(
+            (r.missing(Direction::Sent), r.missing(Direction::Received)),
+            (4, 7)
+        );
     }
 
     #[test]

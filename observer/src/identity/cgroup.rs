@@ -33,13 +33,20 @@ mod tests {
             format!("/kubepods-pod1.slice:cri-containerd:{id}"),
         ] {
             assert_eq!(container_id(&format!("0::{path}\n")), Some(id.clone()), "{path}");
-            assert_eq!(container_id(&format!("4:memory:{path}\n0::/\n")), Some(id.clone()), "{path}");
+            assert_eq!(
+                container_id(&format!("4:memory:{path}\n0::/\n")),
+                Some(id.clone()),
+                "{path}"
+            );
         }
     }
 
     #[test]
     fn a_session_is_not_a_container() {
-        assert_eq!(container_id("0::/user.slice/user-0.slice/session-1.scope\n"), None);
+        assert_eq!(
+            container_id("0::/user.slice/user-0.slice/session-1.scope\n"),
+            None
+        );
         assert_eq!(container_id("garbage"), None);
         assert_eq!(container_id(&format!("0::/{}", "g".repeat(64))), None);
     }

@@ -20,11 +20,23 @@ impl Host {
     pub fn read(id: &str, name: &str) -> Self {
         let uname = rustix::system::uname();
         let own_name = uname.nodename().to_string_lossy().into_owned();
-        let name = if name.is_empty() { own_name } else { name.to_owned() };
+        let name = if name.is_empty() {
+            own_name
+        } else {
+            name.to_owned()
+        };
         let machine_id = fs::read_to_string("/etc/machine-id").unwrap_or_default();
-        let id = [id, machine_id.trim(), &name].into_iter().find(|s| !s.is_empty()).unwrap_or("unknown").to_owned();
+        let id = [id, machine_id.trim(), &name]
+            .into_iter()
+            .find(|s| !s.is_empty())
+            .unwrap_or("unknown")
+            .to_owned();
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self { id, name, boot_id: boot.trim().parse().unwrap_or(Uuid::nil()) }
+        Self {
+            id,
+            name,
+            boot_id: boot.trim().parse().unwrap_or(Uuid::nil()),
+        }
     }
 }
 
@@ -35,7 +47,10 @@ mod tests {
     #[test]
     fn configured_names_win_and_something_is_always_there() {
         let configured = Host::read("my-id", "my-name");
-        assert_eq!((configured.id.as_str(), configured.name.as_str()), ("my-id", "my-name"));
+        assert_eq!(
+            (configured.id.as_str(), configured.name.as_str()),
+            ("my-id", "my-name")
+        );
         let own = Host::read("", "");
         assert!(!own.id.is_empty() && !own.boot_id.is_nil());
     }

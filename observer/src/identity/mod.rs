@@ -62,14 +62,14 @@ pub struct Processes {
 impl Processes {
     /// Identity of a process that was seen in a kernel record. `uid` and `comm` are the record's: they are right
     /// even when the process is gone from `/proc`.
-    pub fn identify(&mut self, key: ProcessKey, uid: u32, comm: &str) -> Arc<Identity> {
+    pub fn identify(&mut self, key: ProcessKey, uid: u32, comm: impl FnOnce() -> String) -> Arc<Identity> {
         if let Some(known) = self.known.get(&key) {
             return Arc::clone(known);
         }
         if self.known.len() >= MAX_PROCESSES {
             self.known.clear();
         }
-        let identity = Arc::new(self.read(key, uid, comm));
+        let identity = Arc::new(self.read(key, uid, comm()));
         self.known.insert(key, Arc::clone(&identity));
         identity
     }
@@ -84,19 +84,21 @@ impl Processes {
         self.known.remove(&key);
     }
 
-    fn read(&mut self, key: ProcessKey, uid: u32, comm: &str) -> Identity {
+    fn read(&mut self, key: ProcessKey, uid: u32, comm: String) -> Identity {
         let stat = proc::stat(key.pid);
         let parent_pid = stat.as_ref().map_or(0, |s| s.parent_pid);
         Identity {
             key,
             parent_pid,
-            comm: comm.to_owned(),
+            comm,
             executable: proc::executable(key.pid),
             uid,
             login_uid: proc::login_uid(key.pid),
             user: self.users.name(uid),
             ancestry: ancestry(parent_pid),
-            container_id: proc::cgroup(key.pid).and_then(|text| container_id(&text)).unwrap_or_default(),
+            container_id: proc::cgroup(key.pid)
+                .and_then(|text| container_id(&text))
+                .unwrap_or_default(),
         }
     }
 }
@@ -117,28 +119,43 @@ mod tests {
 
     #[test]
     fn this_process_is_known_with_its_parent_and_executable() {
-        let key = ProcessKey { pid: std::process::id(), start_ns: 1 };
+        let key = ProcessKey {
+            pid: std::process::id(),
+            start_ns: 1,
+        };
         let uid = rustix::process::geteuid().as_raw();
-        let identity = Processes::default().identify(key, uid, "me");
-        assert_eq!(identity.executable, std::env::current_exe().unwrap().to_string_lossy());
+        let identity = Processes::default().identify(key, uid, || "me".into());
+        assert_eq!(
+            identity.executable,
+            std::env::current_exe().unwrap().to_string_lossy()
+        );
         assert!(identity.parent_pid > 0 && !identity.ancestry.is_empty());
         assert_eq!((identity.comm.as_str(), identity.uid), ("me", uid));
     }
 
     #[test]
     fn a_process_that_is_gone_is_unknown_but_for_what_the_record_says() {
-        let key = ProcessKey { pid: u32::MAX - 1, start_ns: 1 };
-        let identity = Processes::default().identify(key, 0, "gone");
-        assert_eq!((identity.comm.as_str(), identity.executable.as_str()), ("gone", ""));
+        let key = ProcessKey {
+            pid: u32::MAX - 1,
+            start_ns: 1,
+        };
+        let identity = Processes::default().identify(key, 0, || "gone".into());
+        assert_eq!(
+            (identity.comm.as_str(), identity.executable.as_str()),
+            ("gone", "")
+        );
         assert_eq!((identity.parent_pid, identity.login_uid), (0, u32::MAX));
     }
 
     #[test]
     fn the_table_of_processes_is_bounded() {
         let mut processes = Processes::default();
-        let gone = |n: u64| ProcessKey { pid: u32::MAX - 1, start_ns: n };
+        let gone = |n: u64| ProcessKey {
+            pid: u32::MAX - 1,
+            start_ns: n,
+        };
         for n in 0..=MAX_PROCESSES as u64 {
-            processes.identify(gone(n), 0, "x");
+            processes.identify(gone(n), 0, String::new);
         }
         assert!(processes.known.len() <= MAX_PROCESSES);
     }

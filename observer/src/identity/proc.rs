@@ -11,7 +11,9 @@ pub(super) struct Stat {
 
 pub(super) fn stat(pid: u32) -> Option<Stat> {
     // Bytes, not text: a process can give itself any name.
-    parse_stat(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
+    parse_stat(&String::from_utf8_lossy(
+        &fs::read(format!("/proc/{pid}/stat")).ok()?,
+    ))
 }
 
 /// `pid (comm) state ppid ...`, where comm may hold spaces and parentheses.
@@ -24,7 +26,9 @@ fn parse_stat(text: &str) -> Option<Stat> {
 
 /// Path of the executable; empty when it cannot be read.
 pub(super) fn executable(pid: u32) -> String {
-    fs::read_link(format!("/proc/{pid}/exe")).map(|p| p.to_string_lossy().into_owned()).unwrap_or_default()
+    fs::read_link(format!("/proc/{pid}/exe"))
+        .map(|p| p.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// User who logged in; `u32::MAX` when none did or it cannot be read.

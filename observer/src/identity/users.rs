@@ -17,7 +17,9 @@ impl Users {
     pub(super) fn name(&mut self, uid: u32) -> String {
         let changed = fs::metadata(PASSWD).and_then(|m| m.modified()).ok();
         if changed != self.read_from || self.read_from.is_none() {
-            self.names = fs::read_to_string(PASSWD).map(|text| parse(&text)).unwrap_or_default();
+            self.names = fs::read_to_string(PASSWD)
+                .map(|text| parse(&text))
+                .unwrap_or_default();
             self.read_from = changed;
         }
         self.names.get(&uid).cloned().unwrap_or_default()

@@ -36,7 +36,9 @@ pub struct TlsFile {
 impl TlsFile {
     /// Whether plaintext of both directions is read: the functions it defines are all attached.
     pub fn is_attached(&self) -> bool {
-        self.probes.iter().all(|(_, state)| *state == ProbeState::Attached)
+        self.probes
+            .iter()
+            .all(|(_, state)| *state == ProbeState::Attached)
     }
 
     /// First reason why it is not.
@@ -80,7 +82,11 @@ impl Inventory {
 
 fn identify(file: &File) -> Option<FileId> {
     let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    Some(FileId { device: meta.dev(), inode: meta.ino(), changed: (meta.mtime(), meta.mtime_nsec()) })
+    Some(FileId {
+        device: meta.dev(),
+        inode: meta.ino(),
+        changed: (meta.mtime(), meta.mtime_nsec()),
+    })
 }
 
 fn attach(programs: &mut Programs, file: &File, path: &str) -> Option<TlsFile> {
@@ -94,18 +100,31 @@ fn attach(programs: &mut Programs, file: &File, path: &str) -> Option<TlsFile> {
     let target = format!("/proc/self/fd/{}", file.as_raw_fd());
     let mut probes = Vec::new();
     for function in OPENSSL {
-        let Some(offset) = offsets.get(function.symbol) else { continue };
+        let Some(offset) = offsets.get(function.symbol) else {
+            continue;
+        };
         // The return first: a call that enters in between is then dropped, instead of being kept without an end.
         let order = function.exit.into_iter().chain([function.enter]);
-        let failed = order.map(|program| attach_one(programs, program, *offset, &target)).find_map(Result::err);
-        probes.push((function.symbol, failed.map_or(ProbeState::Attached, ProbeState::Failed)));
+        let failed = order
+            .map(|program| attach_one(programs, program, *offset, &target))
+            .find_map(Result::err);
+        probes.push((
+            function.symbol,
+            failed.map_or(ProbeState::Attached, ProbeState::Failed),
+        ));
     }
-    Some(TlsFile { path: path.to_owned(), probes })
+    Some(TlsFile {
+        path: path.to_owned(),
+        probes,
+    })
 }
 
 fn attach_one(programs: &mut Programs, name: &str, offset: u64, target: &str) -> Result<(), String> {
-    let Some(Program::UProbe(program)) = programs.0.program_mut(name) else {
+    let Some(Program::UProbe(program)) = programs.ebpf.program_mut(name) else {
         return Err(format!("no program {name}"));
     };
-    program.attach(offset, target, UProbeScope::AllProcesses).map(drop).map_err(|e| chain(&e))
+    program
+        .attach(offset, target, UProbeScope::AllProcesses)
+        .map(drop)
+        .map_err(|e| chain(&e))
 }

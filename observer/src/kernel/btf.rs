@@ -53,7 +53,12 @@ impl<'a> Btf<'a> {
     /// [`BtfError::Malformed`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BtfError> {
         const MAGIC: u16 = 0xeb9f;
-        let magic = u16::from_ne_bytes(bytes.get(..2).and_then(|b| b.try_into().ok()).ok_or(BtfError::Malformed)?);
+        let magic = u16::from_ne_bytes(
+            bytes
+                .get(..2)
+                .and_then(|b| b.try_into().ok())
+                .ok_or(BtfError::Malformed)?,
+        );
         if magic != MAGIC {
             return Err(BtfError::Malformed);
         }
@@ -66,7 +71,11 @@ impl<'a> Btf<'a> {
         };
         let types = section(word(8)?, word(12)?)?;
         let strings = section(word(16)?, word(20)?)?;
-        Ok(Self { types, strings, table: type_table(types)? })
+        Ok(Self {
+            types,
+            strings,
+            table: type_table(types)?,
+        })
     }
 
     /// Byte offset of `path` (field names from the outside in) in structure `name`.
@@ -106,8 +115,11 @@ impl<'a> Btf<'a> {
         for i in 0..ty.members {
             *budget = budget.checked_sub(1).ok_or(BtfError::Malformed)?;
             let at = ty.data + i * 12;
-            let (name, id, raw) =
-                (u32_at(self.types, at)?, u32_at(self.types, at + 4)?, u32_at(self.types, at + 8)?);
+            let (name, id, raw) = (
+                u32_at(self.types, at)?,
+                u32_at(self.types, at + 4)?,
+                u32_at(self.types, at + 8)?,
+            );
             let offset = if ty.kind_flag { raw & 0x00ff_ffff } else { raw };
             let index = self.strip_modifiers(id)?;
             if name != 0 && self.name_is(name, field) {
@@ -145,7 +157,10 @@ impl<'a> Btf<'a> {
 
 fn u32_at(bytes: &[u8], at: usize) -> Result<u32, BtfError> {
     let end = at.checked_add(4).ok_or(BtfError::Malformed)?;
-    let word = bytes.get(at..end).and_then(|b| b.try_into().ok()).ok_or(BtfError::Malformed)?;
+    let word = bytes
+        .get(at..end)
+        .and_then(|b| b.try_into().ok())
+        .ok_or(BtfError::Malformed)?;
     Ok(u32::from_ne_bytes(word))
 }
 
@@ -156,7 +171,14 @@ fn type_table(types: &[u8]) -> Result<Vec<Type>, BtfError> {
         let (name, info, size_or_type) = (u32_at(types, at)?, u32_at(types, at + 4)?, u32_at(types, at + 8)?);
         let (kind, members) = ((info >> 24) & 0x1f, (info & 0xffff) as usize);
         let data = at + 12;
-        table.push(Type { name, kind, kind_flag: info >> 31 == 1, members, data, size_or_type });
+        table.push(Type {
+            name,
+            kind,
+            kind_flag: info >> 31 == 1,
+            members,
+            data,
+            size_or_type,
+        });
         at = data + data_len(kind, members)?;
     }
     Ok(table)
@@ -209,12 +231,29 @@ mod tests {
         let strings = b"\0int\0outer\0a\0b\0c\0d\0";
         let name = |n: &str| {
             let text = format!("\0{n}\0");
-            u32::try_from(strings.windows(text.len()).position(|w| w == text.as_bytes()).unwrap() + 1).unwrap()
+            u32::try_from(
+                strings
+                    .windows(text.len())
+                    .position(|w| w == text.as_bytes())
+                    .unwrap()
+                    + 1,
+            )
+            .unwrap()
         };
         let mut types: Vec<u32> = vec![name("int"), 1 << 24, 4, 32];
         types.extend([0, KIND_STRUCT << 24 | 2, 8, name("b"), 1, 0, name("c"), 1, 32]);
         types.extend([0, KIND_UNION << 24 | 2, 8, 0, 2, 0, name("d"), 1, 0]);
-        types.extend([name("outer"), KIND_STRUCT << 24 | 2, 12, name("a"), 1, 0, 0, 3, 32]);
+        types.extend([
+            name("outer"),
+            KIND_STRUCT << 24 | 2,
+            12,
+            name("a"),
+            1,
+            0,
+            0,
+            3,
+            32,
+        ]);
         let body: Vec<u8> = types.iter().flat_map(|w| w.to_ne_bytes()).collect();
         let mut out = 0xeb9fu16.to_ne_bytes().to_vec();
         out.extend([1, 0]);
@@ -234,8 +273,14 @@ mod tests {
         assert_eq!(btf.offset("outer", &["a"]), Ok(0));
         assert_eq!(btf.offset("outer", &["c"]), Ok(8));
         assert_eq!(btf.offset("outer", &["d"]), Ok(4));
-        assert_eq!(btf.offset("outer", &["x"]), Err(BtfError::NoField("outer".into(), "x".into())));
-        assert_eq!(btf.offset("other", &["x"]), Err(BtfError::NoStruct("other".into())));
+        assert_eq!(
+            btf.offset("outer", &["x"]),
+            Err(BtfError::NoField("outer".into(), "x".into()))
+        );
+        assert_eq!(
+            btf.offset("other", &["x"]),
+            Err(BtfError::NoStruct("other".into()))
+        );
     }
 
     /// A blob with this type section and the strings `sock` (1) and `a` (6).
@@ -256,12 +301,28 @@ mod tests {
         let mut types = vec![1, KIND_STRUCT << 24 | 200, 8];
         (0..200).for_each(|_| types.extend([0, 1, 0]));
         let bytes = blob(&types);
-        assert_eq!(Btf::parse(&bytes).unwrap().offset("sock", &["a"]), Err(BtfError::Malformed));
+        assert_eq!(
+            Btf::parse(&bytes).unwrap().offset("sock", &["a"]),
+            Err(BtfError::Malformed)
+        );
     }
 
     #[test]
     fn offsets_beyond_the_range_are_malformed() {
-        let types = [1, KIND_STRUCT << 24 | 1, 8, 0, 2, u32::MAX, 0, KIND_STRUCT << 24 | 1, 8, 6, 2, 9];
+        let types = [
+            1,
+            KIND_STRUCT << 24 | 1,
+            8,
+            0,
+            2,
+            u32::MAX,
+            0,
+            KIND_STRUCT << 24 | 1,
+            8,
+            6,
+            2,
+            9,
+        ];
         let bytes = blob(&types);
         let btf = Btf::parse(&bytes).unwrap();
         assert_eq!(btf.offset("sock", &["a"]), Err(BtfError::Malformed));

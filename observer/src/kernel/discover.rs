@@ -53,10 +53,16 @@ impl Discovery {
     pub fn start(programs: Programs) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (requests, receiver) = sync_channel(QUEUE);
         let inventory = Arc::new(Mutex::new(Inventory::default()));
-        let mut worker = Worker { programs, inventory: Arc::clone(&inventory), due: BinaryHeap::new() };
+        let mut worker = Worker {
+            programs,
+            inventory: Arc::clone(&inventory),
+            due: BinaryHeap::new(),
+        };
         worker.look_at_likely_files();
         worker.sweep();
-        let thread = std::thread::Builder::new().name("discovery".into()).spawn(move || worker.run(&receiver))?;
+        let thread = std::thread::Builder::new()
+            .name("discovery".into())
+            .spawn(move || worker.run(&receiver))?;
         Ok((Self { requests, inventory }, thread))
     }
 
@@ -71,6 +77,14 @@ impl Discovery {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the shell plans its own looks; no evidence depends on them"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
 struct Worker {
     programs: Programs,
     inventory: Arc<Mutex<Inventory>>,
@@ -79,10 +93,13 @@ struct Worker {
 
 impl Worker {
     fn run(&mut self, requests: &Receiver<u32>) {
-        let mut next_sweep = Instant::now() + SWEEP;
+        let mut next_sweep = now() + SWEEP;
         loop {
-            let next = self.due.peek().map_or(next_sweep, |Reverse((at, _))| (*at).min(next_sweep));
-            match requests.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            let next = self
+                .due
+                .peek()
+                .map_or(next_sweep, |Reverse((at, _))| (*at).min(next_sweep));
+            match requests.recv_timeout(next.saturating_duration_since(now())) {
                 Ok(pid) => {
                     // Several requests for one process in a row are one.
                     let pids: HashSet<u32> = requests.try_iter().chain([pid]).collect();
@@ -91,20 +108,21 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            let now = Instant::now();
-            self.look_at_due(now);
-            if now >= next_sweep {
+            let at = now();
+            self.programs.flush_log();
+            self.look_at_due(at);
+            if at >= next_sweep {
                 self.sweep();
-                next_sweep = Instant::now() + SWEEP;
+                next_sweep = now() + SWEEP;
             }
         }
     }
 
     fn schedule(&mut self, pid: u32) {
-        let now = Instant::now();
+        let at = now();
         for after in LOOKS {
             if self.due.len() < MAX_DUE {
-                self.due.push(Reverse((now + *after, pid)));
+                self.due.push(Reverse((at + *after, pid)));
             }
         }
     }
@@ -140,7 +158,10 @@ impl Worker {
 
     fn sweep(&mut self) {
         let own = std::process::id();
-        processes().into_iter().filter(|pid| *pid != own).for_each(|pid| self.look_at_process(pid));
+        processes()
+            .into_iter()
+            .filter(|pid| *pid != own)
+            .for_each(|pid| self.look_at_process(pid));
     }
 
     fn examine(&mut self, file: &File, path: &str) {

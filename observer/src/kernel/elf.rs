@@ -40,10 +40,17 @@ pub enum ElfError {
 /// # Errors
 /// [`ElfError`] when the file cannot be read as ELF, or a symbol lies about its place.
 pub fn function_offsets<'n>(file: &File, names: &[&'n str]) -> Result<BTreeMap<&'n str, u64>, ElfError> {
-    let input = Bounded { cache: ReadCache::new(file), left: Cell::new(Some(MAX_READ)) };
+    let input = Bounded {
+        cache: ReadCache::new(file),
+        left: Cell::new(Some(MAX_READ)),
+    };
     let found = search(&input, names);
     // What was found before the budget was used up may be half of it.
-    if input.left.get().is_none() { Err(ElfError::TooLarge) } else { found }
+    if input.left.get().is_none() {
+        Err(ElfError::TooLarge)
+    } else {
+        found
+    }
 }
 
 /// A file of which no more than a budget is read.
@@ -55,7 +62,10 @@ struct Bounded<'f> {
 
 impl Bounded<'_> {
     fn take(&self, bytes: u64) -> Result<(), ()> {
-        let left = self.left.get().and_then(|left| left.checked_sub(bytes.saturating_add(PER_READ)));
+        let left = self
+            .left
+            .get()
+            .and_then(|left| left.checked_sub(bytes.saturating_add(PER_READ)));
         self.left.set(left);
         left.map(|_| ()).ok_or(())
     }
@@ -68,7 +78,10 @@ impl<'a> ReadRef<'a> for &'a Bounded<'_> {
 
     fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'a [u8], ()> {
         // A size beyond the end of the file is not a budget's matter.
-        if offset.checked_add(size).is_none_or(|end| self.cache.len().is_ok_and(|len| end > len)) {
+        if offset
+            .checked_add(size)
+            .is_none_or(|end| self.cache.len().is_ok_and(|len| end > len))
+        {
             return Err(());
         }
         self.take(size)?;
@@ -86,7 +99,10 @@ impl<'a> ReadRef<'a> for &'a Bounded<'_> {
 fn search<'n>(input: &Bounded<'_>, names: &[&'n str]) -> Result<BTreeMap<&'n str, u64>, ElfError> {
     let elf = object::File::parse(input).map_err(|e| ElfError::Malformed(e.to_string()))?;
     let mut found = BTreeMap::new();
-    for table in [elf.dynamic_symbol_table(), elf.symbol_table()].into_iter().flatten() {
+    for table in [elf.dynamic_symbol_table(), elf.symbol_table()]
+        .into_iter()
+        .flatten()
+    {
         for (n, symbol) in table.symbols().enumerate() {
             if n >= MAX_SYMBOLS {
                 return Err(ElfError::TooManySymbols);
@@ -109,15 +125,23 @@ fn search<'n>(input: &Bounded<'_>, names: &[&'n str]) -> Result<BTreeMap<&'n str
     Ok(found)
 }
 
-fn file_offset<'a, R: ReadRef<'a>>(elf: &object::File<'a, R>, address: u64, name: &str) -> Result<u64, ElfError> {
+fn file_offset<'a, R: ReadRef<'a>>(
+    elf: &object::File<'a, R>,
+    address: u64,
+    name: &str,
+) -> Result<u64, ElfError> {
     const PF_X: u32 = 1;
     for segment in elf.segments() {
-        let object::SegmentFlags::Elf { p_flags } = segment.flags() else { continue };
+        let object::SegmentFlags::Elf { p_flags } = segment.flags() else {
+            continue;
+        };
         let (start, (offset, len)) = (segment.address(), segment.file_range());
-        if p_flags & PF_X != 0 && address >= start && address - start < len {
-            if let Some(place) = offset.checked_add(address - start) {
-                return Ok(place);
-            }
+        if p_flags & PF_X != 0
+            && address >= start
+            && address - start < len
+            && let Some(place) = offset.checked_add(address - start)
+        {
+            return Ok(place);
         }
     }
     Err(ElfError::NotExecutable(name.to_owned()))
@@ -153,16 +177,31 @@ mod tests {
     fn library(size: u64, table: u64, segment: u64) -> File {
         let mut bytes = vec![0u8; 64 + 56 + 3 * 64];
         bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
-        let mut word = |at: usize, value: u64, len: usize| bytes[at..at + len].copy_from_slice(&value.to_le_bytes()[..len]);
+        let mut word = |at: usize, value: u64, len: usize| {
+            bytes[at..at + len].copy_from_slice(&value.to_le_bytes()[..len]);
+        };
         // Header: shared object, x86-64, version, program headers, section headers.
-        for (at, value, len) in [(16, 3, 2), (18, 62, 2), (20, 1, 4), (32, 64, 8), (40, 120, 8), (52, 64, 2)] {
+        for (at, value, len) in [
+            (16, 3, 2),
+            (18, 62, 2),
+            (20, 1, 4),
+            (32, 64, 8),
+            (40, 120, 8),
+            (52, 64, 2),
+        ] {
             word(at, value, len);
         }
         for (at, value) in [(54, 56), (56, 1), (58, 64), (60, 3), (62, 2)] {
             word(at, value, 2);
         }
         // Segment: loadable, executable, at address 0 with no end.
-        for (at, value, len) in [(64, 1, 4), (68, 5, 4), (72, segment, 8), (96, u64::MAX, 8), (104, u64::MAX, 8)] {
+        for (at, value, len) in [
+            (64, 1, 4),
+            (68, 5, 4),
+            (72, segment, 8),
+            (96, u64::MAX, 8),
+            (104, u64::MAX, 8),
+        ] {
             word(at, value, len);
         }
         // Dynamic symbols at 1024 and their strings at 512.
@@ -187,12 +226,18 @@ mod tests {
     #[test]
     fn a_sparse_file_of_terabytes_is_not_read_to_its_end() {
         let big = 1 << 40;
-        assert_eq!(function_offsets(&library(big, big - 1024, 0), &["main"]), Err(ElfError::TooLarge));
+        assert_eq!(
+            function_offsets(&library(big, big - 1024, 0), &["main"]),
+            Err(ElfError::TooLarge)
+        );
     }
 
     #[test]
     fn a_place_beyond_the_range_of_files_is_not_in_a_segment() {
-        assert_eq!(function_offsets(&library(0, 48, 0), &["main"]), Ok([("main", u64::MAX - 9)].into()));
+        assert_eq!(
+            function_offsets(&library(0, 48, 0), &["main"]),
+            Ok([("main", u64::MAX - 9)].into())
+        );
         let beyond = function_offsets(&library(0, 48, 4096), &["main"]);
         assert_eq!(beyond, Err(ElfError::NotExecutable("main".to_owned())));
     }

@@ -7,6 +7,7 @@ use aya::{
     maps::{HashMap, LpmTrie, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
     programs::{Program, ProgramError},
 };
+use aya_log::EbpfLogger;
 use observer_common::{
     counters,
     maps::{Flow, FlowKey, HOST_KEY_LEN},
@@ -34,8 +35,13 @@ pub enum LoadError {
     #[error("this program was built without the kernel programs: build it with `cargo xtask build`")]
     NoObject,
     /// No BTF.
-    #[error("cannot read {BTF_FILE} ({0}): a kernel built with CONFIG_DEBUG_INFO_BTF is needed (Linux 5.8 or later)")]
+    #[error(
+        "cannot read {BTF_FILE} ({0}): a kernel built with CONFIG_DEBUG_INFO_BTF is needed (Linux 5.8 or later)"
+    )]
     NoBtf(io::Error),
+    /// Too old.
+    #[error("Linux {0} is too old: 5.8 or later is needed (ring buffer of BPF; BTF of the kernel)")]
+    KernelTooOld(String),
     /// BTF that cannot be understood.
     #[error("{BTF_FILE}: {0}")]
     BadBtf(#[from] super::btf::BtfError),
@@ -98,7 +104,31 @@ pub struct Loaded {
 }
 
 /// Owner of the loaded programs.
-pub struct Programs(pub(super) Ebpf);
+pub struct Programs {
+    pub(super) ebpf: Ebpf,
+    flush_log: Option<Box<dyn FnMut() + Send>>,
+}
+
+impl Programs {
+    fn new(mut ebpf: Ebpf) -> Self {
+        let logger = debugging().then(|| EbpfLogger::init(&mut ebpf).ok()).flatten();
+        let flush_log =
+            logger.map(|mut logger| -> Box<dyn FnMut() + Send> { Box::new(move || logger.flush()) });
+        Self { ebpf, flush_log }
+    }
+
+    /// Writes to the log what the programs logged, where debugging is switched on.
+    pub fn flush_log(&mut self) {
+        if let Some(flush) = &mut self.flush_log {
+            flush();
+        }
+    }
+}
+
+/// Whether the programs shall log what they do: costs every event, so only when somebody wants to read it.
+fn debugging() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
 
 /// The daemon's side of the scope gate.
 pub struct Scopes {
@@ -119,6 +149,21 @@ impl Scopes {
     }
 }
 
+impl Scopes {
+    /// Removes the kernel's flows of processes that are gone: those that were killed before their flow had anything to
+    /// report, so that nobody forgets them by name.
+    pub fn sweep(&mut self) {
+        let keys: Vec<[u8; 24]> = self.flows.keys().filter_map(Result::ok).collect();
+        for key in keys {
+            let pid = FlowKey::pid_of(&key);
+            if !std::path::Path::new("/proc").join(pid.to_string()).exists() {
+                // The kernel may have removed it by itself in the meantime.
+                let _ = self.flows.remove(&key);
+            }
+        }
+    }
+}
+
 /// The kernel's counters, see `observer_common::counters`.
 pub struct Counters(PerCpuArray<MapData, u64>);
 
@@ -130,6 +175,24 @@ impl Counters {
     }
 }
 
+/// Whether this process may load kernel programs at all: to be asked before anything else is touched.
+///
+/// # Errors
+/// [`LoadError::NoPrivilege`].
+pub fn check_privilege() -> Result<(), LoadError> {
+    const CAP_SYS_ADMIN: u64 = 1 << 21;
+    const CAP_BPF: u64 = 1 << 39;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    // Where it cannot be read the kernel itself will say no.
+    if set.is_some_and(|set| set & (CAP_SYS_ADMIN | CAP_BPF) == 0) {
+        Err(LoadError::NoPrivilege)
+    } else {
+        Ok(())
+    }
+}
+
 /// Loads everything and attaches the host probes.
 ///
 /// # Errors
@@ -138,16 +201,24 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     if OBJECT.0.is_empty() {
         return Err(LoadError::NoObject);
     }
+    check_kernel(rustix::system::uname().release().to_string_lossy().as_ref())?;
     let btf_bytes = fs::read(BTF_FILE).map_err(LoadError::NoBtf)?;
     let (offsets, missing_fields) = kernel_offsets(&Btf::parse(&btf_bytes)?);
     drop(btf_bytes);
     let words = offsets.to_words();
+    let log_level = if debugging() {
+        aya_log::Level::Debug as u8
+    } else {
+        0
+    };
     let (pid, small) = (std::process::id(), options.undecided_prefix_bytes.min(4096));
     let mut ebpf = EbpfLoader::new()
         .override_global("DAEMON_PID", &pid, true)
         .override_global("OFFSETS", words.as_slice(), true)
         .override_global("PREFIX_LARGE", &options.undecided_prefix_bytes, true)
         .override_global("PREFIX_SMALL", &small, true)
+        // Level 0 takes the logging out of the programs when they are verified.
+        .override_global(aya_log::LEVEL, &log_level, false)
         .map_max_entries("RECORDS", options.ring_buffer_bytes)
         .load(&OBJECT.0)
         .map_err(|e| loader_error(&e))?;
@@ -156,16 +227,36 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     load_function_programs(&mut ebpf)?;
     Ok(Loaded {
         records: take(&mut ebpf, "RECORDS")?,
-        scopes: Scopes { scopes: take(&mut ebpf, "SCOPES")?, flows: take(&mut ebpf, "FLOWS")? },
+        scopes: Scopes {
+            scopes: take(&mut ebpf, "SCOPES")?,
+            flows: take(&mut ebpf, "FLOWS")?,
+        },
         counters: Counters(take(&mut ebpf, "COUNTERS")?),
-        programs: Programs(ebpf),
+        programs: Programs::new(ebpf),
         host_probes,
         missing_fields,
     })
 }
 
-fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<T, LoadError> {
-    let map = ebpf.take_map(name).ok_or_else(|| LoadError::Loader(format!("the object has no map {name}")))?;
+/// The ring buffer came with Linux 5.8; without it there is nothing to load.
+fn check_kernel(release: &str) -> Result<(), LoadError> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (5u32, 8u32) => {
+            Err(LoadError::KernelTooOld(release.to_owned()))
+        }
+        // A release that is not understood is no reason to refuse: the kernel says itself what it cannot do.
+        _ => Ok(()),
+    }
+}
+
+fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
+    ebpf: &mut Ebpf,
+    name: &str,
+) -> Result<T, LoadError> {
+    let map = ebpf
+        .take_map(name)
+        .ok_or_else(|| LoadError::Loader(format!("the object has no map {name}")))?;
     T::try_from(map).map_err(|e| LoadError::Loader(format!("map {name}: {e}")))
 }
 
@@ -180,13 +271,18 @@ fn host_key(name: &str, below: bool) -> Option<Key<[u8; HOST_KEY_LEN]>> {
 }
 
 fn fill_hosts(ebpf: &mut Ebpf, hosts: &[(String, bool)]) -> Result<(), LoadError> {
-    let map = ebpf.map_mut("HOSTS").ok_or_else(|| LoadError::Loader("the object has no map HOSTS".into()))?;
+    let map = ebpf
+        .map_mut("HOSTS")
+        .ok_or_else(|| LoadError::Loader("the object has no map HOSTS".into()))?;
     let mut trie: LpmTrie<_, [u8; HOST_KEY_LEN], u32> =
         LpmTrie::try_from(map).map_err(|e| LoadError::Loader(e.to_string()))?;
     for (name, below) in hosts {
         // A name too long for the table stays undecided in the kernel and is decided by the daemon.
-        let Some(key) = host_key(name, *below) else { continue };
-        trie.insert(&key, CLASS_AI, 0).map_err(|e| LoadError::Loader(format!("host {name}: {e}")))?;
+        let Some(key) = host_key(name, *below) else {
+            continue;
+        };
+        trie.insert(&key, CLASS_AI, 0)
+            .map_err(|e| LoadError::Loader(format!("host {name}: {e}")))?;
     }
     Ok(())
 }
@@ -196,10 +292,16 @@ fn attach_host_probes(ebpf: &mut Ebpf) -> Result<Vec<(HostProbe, ProbeState)>, L
     for probe in HOST_PROBES {
         let state = match attach_host_probe(ebpf, probe) {
             Ok(()) => ProbeState::Attached,
-            Err(ProgramError::LoadError { .. }) if probe.required => return Err(refused(ebpf, probe.program)),
+            Err(ProgramError::LoadError { .. }) if probe.required => {
+                return Err(refused(ebpf, probe.program));
+            }
             Err(error) if probe.required => {
                 let reason = chain(&error);
-                return Err(LoadError::NotAttached { program: probe.program, reason, without: probe.without });
+                return Err(LoadError::NotAttached {
+                    program: probe.program,
+                    reason,
+                    without: probe.without,
+                });
             }
             Err(error) => ProbeState::Failed(chain(&error)),
         };
@@ -226,7 +328,9 @@ fn load_function_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
     let names = OPENSSL.iter().flat_map(|f| [Some(f.enter), f.exit]).flatten();
     for name in names {
         let Some(Program::UProbe(program)) = ebpf.program_mut(name) else {
-            return Err(LoadError::Loader(format!("the object has no uprobe program {name}")));
+            return Err(LoadError::Loader(format!(
+                "the object has no uprobe program {name}"
+            )));
         };
         if program.load().is_err() {
             return Err(refused(ebpf, name));
@@ -244,14 +348,21 @@ fn refused(ebpf: &mut Ebpf, name: &str) -> LoadError {
         _ => None,
     };
     match error {
-        Some(ProgramError::LoadError { io_error, verifier_log }) => {
+        Some(ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        }) => {
             if io_error.raw_os_error() == Some(libc::EPERM) && verifier_log.to_string().is_empty() {
                 return LoadError::NoPrivilege;
             }
             let log = verifier_log.to_string();
             let tail: Vec<&str> = log.lines().rev().take(12).collect();
             let log: String = tail.into_iter().rev().map(|line| format!("\n  {line}")).collect();
-            LoadError::Refused { program: name.to_owned(), reason: io_error.to_string(), log }
+            LoadError::Refused {
+                program: name.to_owned(),
+                reason: io_error.to_string(),
+                log,
+            }
         }
         Some(other) => LoadError::Loader(chain(&other)),
         None => LoadError::Loader(format!("program {name} was refused once and then accepted")),
@@ -260,7 +371,11 @@ fn refused(ebpf: &mut Ebpf, name: &str) -> LoadError {
 
 fn loader_error(error: &EbpfError) -> LoadError {
     let text = chain(error);
-    if text.contains("Operation not permitted") { LoadError::NoPrivilege } else { LoadError::Loader(text) }
+    if text.contains("Operation not permitted") {
+        LoadError::NoPrivilege
+    } else {
+        LoadError::Loader(text)
+    }
 }
 
 /// An error with its causes on one line.
@@ -281,9 +396,25 @@ mod tests {
     #[test]
     fn an_exact_host_ends_with_nul_and_a_suffix_with_a_dot() {
         let exact = host_key("ab.c", false).unwrap();
-        assert_eq!((exact.prefix_len(), &exact.data()[..6]), (5 * 8, &b"c.ba\0\0"[..]));
+        assert_eq!(
+            (exact.prefix_len(), &exact.data()[..6]),
+            (5 * 8, &b"c.ba\0\0"[..])
+        );
         let below = host_key("ab.c", true).unwrap();
         assert_eq!((below.prefix_len(), &below.data()[..6]), (5 * 8, &b"c.ba.\0"[..]));
+    }
+
+    #[test]
+    fn a_kernel_without_ring_buffer_is_too_old() {
+        for old in ["4.19.0-27-amd64", "5.7.19", "3.10"] {
+            assert!(
+                matches!(check_kernel(old), Err(LoadError::KernelTooOld(_))),
+                "{old}"
+            );
+        }
+        for new in ["5.8.0", "5.15.0-rc1", "6.18.44-fc-v669", "10.0", "unreadable"] {
+            assert!(check_kernel(new).is_ok(), "{new}");
+        }
     }
 
     #[test]

@@ -87,12 +87,36 @@ pub struct FunctionProbe {
 
 /// Functions of libraries with the OpenSSL interface.
 pub const OPENSSL: &[FunctionProbe] = &[
-    FunctionProbe { symbol: "SSL_write", enter: "ssl_write_enter", exit: Some("ssl_write_exit") },
-    FunctionProbe { symbol: "SSL_read", enter: "ssl_read_enter", exit: Some("ssl_read_exit") },
-    FunctionProbe { symbol: "SSL_write_ex", enter: "ssl_write_ex_enter", exit: Some("ssl_write_ex_exit") },
-    FunctionProbe { symbol: "SSL_read_ex", enter: "ssl_read_ex_enter", exit: Some("ssl_read_ex_exit") },
-    FunctionProbe { symbol: "SSL_ctrl", enter: "ssl_ctrl_enter", exit: None },
-    FunctionProbe { symbol: "SSL_free", enter: "ssl_free_enter", exit: None },
+    FunctionProbe {
+        symbol: "SSL_write",
+        enter: "ssl_write_enter",
+        exit: Some("ssl_write_exit"),
+    },
+    FunctionProbe {
+        symbol: "SSL_read",
+        enter: "ssl_read_enter",
+        exit: Some("ssl_read_exit"),
+    },
+    FunctionProbe {
+        symbol: "SSL_write_ex",
+        enter: "ssl_write_ex_enter",
+        exit: Some("ssl_write_ex_exit"),
+    },
+    FunctionProbe {
+        symbol: "SSL_read_ex",
+        enter: "ssl_read_ex_enter",
+        exit: Some("ssl_read_ex_exit"),
+    },
+    FunctionProbe {
+        symbol: "SSL_ctrl",
+        enter: "ssl_ctrl_enter",
+        exit: None,
+    },
+    FunctionProbe {
+        symbol: "SSL_free",
+        enter: "ssl_free_enter",
+        exit: None,
+    },
 ];
 
 /// Whether a file that defines these functions can be read: it needs a way in and a way out. Old libraries have no

@@ -17,7 +17,9 @@ pub struct MappedFile {
 
 /// Executable file mappings of a process, each file once. Empty when the process is gone.
 pub fn executable_files(pid: u32) -> Vec<MappedFile> {
-    fs::read_to_string(format!("/proc/{pid}/maps")).map(|maps| parse_maps(&maps)).unwrap_or_default()
+    fs::read_to_string(format!("/proc/{pid}/maps"))
+        .map(|maps| parse_maps(&maps))
+        .unwrap_or_default()
 }
 
 /// Lines of `/proc/PID/maps` (proc(5)): `start-end perms offset dev inode path`.
@@ -25,10 +27,18 @@ fn parse_maps(maps: &str) -> Vec<MappedFile> {
     let mut files: Vec<MappedFile> = Vec::new();
     for line in maps.lines() {
         let mut columns = line.splitn(6, ' ');
-        let (Some(range), Some(perms)) = (columns.next(), columns.next()) else { continue };
+        let (Some(range), Some(perms)) = (columns.next(), columns.next()) else {
+            continue;
+        };
         let path = columns.nth(3).unwrap_or("").trim_start();
-        if perms.as_bytes().get(2) == Some(&b'x') && path.starts_with('/') && files.iter().all(|f| f.path != path) {
-            files.push(MappedFile { range: range.to_owned(), path: path.to_owned() });
+        if perms.as_bytes().get(2) == Some(&b'x')
+            && path.starts_with('/')
+            && files.iter().all(|f| f.path != path)
+        {
+            files.push(MappedFile {
+                range: range.to_owned(),
+                path: path.to_owned(),
+            });
         }
     }
     files
@@ -48,8 +58,13 @@ pub fn open_mapped(pid: u32, file: &MappedFile) -> io::Result<File> {
 
 /// Process ids of the host, at this moment.
 pub fn processes() -> Vec<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 /// Files in which clients of this host may have a TLS library before any of them runs: shared libraries called
@@ -58,7 +73,10 @@ pub fn likely_files() -> Vec<PathBuf> {
     /// A TLS stack alone is larger than this.
     const LARGE_PROGRAM: u64 = 4 << 20;
     const LIBRARY_FOLDERS: &[&str] = &["/lib", "/usr/lib", "/usr/local/lib", "/lib64", "/usr/lib64"];
-    let is_libssl = |p: &Path| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libssl"));
+    let is_libssl = |p: &Path| {
+        p.file_name()
+            .is_some_and(|n| n.to_string_lossy().starts_with("libssl"))
+    };
     let mut files = Vec::new();
     for folder in LIBRARY_FOLDERS {
         for entry in entries(Path::new(folder)) {
@@ -78,7 +96,9 @@ pub fn likely_files() -> Vec<PathBuf> {
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).map(|d| d.flatten().map(|e| e.path()).collect()).unwrap_or_default()
+    fs::read_dir(folder)
+        .map(|d| d.flatten().map(|e| e.path()).collect())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -105,7 +125,10 @@ garbage";
     fn this_process_maps_its_own_program() {
         let own = std::env::current_exe().unwrap();
         let found = executable_files(std::process::id());
-        let mapped = found.iter().find(|f| Path::new(&f.path) == own).expect("own program");
+        let mapped = found
+            .iter()
+            .find(|f| Path::new(&f.path) == own)
+            .expect("own program");
         assert!(open_mapped(std::process::id(), mapped).is_ok());
     }
 }

@@ -120,14 +120,26 @@ impl Connections {
             if connection.connect.local_port == 0 {
                 connection.connect.local_port = u16::try_from(close.local_port).unwrap_or(0);
             }
-            connection.end = Some(End { at_ns: header.time_ns, totals: Some(*close), reason: "closed" });
+            connection.end = Some(End {
+                at_ns: header.time_ns,
+                totals: Some(*close),
+                reason: "closed",
+            });
         }
     }
 
     /// The process is gone; the end of its sockets usually comes by itself.
     pub(super) fn process_ended(&mut self, key: ProcessKey, now_ns: u64) {
-        for connection in self.0.values_mut().filter(|c| c.process.key == key && c.end.is_none()) {
-            connection.end = Some(End { at_ns: now_ns, totals: None, reason: "process_exit" });
+        for connection in self
+            .0
+            .values_mut()
+            .filter(|c| c.process.key == key && c.end.is_none())
+        {
+            connection.end = Some(End {
+                at_ns: now_ns,
+                totals: None,
+                reason: "process_exit",
+            });
         }
     }
 
@@ -152,10 +164,14 @@ impl Connections {
 
     /// Takes over name and standing of a flow.
     pub(super) fn name(&mut self, flow: &Flow) {
-        let Some(connection) = self.0.get_mut(&flow.connection_id) else { return };
+        let Some(connection) = self.0.get_mut(&flow.connection_id) else {
+            return;
+        };
         connection.is_ai |= flow.is_ai();
         connection.unsupported = connection.unsupported.or(flow.unsupported);
-        connection.lost |= [Direction::Sent, Direction::Received].iter().any(|d| flow.reassembly.missing(*d) > 0);
+        connection.lost |= [Direction::Sent, Direction::Received]
+            .iter()
+            .any(|d| flow.reassembly.missing(*d) > 0);
         if let Some(name) = &flow.server_name
             && connection.name_source >= NameSource::Sni
         {
@@ -173,7 +189,9 @@ impl Connections {
     }
 
     pub(super) fn exchange(&mut self, flow: &Flow, exchange: &Exchange, partial: bool) {
-        let Some(connection) = self.0.get_mut(&flow.connection_id) else { return };
+        let Some(connection) = self.0.get_mut(&flow.connection_id) else {
+            return;
+        };
         connection.is_ai = true;
         connection.decoded += 1;
         connection.partial += u32::from(partial);
@@ -204,7 +222,11 @@ impl Connections {
     pub(super) fn drain(&mut self, now_ns: u64) -> Vec<Connection> {
         let mut all: Vec<Connection> = self.0.drain().map(|(_, c)| c).collect();
         for connection in &mut all {
-            connection.end.get_or_insert(End { at_ns: now_ns, totals: None, reason: "agent_stop" });
+            connection.end.get_or_insert(End {
+                at_ns: now_ns,
+                totals: None,
+                reason: "agent_stop",
+            });
         }
         all
     }

@@ -57,8 +57,16 @@ pub(super) struct Flow {
 
 impl Flow {
     pub(super) fn new(header: &Header, handle: u64, process: &Arc<Identity>, book: &Rulebook) -> Self {
-        let key = FlowKey { process_start_ns: header.process_start_ns, handle, pid: header.pid, pad: 0 };
-        let excluded = book.exclude_executables.iter().any(|glob| glob.matches(&process.executable));
+        let key = FlowKey {
+            process_start_ns: header.process_start_ns,
+            handle,
+            pid: header.pid,
+            pad: 0,
+        };
+        let excluded = book
+            .exclude_executables
+            .iter()
+            .any(|glob| glob.matches(&process.executable));
         Self {
             key,
             id: header.flow_id,
@@ -111,9 +119,17 @@ impl Flow {
             // The process serves: its peer's calls are seen at the peer, where there is one on this host.
             self.stop(Scope::Other);
         }
-        let Some(reader) = &mut self.reader else { return fresh };
+        let Some(reader) = &mut self.reader else {
+            return fresh;
+        };
         let side = side(direction);
-        let mut hooks = Hooks { engine: &book.engine, key: &book.key, scans: &mut self.scans, done, losses: &mut self.losses };
+        let mut hooks = Hooks {
+            engine: &book.engine,
+            key: &book.key,
+            scans: &mut self.scans,
+            done,
+            losses: &mut self.losses,
+        };
         if step.gap > 0 {
             hooks.losses.push((Stage::Flow, "gap", step.gap));
             reader.gap(side, Some(step.gap), now_ns, &mut hooks);
@@ -132,7 +148,9 @@ impl Flow {
 
     /// Whether the flow's first bytes are a request that the process received.
     fn begins_as_server(&mut self, direction: Direction, bytes: &[u8]) -> bool {
-        let Some(opening) = &mut self.opening else { return false };
+        let Some(opening) = &mut self.opening else {
+            return false;
+        };
         let (mut kept, mut is_request) = (false, false);
         if direction == Direction::Received {
             let room = MAX_OPENING - opening.len();
@@ -158,8 +176,16 @@ impl Flow {
     }
 
     pub(super) fn close(&mut self, now_ns: u64, book: &Rulebook, done: &mut Vec<Done>) {
-        let Some(mut reader) = self.reader.take() else { return };
-        let mut hooks = Hooks { engine: &book.engine, key: &book.key, scans: &mut self.scans, done, losses: &mut self.losses };
+        let Some(mut reader) = self.reader.take() else {
+            return;
+        };
+        let mut hooks = Hooks {
+            engine: &book.engine,
+            key: &book.key,
+            scans: &mut self.scans,
+            done,
+            losses: &mut self.losses,
+        };
         for direction in [Direction::Sent, Direction::Received] {
             // A hole at the very end is known only now; it ends an open message as "lost", not as "closed early".
             if self.reassembly.missing_at_end(direction) > 0 {
@@ -206,7 +232,9 @@ struct Hooks<'a> {
 
 impl ConnectionHooks for Hooks<'_> {
     fn text_sink(&mut self, exchange: u64) -> &mut dyn TextSink {
-        self.scans.entry(exchange).or_insert_with(|| self.engine.open(Some(self.key)))
+        self.scans
+            .entry(exchange)
+            .or_insert_with(|| self.engine.open(Some(self.key)))
     }
 
     fn finished(&mut self, exchange: u64, facts: Exchange) {

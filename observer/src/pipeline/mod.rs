@@ -140,7 +140,9 @@ impl Pipeline {
             Body::TlsData(data, bytes) => self.tls_data(header, data, bytes, process),
             Body::TlsName(name, bytes) => {
                 let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
-                if self.with_flow(header, name.handle, process, |flow, book| flow.set_server_name(&text, book)) {
+                if self.with_flow(header, name.handle, process, |flow, book| {
+                    flow.set_server_name(&text, book);
+                }) {
                     self.link(header, 0);
                 }
             }
@@ -165,7 +167,12 @@ impl Pipeline {
     /// Lets time pass: `now_ns` is CLOCK_BOOTTIME.
     pub fn tick(&mut self, now_ns: u64) {
         let idle = |flow: &Flow| now_ns.saturating_sub(flow.last_ns) > MAX_IDLE_NS;
-        let given_up: Vec<u64> = self.flows.iter().filter(|(_, f)| idle(f)).map(|(id, _)| *id).collect();
+        let given_up: Vec<u64> = self
+            .flows
+            .iter()
+            .filter(|(_, f)| idle(f))
+            .map(|(id, _)| *id)
+            .collect();
         for id in given_up {
             self.end_flow(id, now_ns);
         }
@@ -213,14 +220,16 @@ impl Pipeline {
             fresh = flow.data(header.time_ns, data, bytes, book, &mut done);
         });
         if !known {
-            self.ledger.lose(Stage::Flow, "flow_table_full", bytes.len() as u64);
+            self.ledger
+                .lose(Stage::Flow, "flow_table_full", bytes.len() as u64);
             return;
         }
         self.link(header, data.tie);
         if let Some(flow) = self.flows.get_mut(&header.flow_id) {
             book_losses(&mut self.ledger, flow);
             if tied_before {
-                self.connections.plaintext(flow.connection_id, Direction::of(data), fresh);
+                self.connections
+                    .plaintext(flow.connection_id, Direction::of(data), fresh);
             }
         }
         self.decide(header.flow_id);
@@ -248,8 +257,12 @@ impl Pipeline {
                 return false;
             }
             self.totals.flows += 1;
-            self.flows.insert(header.flow_id, Flow::new(header, handle, process, &self.book));
-            self.by_process.entry(process.key).or_default().push(header.flow_id);
+            self.flows
+                .insert(header.flow_id, Flow::new(header, handle, process, &self.book));
+            self.by_process
+                .entry(process.key)
+                .or_default()
+                .push(header.flow_id);
         }
         if let Some(flow) = self.flows.get_mut(&header.flow_id) {
             flow.last_ns = header.time_ns;
@@ -260,7 +273,9 @@ impl Pipeline {
 
     /// Ties the flow of a record to the connection that the kernel named.
     fn link(&mut self, header: &Header, tie: u8) {
-        let Some(flow) = self.flows.get_mut(&header.flow_id) else { return };
+        let Some(flow) = self.flows.get_mut(&header.flow_id) else {
+            return;
+        };
         if flow.connection_id == 0 && header.connection_id != 0 {
             flow.connection_id = header.connection_id;
             flow.tie = tie;
@@ -273,7 +288,9 @@ impl Pipeline {
 
     /// Tells the kernel what the flow turned out to be.
     fn decide(&mut self, flow_id: u64) {
-        let Some(flow) = self.flows.get_mut(&flow_id) else { return };
+        let Some(flow) = self.flows.get_mut(&flow_id) else {
+            return;
+        };
         let Some(scope) = flow.decision() else { return };
         let class = if scope == Scope::Ai { CLASS_AI } else { CLASS_OTHER };
         self.outputs.push(Output::Decide { flow_id, class });
@@ -281,11 +298,14 @@ impl Pipeline {
 
     fn exchanges(&mut self, flow_id: u64, done: Vec<Done>) {
         for item in done {
-            let Some(flow) = self.flows.get(&flow_id) else { return };
+            let Some(flow) = self.flows.get(&flow_id) else {
+                return;
+            };
             match item {
                 Done::Ai(exchange, report) => {
                     let peer = self.connections.peer(flow.connection_id);
-                    let row = rows::interaction(&self.book, flow, peer, &exchange, &report, self.wall_offset_ns);
+                    let row =
+                        rows::interaction(&self.book, flow, peer, &exchange, &report, self.wall_offset_ns);
                     let findings = rows::findings(&self.book, &row, &report);
                     let partial = row.visibility != rows::DECODED;
                     self.totals.exchanges += 1;
@@ -305,12 +325,16 @@ impl Pipeline {
 
     fn end_flow(&mut self, flow_id: u64, now_ns: u64) {
         let mut done = Vec::new();
-        let Some(flow) = self.flows.get_mut(&flow_id) else { return };
+        let Some(flow) = self.flows.get_mut(&flow_id) else {
+            return;
+        };
         flow.close(now_ns, &self.book, &mut done);
         book_losses(&mut self.ledger, flow);
         self.connections.name(flow);
         self.exchanges(flow_id, done);
-        let Some(flow) = self.flows.remove(&flow_id) else { return };
+        let Some(flow) = self.flows.remove(&flow_id) else {
+            return;
+        };
         self.connections.unlink(&flow);
         if let Some(of_process) = self.by_process.get_mut(&flow.process.key) {
             of_process.retain(|id| *id != flow_id);
@@ -318,7 +342,10 @@ impl Pipeline {
                 self.by_process.remove(&flow.process.key);
             }
         }
-        self.outputs.push(Output::Forget { flow_id, key: flow.key });
+        self.outputs.push(Output::Forget {
+            flow_id,
+            key: flow.key,
+        });
     }
 
     fn end_process(&mut self, key: ProcessKey, now_ns: u64, exited: bool) {
@@ -331,7 +358,9 @@ impl Pipeline {
     }
 
     fn connection_row(&mut self, connection: connections::Connection) {
-        let Some(row) = rows::connection(&self.book, &connection, self.wall_offset_ns) else { return };
+        let Some(row) = rows::connection(&self.book, &connection, self.wall_offset_ns) else {
+            return;
+        };
         self.totals.ai_connections += 1;
         match row.visibility.as_str() {
             rows::DECODED => self.totals.ai_connections_decoded += 1,

@@ -40,12 +40,17 @@ pub(super) fn interaction(
     let mut row = InteractionRow::unknown();
     row.ts = wall(exchange.started_ns, wall_offset_ns);
     row.duration_ns = exchange.ended_ns.saturating_sub(exchange.started_ns);
-    row.time_to_first_chunk_ns = exchange.first_chunk_ns.map(|ns| ns.saturating_sub(exchange.started_ns));
+    row.time_to_first_chunk_ns = exchange
+        .first_chunk_ns
+        .map(|ns| ns.saturating_sub(exchange.started_ns));
     set_process(&mut row, &flow.process, book);
     set_network(&mut row, flow, connection, exchange);
     set_gen_ai(&mut row, exchange);
     set_judgement(&mut row, book, &flow.process);
-    row.credential_hmac = exchange.credential.as_ref().map_or([0; 16], |c| book.key.tagged("credential", &c.0));
+    row.credential_hmac = exchange
+        .credential
+        .as_ref()
+        .map_or([0; 16], |c| book.key.tagged("credential", &c.0));
     row.scan_bytes_seen = report.bytes_seen;
     row.scan_bytes_scanned = report.bytes_scanned;
     row.rule_pack_sha256 = book.rules_digest;
@@ -133,7 +138,11 @@ fn set_judgement(row: &mut InteractionRow, book: &Rulebook, process: &Identity) 
 
 /// Rows of the findings of an exchange. The link to the interaction is set when that has its hash.
 pub(super) fn findings(book: &Rulebook, row: &InteractionRow, report: &ScanReport) -> Vec<FindingRow> {
-    report.findings.iter().map(|finding| one_finding(book, row, finding)).collect()
+    report
+        .findings
+        .iter()
+        .map(|finding| one_finding(book, row, finding))
+        .collect()
 }
 
 fn one_finding(book: &Rulebook, of: &InteractionRow, finding: &Finding) -> FindingRow {
@@ -145,7 +154,11 @@ fn one_finding(book: &Rulebook, of: &InteractionRow, finding: &Finding) -> Findi
     row.rule_pack_sha256 = book.rules_digest;
     row.severity = severity(finding.severity);
     // A published example is never to be confused with a real value, however well its checksum fits.
-    let confidence = if finding.documented_example { "documented_example" } else { finding.confidence.name() };
+    let confidence = if finding.documented_example {
+        "documented_example"
+    } else {
+        finding.confidence.name()
+    };
     row.confidence = confidence.to_owned();
     row.direction = direction(&finding.place).to_owned();
     row.json_path = text(&finding.place.path);
@@ -252,7 +265,9 @@ fn tie_name(tie: u8) -> &'static str {
 }
 
 fn wall(boot_ns: u64, offset_ns: i64) -> i64 {
-    i64::try_from(boot_ns).unwrap_or(i64::MAX).saturating_add(offset_ns)
+    i64::try_from(boot_ns)
+        .unwrap_or(i64::MAX)
+        .saturating_add(offset_ns)
 }
 
 /// A text from the wire or from a process as it may be stored: bounded, and without control characters, which could
@@ -262,7 +277,10 @@ fn text(raw: &str) -> String {
     while !raw.is_char_boundary(end) {
         end -= 1;
     }
-    raw[..end].chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    raw[..end]
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 #[cfg(test)]

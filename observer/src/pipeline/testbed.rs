@@ -5,11 +5,11 @@ use std::sync::{Arc, LazyLock};
 use super::imports::*;
 
 /// CLOCK_BOOTTIME at which tests begin, ns.
-pub const START_NS: u64 = 5_000_000_000;
+pub(crate) const START_NS: u64 = 5_000_000_000;
 /// Wall clock minus CLOCK_BOOTTIME, ns.
-pub const WALL_OFFSET_NS: i64 = 1_700_000_000_000_000_000;
+pub(crate) const WALL_OFFSET_NS: i64 = 1_700_000_000_000_000_000;
 /// Longer than a connection waits for its last plaintext, ns.
-pub const GRACE_NS: u64 = 500_000_000;
+pub(crate) const GRACE_NS: u64 = 500_000_000;
 
 const POLICY: &str = "id: lab\nversion: \"7\"\ndefault: unsanctioned\nrules:\n  - id: alice-openai\n    verdict: sanctioned\n    provider: [openai]\n    user: [alice]\n";
 
@@ -17,27 +17,27 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::builtin().expect("built-
 static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::builtin()));
 
 /// A pipeline with what came out of it.
-pub struct Bed {
-    pub pipeline: Pipeline,
-    pub now_ns: u64,
-    pub outputs: Vec<Output>,
+pub(crate) struct Bed {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) now_ns: u64,
+    pub(crate) outputs: Vec<Output>,
 }
 
 /// A TLS flow of a process, as the kernel numbers it.
 #[derive(Clone)]
-pub struct TestFlow {
-    pub id: u64,
-    pub handle: u64,
-    pub connection_id: u64,
-    pub process: Arc<Identity>,
-    pub class: u32,
-    pub tie: u8,
+pub(crate) struct TestFlow {
+    pub(crate) id: u64,
+    pub(crate) handle: u64,
+    pub(crate) connection_id: u64,
+    pub(crate) process: Arc<Identity>,
+    pub(crate) class: u32,
+    pub(crate) tie: u8,
     /// Next offset, by direction.
-    pub offset: [u64; 2],
+    pub(crate) offset: [u64; 2],
 }
 
 /// A process of `alice` with this id.
-pub fn process(pid: u32) -> Arc<Identity> {
+pub(crate) fn process(pid: u32) -> Arc<Identity> {
     Arc::new(Identity {
         key: ProcessKey {
             pid,
@@ -55,7 +55,7 @@ pub fn process(pid: u32) -> Arc<Identity> {
 }
 
 /// A flow with this number, on the connection with the same number.
-pub fn flow(id: u64, process: &Arc<Identity>) -> TestFlow {
+pub(crate) fn flow(id: u64, process: &Arc<Identity>) -> TestFlow {
     TestFlow {
         id,
         handle: 0x7f00_0000 + id,
@@ -68,7 +68,7 @@ pub fn flow(id: u64, process: &Arc<Identity>) -> TestFlow {
 }
 
 /// The rules that tests judge by.
-pub fn book() -> Rulebook {
+pub(crate) fn book() -> Rulebook {
     Rulebook {
         catalog: Arc::clone(&CATALOG),
         policy: Policy::parse(POLICY, "policy.yaml").expect("policy"),
@@ -82,7 +82,7 @@ pub fn book() -> Rulebook {
 }
 
 impl TestFlow {
-    pub fn header(&self, now_ns: u64) -> Header {
+    pub(crate) fn header(&self, now_ns: u64) -> Header {
         Header {
             kind: 0,
             flags: 0,
@@ -115,7 +115,7 @@ impl TestFlow {
 }
 
 impl Bed {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut pipeline = Pipeline::new(book());
         pipeline.set_wall_offset(WALL_OFFSET_NS);
         Self {
@@ -125,7 +125,7 @@ impl Bed {
         }
     }
 
-    pub fn record(&mut self, flow: &TestFlow, body: &Body<'_>) {
+    pub(crate) fn record(&mut self, flow: &TestFlow, body: &Body<'_>) {
         self.now_ns += 1_000;
         let header = flow.header(self.now_ns);
         self.pipeline.record(&header, body, &flow.process);
@@ -137,23 +137,23 @@ impl Bed {
     }
 
     /// A record with these bytes at their offset, in this direction.
-    pub fn piece(&mut self, flow: &TestFlow, direction: u8, offset: u64, bytes: &[u8]) {
+    pub(crate) fn piece(&mut self, flow: &TestFlow, direction: u8, offset: u64, bytes: &[u8]) {
         self.record(flow, &Body::TlsData(flow.data(direction, offset, bytes), bytes));
     }
 
     /// The next bytes that the process sends.
-    pub fn sent(&mut self, flow: &mut TestFlow, bytes: &[u8]) {
+    pub(crate) fn sent(&mut self, flow: &mut TestFlow, bytes: &[u8]) {
         self.piece(flow, DIRECTION_SENT, flow.offset[0], bytes);
         flow.offset[0] += bytes.len() as u64;
     }
 
     /// The next bytes that the process receives.
-    pub fn received(&mut self, flow: &mut TestFlow, bytes: &[u8]) {
+    pub(crate) fn received(&mut self, flow: &mut TestFlow, bytes: &[u8]) {
         self.piece(flow, DIRECTION_RECEIVED, flow.offset[1], bytes);
         flow.offset[1] += bytes.len() as u64;
     }
 
-    pub fn name(&mut self, flow: &TestFlow, name: &str) {
+    pub(crate) fn name(&mut self, flow: &TestFlow, name: &str) {
         let body = TlsName {
             handle: flow.handle,
             len: u32::try_from(name.len()).expect("a name"),
@@ -163,7 +163,7 @@ impl Bed {
     }
 
     /// The handle is freed; the kernel counted what passed.
-    pub fn free(&mut self, flow: &TestFlow) {
+    pub(crate) fn free(&mut self, flow: &TestFlow) {
         let [sent, received] = flow.offset;
         let body = TlsFree {
             handle: flow.handle,
@@ -175,7 +175,7 @@ impl Bed {
         self.record(flow, &Body::TlsFree(body));
     }
 
-    pub fn connect(&mut self, flow: &TestFlow) {
+    pub(crate) fn connect(&mut self, flow: &TestFlow) {
         let mut peer_address = [0; 16];
         peer_address[..4].copy_from_slice(&[192, 0, 2, 9]);
         let body = Connect {
@@ -191,7 +191,7 @@ impl Bed {
         self.record(flow, &Body::Connect(body));
     }
 
-    pub fn close(&mut self, flow: &TestFlow, sent: u64, received: u64) {
+    pub(crate) fn close(&mut self, flow: &TestFlow, sent: u64, received: u64) {
         self.record(
             flow,
             &Body::Close(Close {
@@ -203,19 +203,19 @@ impl Bed {
         );
     }
 
-    pub fn tick_after(&mut self, passed_ns: u64) {
+    pub(crate) fn tick_after(&mut self, passed_ns: u64) {
         self.now_ns += passed_ns;
         self.pipeline.tick(self.now_ns);
         self.collect();
     }
 
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.pipeline.finish(self.now_ns);
         self.collect();
     }
 
     /// A whole call on a connection of its own, with both ends seen.
-    pub fn call(&mut self, flow: &mut TestFlow, request: &[u8], response: &[u8]) {
+    pub(crate) fn call(&mut self, flow: &mut TestFlow, request: &[u8], response: &[u8]) {
         self.connect(flow);
         self.sent(flow, request);
         self.received(flow, response);
@@ -224,7 +224,7 @@ impl Bed {
         self.tick_after(GRACE_NS);
     }
 
-    pub fn interactions(&self) -> Vec<&InteractionRow> {
+    pub(crate) fn interactions(&self) -> Vec<&InteractionRow> {
         let all = self.outputs.iter();
         all.filter_map(|output| {
             if let Output::Interaction(row, _) = output {
@@ -237,7 +237,7 @@ impl Bed {
     }
 
     /// Findings with the interaction that they came with.
-    pub fn findings(&self) -> Vec<(&InteractionRow, &FindingRow)> {
+    pub(crate) fn findings(&self) -> Vec<(&InteractionRow, &FindingRow)> {
         let mut found = Vec::new();
         for output in &self.outputs {
             if let Output::Interaction(row, findings) = output {
@@ -247,7 +247,7 @@ impl Bed {
         found
     }
 
-    pub fn connections(&self) -> Vec<&ConnectionRow> {
+    pub(crate) fn connections(&self) -> Vec<&ConnectionRow> {
         let all = self.outputs.iter();
         all.filter_map(|output| {
             if let Output::Connection(row) = output {
@@ -260,7 +260,7 @@ impl Bed {
     }
 
     /// What the kernel was told, as (flow, class).
-    pub fn decisions(&self) -> Vec<(u64, u32)> {
+    pub(crate) fn decisions(&self) -> Vec<(u64, u32)> {
         let told = |output: &Output| {
             if let Output::Decide { flow_id, class } = output {
                 Some((*flow_id, *class))
@@ -272,7 +272,7 @@ impl Bed {
     }
 
     /// Flows whose state the kernel can drop.
-    pub fn forgotten(&self) -> Vec<(u64, FlowKey)> {
+    pub(crate) fn forgotten(&self) -> Vec<(u64, FlowKey)> {
         let gone = |output: &Output| {
             if let Output::Forget { flow_id, key } = output {
                 Some((*flow_id, *key))
@@ -284,7 +284,7 @@ impl Bed {
     }
 
     /// Losses booked for this reason, as (events, bytes).
-    pub fn lost(&mut self, stage: Stage, reason: &str) -> (u64, u64) {
+    pub(crate) fn lost(&mut self, stage: Stage, reason: &str) -> (u64, u64) {
         let mut all = self.pipeline.ledger().iter();
         let found = all.find(|(s, r, _)| *s == stage && *r == reason);
         found.map_or((0, 0), |(_, _, loss)| (loss.events, loss.bytes))
@@ -292,7 +292,7 @@ impl Bed {
 }
 
 /// A POST with a JSON body.
-pub fn post(path: &str, host: &str, body: &str) -> Vec<u8> {
+pub(crate) fn post(path: &str, host: &str, body: &str) -> Vec<u8> {
     let (length, token) = (body.len(), bearer());
     format!(
         "POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: lab/1\r\nAuthorization: Bearer {token}\r\n\
@@ -302,13 +302,13 @@ pub fn post(path: &str, host: &str, body: &str) -> Vec<u8> {
 }
 
 /// A chat request to OpenAI with this prompt.
-pub fn chat(prompt: &str) -> Vec<u8> {
+pub(crate) fn chat(prompt: &str) -> Vec<u8> {
     let body = format!(r#"{{"model":"gpt-4o","messages":[{{"role":"user","content":"{prompt}"}}]}}"#);
     post("/v1/chat/completions", "api.openai.com", &body)
 }
 
 /// Its answer.
-pub fn answer(text: &str) -> Vec<u8> {
+pub(crate) fn answer(text: &str) -> Vec<u8> {
     let body = format!(
         r#"{{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o-2024","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":12,"completion_tokens":34}}}}"#
     );
@@ -317,32 +317,12 @@ pub fn answer(text: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// A streamed answer of this many events.
-pub fn streamed(events: usize) -> Vec<u8> {
-    let mut out =
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
-    let mut chunk = |text: String| {
-        out.extend_from_slice(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes());
-    };
-    for n in 0..events {
-        chunk(format!(
-            "data: {{\"object\":\"chat.completion.chunk\",\"model\":\"gpt-4o-2024\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"w{n} \"}}}}]}}\n\n"
-        ));
-    }
-    chunk(
-        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":6}}\n\ndata: [DONE]\n\n"
-            .to_owned(),
-    );
-    out.extend_from_slice(b"0\r\n\r\n");
-    out
-}
-
 /// A made-up AWS access key id, put together at run time: no scanner shall take this file for a leak.
-pub fn secret() -> String {
+pub(crate) fn secret() -> String {
     ["AKIA", "QX7M", "2NPV", "4KDT", "WZ3H"].concat()
 }
 
 /// A made-up API token.
-pub fn bearer() -> String {
+pub(crate) fn bearer() -> String {
     ["sk", "-visibly", "-fake", "-0123456789"].concat()
 }

@@ -37,6 +37,7 @@ use testbed::*;
 const PAGE: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: example.org\r\n\r\n";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one line for each column")]
 fn an_exchange_gives_one_row_with_its_facts() {
     let (mut bed, mut flow) = (Bed::new(), flow(1, &process(42)));
     let (request, response) = (chat("hello"), answer("hi"));

@@ -152,8 +152,9 @@ impl Rules {
         &self.rules
     }
 
-    /// The compiled patterns; `None` where no rule is in use.
-    pub(super) fn database(&self) -> Option<Arc<StreamingDatabase>> {
+    /// The compiled patterns; `None` where no rule is in use. Outside of this stage only for benchmarks, which compare
+    /// with vectorscan alone.
+    pub fn database(&self) -> Option<Arc<StreamingDatabase>> {
         self.database.clone()
     }
 }

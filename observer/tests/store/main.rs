@@ -2,6 +2,11 @@
 //!
 //! Needs libchdb.so (`cargo xtask setup`, or OBSERVER_CHDB); without it each test prints `SKIP:` and passes.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests wait for a real store, within limits"
+)]
+
 mod life;
 mod requests;
 mod rows;

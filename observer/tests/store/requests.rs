@@ -349,7 +349,7 @@ async fn results_are_the_same_streamed_and_compressed() {
 
     let failing = store.post(
         "/",
-        b"SELECT throwIf(number = 250000) FROM system.numbers LIMIT 300000 FORMAT RowBinary",
+        b"SELECT throwIf(number = 20000000) FROM system.numbers LIMIT 30000000 FORMAT RowBinary",
     );
     let tag = failing
         .header("x-clickhouse-exception-tag")
@@ -361,6 +361,6 @@ async fn results_are_the_same_streamed_and_compressed() {
         "{tag}"
     );
     assert!(failing.text().contains("Code: 395. DB::Exception"));
-    let waited = b"SELECT throwIf(number = 250000) FROM system.numbers LIMIT 300000 FORMAT RowBinary";
+    let waited = b"SELECT throwIf(number = 20000000) FROM system.numbers LIMIT 30000000 FORMAT RowBinary";
     assert_eq!(store.post("/?wait_end_of_query=1", waited).code(), (500, "395"));
 }

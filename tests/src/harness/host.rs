@@ -1,5 +1,6 @@
 //! Everything that one live test needs on this host: endpoint, store, daemon, clients.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -64,14 +65,18 @@ pub struct Host {
 /// What was stored by the end of a test.
 #[derive(Debug)]
 pub struct Record {
-    /// Rows of `ai_interactions`, by time.
+    /// Rows of `ai_interactions`, by time, of calls to this test's endpoint: other programs may use AI meanwhile.
     pub interactions: Vec<Value>,
     /// Rows of `ai_findings`, by time.
     pub findings: Vec<Value>,
-    /// Rows of `ai_connections`, by time.
+    /// Rows of `ai_connections`, by time, to this test's endpoint.
     pub connections: Vec<Value>,
     /// Rows of `evidence_seals`, by sequence.
     pub seals: Vec<Value>,
+    /// Number of all records stored, whoever caused them.
+    pub rows: u64,
+    /// Every process that a stored row names.
+    pub pids: BTreeSet<u64>,
     /// The daemon's metrics just before it was stopped.
     pub metrics: Metrics,
 }
@@ -216,7 +221,9 @@ impl Host {
     pub fn wait_for_interactions(&mut self, count: usize) -> Result<()> {
         let start = Instant::now();
         loop {
-            let have = self.rows("ai_interactions", "ts").map_or(0, |rows| rows.len());
+            let have = self
+                .rows("ai_interactions", "ts")
+                .map_or(0, |rows| self.ours(rows).len());
             if have >= count {
                 return Ok(());
             }
@@ -270,13 +277,29 @@ impl Host {
     }
 
     fn read_tables(&self) -> Result<Record> {
+        let interactions = self.rows("ai_interactions", "ts")?;
+        let findings = self.rows("ai_findings", "ts, rule_id")?;
+        let connections = self.rows("ai_connections", "ts")?;
+        let named = interactions
+            .iter()
+            .chain(&connections)
+            .filter_map(|row| row["process_pid"].as_u64());
         Ok(Record {
-            interactions: self.rows("ai_interactions", "ts")?,
-            findings: self.rows("ai_findings", "ts, rule_id")?,
-            connections: self.rows("ai_connections", "ts")?,
+            rows: (interactions.len() + findings.len() + connections.len()) as u64,
+            pids: named.collect(),
+            interactions: self.ours(interactions),
+            findings,
+            connections: self.ours(connections),
             seals: self.rows("evidence_seals", "seal_seq")?,
             metrics: Metrics::default(),
         })
+    }
+
+    /// Rows of calls to our endpoint, and those whose peer is not known.
+    fn ours(&self, mut rows: Vec<Value>) -> Vec<Value> {
+        let port = self.endpoint.port();
+        rows.retain(|row| row["server_port"] == port || row["server_port"] == 0);
+        rows
     }
 }
 

@@ -2,6 +2,45 @@
 
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
+/// Room of [`Joined`].
+const JOINED: usize = 512;
+
+/// Puts the short pieces around escapes together: whatever takes them has a cost per piece.
+struct Joined<'a, F: FnMut(&[u8])> {
+    bytes: [u8; JOINED],
+    len: usize,
+    out: &'a mut F,
+}
+
+impl<'a, F: FnMut(&[u8])> Joined<'a, F> {
+    fn new(out: &'a mut F) -> Self {
+        Self {
+            bytes: [0; JOINED],
+            len: 0,
+            out,
+        }
+    }
+
+    fn add(&mut self, piece: &[u8]) {
+        if piece.len() > JOINED - self.len {
+            self.flush();
+        }
+        if piece.len() > JOINED {
+            (self.out)(piece);
+        } else {
+            self.bytes[self.len..self.len + piece.len()].copy_from_slice(piece);
+            self.len += piece.len();
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.len > 0 {
+            (self.out)(&self.bytes[..self.len]);
+            self.len = 0;
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum State {
     #[default]
@@ -25,6 +64,22 @@ impl Escapes {
     /// Decodes up to the closing quote or the end of `data`. Returns the bytes used (quote included) and whether the
     /// quote came.
     pub fn until_quote(&mut self, data: &[u8], out: &mut impl FnMut(&[u8])) -> (usize, bool) {
+        if self.state == State::Plain && self.high.is_none() {
+            let stop = memchr::memchr2(b'"', b'\\', data).unwrap_or(data.len());
+            if data.get(stop) != Some(&b'\\') {
+                if stop > 0 {
+                    out(&data[..stop]);
+                }
+                return (stop + usize::from(stop < data.len()), stop < data.len());
+            }
+        }
+        let mut joined = Joined::new(out);
+        let result = self.decode(data, &mut |piece| joined.add(piece));
+        joined.flush();
+        result
+    }
+
+    fn decode(&mut self, data: &[u8], out: &mut impl FnMut(&[u8])) -> (usize, bool) {
         let mut at = 0;
         while at < data.len() {
             if self.state != State::Plain {

@@ -3,8 +3,6 @@
 //! Paths are interned: work is done when the structure changes, never per piece of text. Only keys from a given list
 //! appear in a path, any other key is `*`, since keys chosen by a peer can hold clear text.
 
-use std::collections::HashMap;
-
 use super::Container;
 
 /// Most distinct paths of one table; values beyond stand at `PathId::BEYOND`.
@@ -28,18 +26,42 @@ impl PathId {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    Known(usize),
+    Known(u16),
     OtherKey,
     Item,
 }
 
-#[derive(Debug)]
+/// A path as the step from its parent.
+#[derive(Debug, Clone, Copy)]
 struct Node {
-    text: String,
+    /// `None` for the two that stand for themselves.
+    step: Option<Step>,
     parent: PathId,
-    depth: usize,
+    depth: u8,
+    first_child: Option<PathId>,
+    last_child: Option<PathId>,
+    next_sibling: Option<PathId>,
+    /// Child that a key led to most recently.
+    recent_child: Option<PathId>,
+    /// Sibling that came after this one most recently. Documents of one kind repeat the order of their keys.
+    follower: Option<PathId>,
+}
+
+impl Node {
+    fn new(step: Option<Step>, parent: PathId, depth: u8) -> Self {
+        Self {
+            step,
+            parent,
+            depth,
+            first_child: None,
+            last_child: None,
+            next_sibling: None,
+            recent_child: None,
+            follower: None,
+        }
+    }
 }
 
 /// Level of nesting around the current value.
@@ -51,11 +73,10 @@ struct Level {
 }
 
 /// Follows `JsonEvents` and knows the path of the current value.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Cursor {
     known: &'static [&'static str],
     nodes: Vec<Node>,
-    children: HashMap<(PathId, Step), PathId>,
     stack: Vec<Level>,
     value: PathId,
 }
@@ -63,15 +84,10 @@ pub struct Cursor {
 impl Cursor {
     /// A cursor at the top. `known` are the keys that may appear in paths, sorted.
     pub fn new(known: &'static [&'static str]) -> Self {
-        let node = |text: &str| Node {
-            text: text.to_owned(),
-            parent: PathId::ROOT,
-            depth: 0,
-        };
+        let node = Node::new(None, PathId::ROOT, 0);
         Self {
             known,
-            nodes: vec![node("$"), node("$..*")],
-            children: HashMap::new(),
+            nodes: vec![node, node],
             stack: Vec::new(),
             value: PathId::ROOT,
         }
@@ -83,8 +99,28 @@ impl Cursor {
     }
 
     /// A path as text.
-    pub fn text(&self, path: PathId) -> &str {
-        &self.nodes[path.index()].text
+    pub fn text(&self, path: PathId) -> String {
+        if path == PathId::BEYOND {
+            return "$..*".to_owned();
+        }
+        let mut steps = Vec::new();
+        let mut node = self.nodes[path.index()];
+        while let Some(step) = node.step {
+            steps.push(step);
+            node = self.nodes[node.parent.index()];
+        }
+        let mut text = "$".to_owned();
+        for step in steps.iter().rev() {
+            match step {
+                Step::Known(key) => {
+                    text.push('.');
+                    text.push_str(self.known[usize::from(*key)]);
+                }
+                Step::OtherKey => text.push_str(".*"),
+                Step::Item => text.push_str("[*]"),
+            }
+        }
+        text
     }
 
     /// Number of paths so far.
@@ -94,9 +130,9 @@ impl Cursor {
 
     /// The path with this index (below `paths()`) as text, and the path around it (the root is its own). Parents come
     /// before their children.
-    pub fn nth(&self, index: usize) -> (&str, PathId) {
-        let node = &self.nodes[index];
-        (&node.text, node.parent)
+    pub fn nth(&self, index: usize) -> (String, PathId) {
+        let path = PathId(u32::try_from(index).unwrap_or(u32::MAX));
+        (self.text(path), self.nodes[index].parent)
     }
 
     /// Position of the current value in the array around it, or around the object it is in; 0 outside.
@@ -141,9 +177,45 @@ impl Cursor {
     /// A key names the next value. `false` when it is none of the known keys.
     pub fn key(&mut self, key: &[u8]) -> bool {
         let node = self.stack.last().map_or(PathId::ROOT, |l| l.node);
+        if let Some(next) = self.expected(node, key) {
+            self.nodes[node.index()].recent_child = Some(next);
+            self.value = next;
+            return true;
+        }
         let known = self.known.binary_search_by(|k| k.as_bytes().cmp(key)).ok();
-        self.value = self.child(node, known.map_or(Step::OtherKey, Step::Known));
+        let known = known.and_then(|index| u16::try_from(index).ok());
+        let value = self.child(node, known.map_or(Step::OtherKey, Step::Known));
+        self.value = value;
+        if value != node && value != PathId::BEYOND {
+            let before = self.nodes[node.index()].recent_child.replace(value);
+            if let Some(before) = before {
+                self.nodes[before.index()].follower = Some(value);
+            }
+        }
         known.is_some()
+    }
+
+    /// The child that came next last time, when `key` leads to it again.
+    fn expected(&self, node: PathId, key: &[u8]) -> Option<PathId> {
+        let next = self.nodes[self.nodes[node.index()].recent_child?.index()].follower?;
+        match self.nodes[next.index()].step {
+            Some(Step::Known(index)) if self.known[usize::from(index)].as_bytes() == key => Some(next),
+            _ => None,
+        }
+    }
+
+    /// Enters a path before any document has it: `$`, then known keys and `[*]`.
+    pub fn enter(&mut self, path: &str) {
+        let mut at = PathId::ROOT;
+        for part in path.split('.').skip(1) {
+            let key = part.trim_end_matches("[*]");
+            let known = self.known.binary_search(&key).ok();
+            let known = known.and_then(|index| u16::try_from(index).ok());
+            at = self.child(at, known.map_or(Step::OtherKey, Step::Known));
+            for _ in 0..(part.len() - key.len()) / "[*]".len() {
+                at = self.child(at, Step::Item);
+            }
+        }
     }
 
     /// The current value is complete.
@@ -163,27 +235,29 @@ impl Cursor {
         if parent == PathId::BEYOND {
             return parent;
         }
-        if let Some(id) = self.children.get(&(parent, step)) {
-            return *id;
+        let mut child = self.nodes[parent.index()].first_child;
+        while let Some(id) = child {
+            let node = &self.nodes[id.index()];
+            if node.step == Some(step) {
+                return id;
+            }
+            child = node.next_sibling;
         }
-        let Node { text, depth, .. } = &self.nodes[parent.index()];
-        if *depth == MAX_PATH_DEPTH {
+        let depth = self.nodes[parent.index()].depth;
+        if usize::from(depth) == MAX_PATH_DEPTH {
             return parent;
         }
-        let Ok(next) = u32::try_from(self.nodes.len()) else {
-            return PathId::BEYOND;
+        let next = match u32::try_from(self.nodes.len()) {
+            Ok(next) if self.nodes.len() < MAX_PATHS => PathId(next),
+            _ => return PathId::BEYOND,
         };
-        if self.nodes.len() >= MAX_PATHS {
-            return PathId::BEYOND;
+        self.nodes.push(Node::new(Some(step), parent, depth + 1));
+        let around = &mut self.nodes[parent.index()];
+        let before = around.last_child.replace(next);
+        match before {
+            Some(before) => self.nodes[before.index()].next_sibling = Some(next),
+            None => around.first_child = Some(next),
         }
-        let text = match step {
-            Step::Known(key) => format!("{text}.{}", self.known[key]),
-            Step::OtherKey => format!("{text}.*"),
-            Step::Item => format!("{text}[*]"),
-        };
-        let depth = depth + 1;
-        self.nodes.push(Node { text, parent, depth });
-        self.children.insert((parent, step), PathId(next));
-        PathId(next)
+        next
     }
 }

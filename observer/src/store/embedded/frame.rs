@@ -25,7 +25,11 @@ pub(super) fn compress(data: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(data.len() / 2 + HEADER);
     for raw in data.chunks(FRAME_RAW) {
         // The size fits: raw is at most 1 MiB.
-        out.extend(framed(METHOD_LZ4, &lz4_flex::block::compress(raw), raw.len() as u32));
+        out.extend(framed(
+            METHOD_LZ4,
+            &lz4_flex::block::compress(raw),
+            raw.len() as u32,
+        ));
     }
     out
 }

@@ -1,0 +1,117 @@
+//! `cargo xtask bench`: runs the benchmarks, shows their results and writes them into `docs/costs.md`.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::demo::Format;
+use crate::run::{is_root, root, say, step};
+use crate::{build, setup};
+
+mod document;
+mod machine;
+
+const AREA: &str = "bench";
+const DOCUMENT: &str = "docs/costs.md";
+
+/// The benchmarks, in the order in which they run and stand in the document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Name {
+    /// The stages from record to row, without a kernel
+    Pipeline,
+    /// A write that is not AI, against empty probes and no probes
+    Gate,
+    /// 160 keep-alive calls over 8 connections, by several clients
+    Calls,
+    /// 200,000 writes on one AI connection
+    Flood,
+}
+
+impl Name {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pipeline => "pipeline",
+            Self::Gate => "gate",
+            Self::Calls => "calls",
+            Self::Flood => "flood",
+        }
+    }
+}
+
+/// Runs one benchmark or all. Results are written down as they come; an error at the end when one did not run.
+pub(crate) fn run(name: Option<Name>, format: Format) -> Result<()> {
+    if !is_root() {
+        bail!(
+            "benchmarks attach kernel probes and must run as root: sudo env PATH=\"$PATH\" cargo xtask bench"
+        );
+    }
+    setup::all()?;
+    build::all()?;
+    let names = match name {
+        Some(name) => vec![name],
+        None => vec![Name::Pipeline, Name::Gate, Name::Calls, Name::Flood],
+    };
+    let (mut all, mut failed) = (Vec::new(), Vec::new());
+    for name in names {
+        match step(AREA, name.word(), || measure(name)) {
+            Ok(rows) => {
+                write_down(name, &rows)?;
+                all.extend(rows);
+            }
+            Err(error) => {
+                say(AREA, &format!("{}: {error:#}", name.word()));
+                failed.push(name.word());
+            }
+        }
+    }
+    show(&all, format)?;
+    if !failed.is_empty() {
+        bail!("no result of: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn measure(name: Name) -> Result<Vec<Value>> {
+    let output = Command::new(build::bench())
+        .arg(name.word())
+        .current_dir(root())
+        .env("OBSERVER_BIN", build::daemon())
+        .env("OBSERVER_EBPF_OBJECT", build::object_file())
+        .env("OBSERVER_CHDB", setup::chdb_library())
+        .env("OBSERVER_PYTHON", setup::client_python())
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start the benchmarks")?;
+    if !output.status.success() {
+        bail!("it ended with {}", output.status);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines()
+        .map(|line| serde_json::from_str(line).context("a result is not JSON"))
+        .collect()
+}
+
+fn write_down(name: Name, rows: &[Value]) -> Result<()> {
+    let path = root().join(DOCUMENT);
+    let old = std::fs::read_to_string(&path).with_context(|| format!("cannot read {DOCUMENT}"))?;
+    let section = format!("{}\n\n{}", machine::line(), document::table(rows));
+    let new = document::replace(&old, name.word(), &section)?;
+    std::fs::write(&path, new).with_context(|| format!("cannot write {DOCUMENT}"))?;
+    say(AREA, &format!("{DOCUMENT}: {}", name.word()));
+    Ok(())
+}
+
+fn show(rows: &[Value], format: Format) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match format {
+        Format::Json => {
+            let whole = json!({"machine": machine::line(), "results": rows});
+            writeln!(out, "{}", serde_json::to_string_pretty(&whole)?)?;
+        }
+        Format::Table => write!(out, "{}", document::table(rows))?,
+    }
+    Ok(())
+}
