@@ -4,7 +4,16 @@ use observer::protocol::encoding::{ContentDecoder, EncodingLoss, MAX_DECODED};
 
 use crate::input::{Input, pieces};
 
-const CODINGS: [&str; 8] = ["gzip", "deflate", "br", "zstd", "gzip, br", "identity, x-gzip", "zstd, gzip, deflate", "none"];
+const CODINGS: [&str; 8] = [
+    "gzip",
+    "deflate",
+    "br",
+    "zstd",
+    "gzip, br",
+    "identity, x-gzip",
+    "zstd, gzip, deflate",
+    "none",
+];
 
 /// First byte: codings. Second: how the rest is cut.
 pub fn run(data: &[u8]) {
