@@ -1,4 +1,4 @@
-use super::path::{Cursor, MAX_PATHS, PathId};
+use super::path::{Cursor, MAX_PATH_DEPTH, MAX_PATHS, PathId};
 use super::*;
 
 /// Writes events down, with the path of each value.
@@ -203,5 +203,53 @@ fn escapes_inside_a_string() {
         escapes.all(&text[cut..], &mut |p| out.extend_from_slice(p));
         escapes.finish(&mut |p| out.extend_from_slice(p));
         assert_eq!(out, b"{\"k\":\"a\nAKIAA\\n\"}", "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_path_is_the_same_whatever_came_before_it() {
+    let mut cursor = Cursor::new(&["a", "b", "c"]);
+    cursor.enter("$.b[*].c");
+    cursor.begin(Container::Object);
+    let mut seen = std::collections::HashMap::new();
+    // The order changes each time, so that the key that is expected next is often another one.
+    for (round, order) in ["abcxy", "yxcba", "bxaxc", "cabyx"].iter().enumerate() {
+        for key in order.chars() {
+            let known = cursor.key(key.to_string().as_bytes());
+            assert_eq!(known, "abc".contains(key), "{key} in round {round}");
+            let want = if known { format!("$.{key}") } else { "$.*".to_owned() };
+            assert_eq!(cursor.text(cursor.path()), want);
+            assert_eq!(*seen.entry(want).or_insert(cursor.path()), cursor.path());
+            cursor.value_end();
+        }
+    }
+}
+
+#[test]
+fn a_path_entered_beforehand_is_the_one_that_a_document_finds() {
+    let mut cursor = Cursor::new(&["a", "b", "c"]);
+    cursor.enter("$.b[*].c");
+    let paths = cursor.paths();
+    cursor.begin(Container::Object);
+    cursor.key(b"b");
+    cursor.begin(Container::Array);
+    cursor.begin(Container::Object);
+    cursor.key(b"c");
+    assert_eq!(cursor.text(cursor.path()), "$.b[*].c");
+    assert_eq!(cursor.paths(), paths);
+}
+
+#[test]
+fn keys_below_the_deepest_path_stay_at_their_ancestor() {
+    let mut cursor = Cursor::new(&["a", "b"]);
+    for _ in 0..MAX_PATH_DEPTH + 4 {
+        cursor.begin(Container::Object);
+        cursor.key(b"a");
+    }
+    let deepest = cursor.text(cursor.path());
+    assert_eq!(deepest.matches(".a").count(), MAX_PATH_DEPTH);
+    for key in [b"b", b"a", b"b", b"a"] {
+        cursor.key(key);
+        assert_eq!(cursor.text(cursor.path()), deepest);
     }
 }
