@@ -8,8 +8,8 @@ mod tests;
 mod windows;
 
 use stage::Stage;
-use windows::Window;
 pub use windows::MAX_WINDOWS;
+use windows::Window;
 
 /// Most bytes one body may decode to.
 pub const MAX_DECODED: u64 = 64 * 1024 * 1024;

@@ -191,7 +191,11 @@ fn the_windows_of_all_decoders_together_are_bounded() {
         assert_eq!(fill(decoder), Ok(()));
     }
     assert_eq!(fill(&mut open()), Err(EncodingLoss::OverBudget), "one too many");
-    assert_eq!(fill(&mut open()), Err(EncodingLoss::OverBudget), "the one before took no room");
+    assert_eq!(
+        fill(&mut open()),
+        Err(EncodingLoss::OverBudget),
+        "the one before took no room"
+    );
     // An end gives room back, by a hole as well as by leaving.
     decoders[0].gap();
     let mut next = open();

@@ -217,7 +217,11 @@ fn a_path_is_the_same_whatever_came_before_it() {
         for key in order.chars() {
             let known = cursor.key(key.to_string().as_bytes());
             assert_eq!(known, "abc".contains(key), "{key} in round {round}");
-            let want = if known { format!("$.{key}") } else { "$.*".to_owned() };
+            let want = if known {
+                format!("$.{key}")
+            } else {
+                "$.*".to_owned()
+            };
             assert_eq!(cursor.text(cursor.path()), want);
             assert_eq!(*seen.entry(want).or_insert(cursor.path()), cursor.path());
             cursor.value_end();
