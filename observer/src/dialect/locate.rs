@@ -11,7 +11,9 @@ use crate::protocol::json::path::Cursor;
 pub(super) struct Locator {
     pub(super) cursor: Cursor,
     rules: &'static Rules,
-    /// Slot and marks by path.
+    /// Slot and marks by path: of the paths in the rules, the same for all.
+    common: &'static [(Slot, u32)],
+    /// And of those that the document has beside them.
     table: Vec<(Slot, u32)>,
 }
 
@@ -36,9 +38,12 @@ impl Locator {
         let mut locator = Self {
             cursor,
             rules,
+            common: &[],
             table: Vec::new(),
         };
         locator.entry();
+        // Leaked once per process and side.
+        locator.common = Vec::leak(std::mem::take(&mut locator.table));
         locator
     }
 
@@ -53,15 +58,21 @@ impl Locator {
     }
 
     fn entry(&mut self) -> (Slot, u32) {
-        while self.table.len() < self.cursor.paths() {
-            let (text, parent) = self.cursor.nth(self.table.len());
+        while self.common.len() + self.table.len() < self.cursor.paths() {
+            let (text, parent) = self.cursor.nth(self.common.len() + self.table.len());
             let around = self
-                .table
-                .get(parent.index())
+                .at(parent.index())
                 .map_or(Slot::Text(TextRole::Other), |entry| entry.0);
             self.table
                 .push((self.rules.slot(&text, around), self.rules.mark(&text)));
         }
-        self.table[self.cursor.path().index()]
+        // The loop has just made an entry for every path.
+        self.at(self.cursor.path().index())
+            .unwrap_or((Slot::Text(TextRole::Other), 0))
+    }
+
+    fn at(&self, index: usize) -> Option<(Slot, u32)> {
+        let own = || self.table.get(index - self.common.len());
+        self.common.get(index).or_else(own).copied()
     }
 }

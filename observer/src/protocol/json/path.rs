@@ -12,7 +12,7 @@ pub const MAX_PATH_DEPTH: usize = 16;
 
 /// Number of a path in its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PathId(u32);
+pub struct PathId(u16);
 
 impl PathId {
     /// `$`
@@ -22,44 +22,48 @@ impl PathId {
 
     /// Index for tables beside the path table.
     pub fn index(self) -> usize {
-        self.0 as usize
+        usize::from(self.0)
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
+    /// No step: the two paths that stand for themselves.
+    Top,
     Known(u16),
     OtherKey,
     Item,
 }
 
-/// A path as the step from its parent.
+/// A path as the step from its parent. Every open exchange has some hundreds of them, so they are small: the root, which
+/// is nobody's child, stands for "none".
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    /// `None` for the two that stand for themselves.
-    step: Option<Step>,
+    step: Step,
     parent: PathId,
-    depth: u8,
-    first_child: Option<PathId>,
-    last_child: Option<PathId>,
-    next_sibling: Option<PathId>,
+    first_child: PathId,
+    last_child: PathId,
+    next_sibling: PathId,
     /// Child that a key led to most recently.
-    recent_child: Option<PathId>,
+    recent_child: PathId,
     /// Sibling that came after this one most recently. Documents of one kind repeat the order of their keys.
-    follower: Option<PathId>,
+    follower: PathId,
+    depth: u8,
 }
 
+const _: () = assert!(size_of::<Node>() <= 18);
+
 impl Node {
-    fn new(step: Option<Step>, parent: PathId, depth: u8) -> Self {
+    fn new(step: Step, parent: PathId, depth: u8) -> Self {
         Self {
             step,
             parent,
+            first_child: PathId::ROOT,
+            last_child: PathId::ROOT,
+            next_sibling: PathId::ROOT,
+            recent_child: PathId::ROOT,
+            follower: PathId::ROOT,
             depth,
-            first_child: None,
-            last_child: None,
-            next_sibling: None,
-            recent_child: None,
-            follower: None,
         }
     }
 }
@@ -84,7 +88,7 @@ pub struct Cursor {
 impl Cursor {
     /// A cursor at the top. `known` are the keys that may appear in paths, sorted.
     pub fn new(known: &'static [&'static str]) -> Self {
-        let node = Node::new(None, PathId::ROOT, 0);
+        let node = Node::new(Step::Top, PathId::ROOT, 0);
         Self {
             known,
             nodes: vec![node, node],
@@ -105,13 +109,14 @@ impl Cursor {
         }
         let mut steps = Vec::new();
         let mut node = self.nodes[path.index()];
-        while let Some(step) = node.step {
-            steps.push(step);
+        while node.step != Step::Top {
+            steps.push(node.step);
             node = self.nodes[node.parent.index()];
         }
         let mut text = "$".to_owned();
         for step in steps.iter().rev() {
             match step {
+                Step::Top => {}
                 Step::Known(key) => {
                     text.push('.');
                     text.push_str(self.known[usize::from(*key)]);
@@ -131,7 +136,7 @@ impl Cursor {
     /// The path with this index (below `paths()`) as text, and the path around it (the root is its own). Parents come
     /// before their children.
     pub fn nth(&self, index: usize) -> (String, PathId) {
-        let path = PathId(u32::try_from(index).unwrap_or(u32::MAX));
+        let path = PathId(u16::try_from(index).unwrap_or(u16::MAX));
         (self.text(path), self.nodes[index].parent)
     }
 
@@ -178,7 +183,7 @@ impl Cursor {
     pub fn key(&mut self, key: &[u8]) -> bool {
         let node = self.stack.last().map_or(PathId::ROOT, |l| l.node);
         if let Some(next) = self.expected(node, key) {
-            self.nodes[node.index()].recent_child = Some(next);
+            self.nodes[node.index()].recent_child = next;
             self.value = next;
             return true;
         }
@@ -187,19 +192,20 @@ impl Cursor {
         let value = self.child(node, known.map_or(Step::OtherKey, Step::Known));
         self.value = value;
         if value != node && value != PathId::BEYOND {
-            let before = self.nodes[node.index()].recent_child.replace(value);
-            if let Some(before) = before {
-                self.nodes[before.index()].follower = Some(value);
-            }
+            let before = std::mem::replace(&mut self.nodes[node.index()].recent_child, value);
+            self.nodes[before.index()].follower = value;
         }
         known.is_some()
     }
 
     /// The child that came next last time, when `key` leads to it again.
     fn expected(&self, node: PathId, key: &[u8]) -> Option<PathId> {
-        let next = self.nodes[self.nodes[node.index()].recent_child?.index()].follower?;
+        let recent = self.nodes[node.index()].recent_child;
+        let next = self.nodes[recent.index()].follower;
         match self.nodes[next.index()].step {
-            Some(Step::Known(index)) if self.known[usize::from(index)].as_bytes() == key => Some(next),
+            Step::Known(index) if self.known[usize::from(index)].as_bytes() == key => {
+                (self.nodes[next.index()].parent == node).then_some(next)
+            }
             _ => None,
         }
     }
@@ -236,10 +242,10 @@ impl Cursor {
             return parent;
         }
         let mut child = self.nodes[parent.index()].first_child;
-        while let Some(id) = child {
-            let node = &self.nodes[id.index()];
-            if node.step == Some(step) {
-                return id;
+        while child != PathId::ROOT {
+            let node = &self.nodes[child.index()];
+            if node.step == step {
+                return child;
             }
             child = node.next_sibling;
         }
@@ -247,16 +253,15 @@ impl Cursor {
         if usize::from(depth) == MAX_PATH_DEPTH {
             return parent;
         }
-        let next = match u32::try_from(self.nodes.len()) {
+        let next = match u16::try_from(self.nodes.len()) {
             Ok(next) if self.nodes.len() < MAX_PATHS => PathId(next),
             _ => return PathId::BEYOND,
         };
-        self.nodes.push(Node::new(Some(step), parent, depth + 1));
+        self.nodes.push(Node::new(step, parent, depth + 1));
         let around = &mut self.nodes[parent.index()];
-        let before = around.last_child.replace(next);
-        match before {
-            Some(before) => self.nodes[before.index()].next_sibling = Some(next),
-            None => around.first_child = Some(next),
+        match std::mem::replace(&mut around.last_child, next) {
+            PathId::ROOT => around.first_child = next,
+            before => self.nodes[before.index()].next_sibling = next,
         }
         next
     }
