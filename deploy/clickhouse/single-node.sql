@@ -122,7 +122,7 @@ CREATE TABLE IF NOT EXISTS ai_evidence.ai_connections (
   endpoint_class LowCardinality(String),              -- ai_known | ai_suspected | local_model | unknown
   catalog_version LowCardinality(String),
   tls_stack LowCardinality(String), tls_ech Bool,
-  bytes_sent UInt64, bytes_received UInt64,           -- socket level
+  bytes_sent Nullable(UInt64), bytes_received Nullable(UInt64),  -- socket level; NULL: the end of the socket was not seen
   plaintext_sent UInt64, plaintext_received UInt64,   -- what the TLS probes saw of this flow
   exchanges_decoded UInt32,
   visibility LowCardinality(String),                  -- decoded | partial | opaque | not_tls
@@ -178,7 +178,7 @@ CREATE TABLE IF NOT EXISTS ai_evidence.ai_payloads (
 ) ENGINE = MergeTree PARTITION BY toDate(ts) ORDER BY (interaction_hash, direction)
 TTL toDateTime(ts) + INTERVAL 30 DAY DELETE SETTINGS ttl_only_drop_parts = 1;
 
-INSERT INTO ai_evidence.schema_migrations (version, name, sha256) VALUES (1, 'records', unhex('ad05b72db880cf3b844e6172c1248ab5fb436de60ae74d386ea2888955c4194b'));
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) VALUES (1, 'records', unhex('0deca859ae365dd3c54cdfdfa27f194f9c03a977c1218f7ec087aa803041ea38'));
 
 -- migration 2: registers
 -- Written by others than the agents (separation of duties); the comment at each table names the writer.

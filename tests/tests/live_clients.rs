@@ -26,7 +26,12 @@ fn check_only(host: Host, expected: &Expected) -> Result<()> {
         anyhow::bail!("expected one row, got {}", record.interactions.len());
     };
     check(port, &record, row, expected, &logged)?;
-    assert_eq!(record.lost(), 0, "nothing may be lost in a single call");
+    assert_eq!(
+        record.lost(),
+        0,
+        "nothing may be lost in a single call: {}",
+        record.losses()
+    );
     Ok(())
 }
 

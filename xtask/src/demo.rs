@@ -322,7 +322,8 @@ fn coverage(store: SocketAddr) -> Result<Value> {
         store,
         &format!(
             "SELECT sum(plaintext_sent + plaintext_received) AS plaintext_bytes, sum(bytes_sent + bytes_received) AS \
-             socket_bytes FROM {DATABASE}.ai_connections WHERE endpoint_class IN ('ai_known', 'local_model')"
+             socket_bytes FROM {DATABASE}.ai_connections WHERE endpoint_class IN ('ai_known', 'local_model') \
+             AND bytes_sent IS NOT NULL AND bytes_received IS NOT NULL"
         ),
     )?;
     let mut coverage = seals.into_iter().next().unwrap_or_else(|| json!({}));

@@ -358,10 +358,10 @@ record_row! {
         tls_stack: String,
         /// Encrypted client hello was used.
         tls_ech: bool,
-        /// Bytes sent on the socket.
-        bytes_sent: u64,
-        /// Bytes received on the socket.
-        bytes_received: u64,
+        /// Bytes sent on the socket; unknown when its end was not seen.
+        bytes_sent: Option<u64>,
+        /// Bytes received on the socket; unknown when its end was not seen.
+        bytes_received: Option<u64>,
         /// Clear bytes that the TLS probes saw leave.
         plaintext_sent: u64,
         /// Clear bytes that the TLS probes saw arrive.

@@ -219,8 +219,8 @@ pub(super) fn connection(book: &Rulebook, of: &Connection, wall_offset_ns: i64) 
     row.endpoint_class = if known { "ai_known" } else { "ai_suspected" }.to_owned();
     row.catalog_version = book.catalog.version().to_owned();
     row.tls_stack = if of.has_tls { TLS_STACK } else { "" }.to_owned();
-    row.bytes_sent = end.totals.map_or(0, |t| t.sent);
-    row.bytes_received = end.totals.map_or(0, |t| t.received);
+    row.bytes_sent = end.totals.map(|t| t.sent);
+    row.bytes_received = end.totals.map(|t| t.received);
     [row.plaintext_sent, row.plaintext_received] = of.plaintext;
     row.exchanges_decoded = of.decoded;
     let (visibility, reason) = visibility(of);

@@ -274,7 +274,7 @@ fn the_connection_row_follows_its_end_with_plaintext_and_socket_bytes() {
         (row.endpoint_class.as_str(), row.tls_stack.as_str()),
         ("ai_known", "openssl")
     );
-    assert_eq!((row.bytes_sent, row.bytes_received), (9_001, 9_002));
+    assert_eq!((row.bytes_sent, row.bytes_received), (Some(9_001), Some(9_002)));
     assert_eq!([row.plaintext_sent, row.plaintext_received], flow.offset);
     assert_eq!(
         (
@@ -395,7 +395,7 @@ fn the_end_of_a_process_ends_its_flows_as_closed_early() {
         .iter()
         .map(|r| (r.connection_id, r.close_reason.as_str(), r.bytes_sent))
         .collect();
-    assert_eq!(ends, [(1, "closed", 800), (2, "process_exit", 0)]);
+    assert_eq!(ends, [(1, "closed", Some(800)), (2, "process_exit", None)]);
     assert_eq!(
         (rows[0].visibility.as_str(), rows[0].opaque_reason.as_str()),
         ("partial", "truncated")
@@ -688,7 +688,7 @@ fn a_handshake_without_a_byte_is_opaque() {
     );
     assert_eq!(
         (row.bytes_sent, row.plaintext_sent, row.exchanges_decoded),
-        (517, 0, 0)
+        (Some(517), 0, 0)
     );
 }
 

@@ -23,7 +23,10 @@ impl TextSink for Texts {
     fn text(&mut self, place: &Place, text: u64, _piece: &[u8]) {
         let (known, over) = self.0.entry(text).or_default();
         assert!(!*over, "a text goes on after its end");
-        assert!(known.as_ref().is_none_or(|known| known == place), "a text changes its place");
+        assert!(
+            known.as_ref().is_none_or(|known| known == place),
+            "a text changes its place"
+        );
         *known = Some(place.clone());
     }
     fn end(&mut self, text: u64) {
@@ -40,7 +43,10 @@ struct Hooks {
 
 impl ConnectionHooks for Hooks {
     fn text_sink(&mut self, exchange: u64) -> &mut dyn TextSink {
-        assert!(!self.over.contains(&exchange), "text after the end of its exchange");
+        assert!(
+            !self.over.contains(&exchange),
+            "text after the end of its exchange"
+        );
         self.texts.entry(exchange).or_default()
     }
     fn finished(&mut self, exchange: u64, facts: Exchange) {
@@ -67,18 +73,34 @@ pub fn run(data: &[u8]) {
     while !input.is_empty() {
         now += 1;
         let op = input.byte();
-        let side = if op & 1 == 0 { Side::Request } else { Side::Response };
+        let side = if op & 1 == 0 {
+            Side::Request
+        } else {
+            Side::Response
+        };
         match op % 8 {
             0 | 1 => reader.push(side, input.bytes(usize::from(op >> 3)), now, &mut hooks),
             2..=5 => {
                 // A part of a good message, so that lengths come out right now and then.
                 let template = templates::get(side, input.byte());
-                let from = if op & 0x80 == 0 { 0 } else { input.short().min(template.len()) };
-                let to = if op & 0x40 == 0 { template.len() } else { input.short().min(template.len()) };
+                let from = if op & 0x80 == 0 {
+                    0
+                } else {
+                    input.short().min(template.len())
+                };
+                let to = if op & 0x40 == 0 {
+                    template.len()
+                } else {
+                    input.short().min(template.len())
+                };
                 reader.push(side, template.get(from..to).unwrap_or(b""), now, &mut hooks);
             }
             _ => {
-                let missing = if op & 0x40 == 0 { None } else { Some(input.short() as u64) };
+                let missing = if op & 0x40 == 0 {
+                    None
+                } else {
+                    Some(input.short() as u64)
+                };
                 reader.gap(side, missing, now, &mut hooks);
             }
         }

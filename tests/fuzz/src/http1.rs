@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use observer::protocol::{HttpEvent, Side, http1::{Http1Connection, sniff}};
+use observer::protocol::{
+    HttpEvent, Side,
+    http1::{Http1Connection, sniff},
+};
 
 use crate::{input::Input, templates};
 
@@ -20,14 +23,22 @@ impl Seen {
     fn event(&mut self, event: &HttpEvent<'_>) {
         match event {
             HttpEvent::RequestHead { exchange, .. } => {
-                assert!(self.requests.last().is_none_or(|last| last < exchange), "numbers grow");
+                assert!(
+                    self.requests.last().is_none_or(|last| last < exchange),
+                    "numbers grow"
+                );
                 self.requests.push(*exchange);
             }
             HttpEvent::Body { exchange, side, .. } | HttpEvent::BodyGap { exchange, side, .. } => {
                 let over = self.sides.entry((*exchange, *side == Side::Request)).or_default();
                 assert!(!*over, "a body goes on after its end");
             }
-            HttpEvent::End { exchange, side, wire_bytes, .. } => {
+            HttpEvent::End {
+                exchange,
+                side,
+                wire_bytes,
+                ..
+            } => {
                 let over = self.sides.insert((*exchange, *side == Side::Request), true);
                 assert_ne!(over, Some(true), "a side ends twice");
                 let sum = &mut self.accounted[*side as usize];
@@ -49,7 +60,11 @@ pub fn run(data: &[u8]) {
     let (mut pushed, mut missing) = ([0u64; 2], [0u64; 2]);
     while !input.is_empty() {
         let op = input.byte();
-        let side = if op & 1 == 0 { Side::Request } else { Side::Response };
+        let side = if op & 1 == 0 {
+            Side::Request
+        } else {
+            Side::Response
+        };
         let bytes = match op % 8 {
             0..=3 => input.bytes(usize::from(op >> 3)),
             4 | 5 => templates::get(side, input.byte()),
@@ -73,12 +88,21 @@ pub fn run(data: &[u8]) {
     connection.close(&mut |event| seen.event(&event));
     for exchange in &seen.requests {
         for side in [true, false] {
-            assert_eq!(seen.sides.get(&(*exchange, side)), Some(&true), "exchange {exchange} is left open");
+            assert_eq!(
+                seen.sides.get(&(*exchange, side)),
+                Some(&true),
+                "exchange {exchange} is left open"
+            );
         }
     }
     for side in 0..2 {
         let most = pushed[side].saturating_add(missing[side]);
         let got = seen.accounted[side];
-        assert!(got >= pushed[side] && got <= most, "side {side}: {got} of {} and {}", pushed[side], missing[side]);
+        assert!(
+            got >= pushed[side] && got <= most,
+            "side {side}: {got} of {} and {}",
+            pushed[side],
+            missing[side]
+        );
     }
 }

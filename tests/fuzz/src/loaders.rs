@@ -12,7 +12,9 @@ use crate::input::Input;
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let which = input.byte();
-    let Ok(text) = std::str::from_utf8(input.rest()) else { return };
+    let Ok(text) = std::str::from_utf8(input.rest()) else {
+        return;
+    };
     match which % 4 {
         0 => drop(Config::parse(text, "observer.yaml")),
         1 => {
@@ -30,7 +32,10 @@ pub fn run(data: &[u8]) {
         }
         2 => {
             if let Ok(catalog) = Catalog::parse(text, "providers.yaml") {
-                let _ = (catalog.lookup("api.openai.com", "/v1/chat/completions"), catalog.kernel_patterns());
+                let _ = (
+                    catalog.lookup("api.openai.com", "/v1/chat/completions"),
+                    catalog.kernel_patterns(),
+                );
             }
         }
         _ => drop(yaml::parse("x.yaml", text)),

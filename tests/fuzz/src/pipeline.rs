@@ -24,7 +24,12 @@ use crate::{input::Input, scan, templates};
 static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::builtin()));
 
 const FLOWS: usize = 6;
-const NAMES: [&[u8]; 4] = [b"api.openai.com", b"api.anthropic.com", b"example.org", b"\xff\x00"];
+const NAMES: [&[u8]; 4] = [
+    b"api.openai.com",
+    b"api.anthropic.com",
+    b"example.org",
+    b"\xff\x00",
+];
 
 fn book() -> Rulebook {
     Rulebook {
@@ -41,7 +46,10 @@ fn book() -> Rulebook {
 
 fn identity(pid: u32) -> Arc<Identity> {
     Arc::new(Identity {
-        key: ProcessKey { pid, start_ns: u64::from(pid) * 1000 },
+        key: ProcessKey {
+            pid,
+            start_ns: u64::from(pid) * 1000,
+        },
         parent_pid: 1,
         comm: "fuzz".to_owned(),
         executable: if pid == 3 { "/opt/excluded" } else { "/bin/fuzz" }.to_owned(),
@@ -107,7 +115,11 @@ impl Script<'_> {
         let direction = op >> 3 & 1;
         match op & 7 {
             0 => {
-                let side = if direction == 0 { Side::Request } else { Side::Response };
+                let side = if direction == 0 {
+                    Side::Request
+                } else {
+                    Side::Response
+                };
                 let template = templates::get(side, self.input.byte());
                 self.flows[at].waiting[usize::from(direction)].extend_from_slice(template);
             }
@@ -183,7 +195,9 @@ impl Script<'_> {
         };
         let flow = &mut self.flows[at];
         let side = usize::from(direction);
-        let there = usize::try_from(size).unwrap_or(usize::MAX).min(flow.waiting[side].len());
+        let there = usize::try_from(size)
+            .unwrap_or(usize::MAX)
+            .min(flow.waiting[side].len());
         flow.waiting[side].drain(..there);
         flow.offset[side] = flow.offset[side].saturating_add(size);
     }
@@ -199,14 +213,23 @@ impl Script<'_> {
         match self.input.byte() % 8 {
             0 => {
                 let name = NAMES[usize::from(self.input.byte()) % NAMES.len()];
-                let body = TlsName { handle, len: u32::try_from(name.len()).unwrap_or(0), class: 0 };
+                let body = TlsName {
+                    handle,
+                    len: u32::try_from(name.len()).unwrap_or(0),
+                    class: 0,
+                };
                 self.take(at, &Body::TlsName(body, name));
             }
             1 => {
                 let more = u64::from(direction) * self.input.long();
                 let [sent, received] = self.flows[at].offset;
-                let free =
-                    TlsFree { handle, sent: sent.saturating_add(more), received, class: 0, tie: 1 };
+                let free = TlsFree {
+                    handle,
+                    sent: sent.saturating_add(more),
+                    received,
+                    class: 0,
+                    tie: 1,
+                };
                 self.take(at, &Body::TlsFree(free));
                 self.renew(at);
             }
@@ -225,7 +248,12 @@ impl Script<'_> {
             }
             3 => {
                 let sent = self.input.long();
-                let close = Close { sent, received: sent, flags: 1, local_port: u32::MAX };
+                let close = Close {
+                    sent,
+                    received: sent,
+                    flags: 1,
+                    local_port: u32::MAX,
+                };
                 self.take(at, &Body::Close(close));
             }
             4 => self.ended(at, &Body::Exec),
@@ -248,14 +276,19 @@ impl Script<'_> {
 
     fn renew(&mut self, at: usize) {
         let generation = self.flows[at].generation + 1;
-        self.flows[at] = Flow { generation, ..Flow::default() };
+        self.flows[at] = Flow {
+            generation,
+            ..Flow::default()
+        };
     }
 
     /// A record as the bytes say, however absurd. Its flow number is kept apart from those of the script.
     fn raw(&mut self) {
         let length = self.input.short();
         let bytes = self.input.bytes(length);
-        let Ok((mut header, body)) = decode(bytes) else { return };
+        let Ok((mut header, body)) = decode(bytes) else {
+            return;
+        };
         header.flow_id |= 1 << 40;
         self.seen.made.insert(header.flow_id);
         let process = Arc::clone(&self.processes[0]);
@@ -277,10 +310,17 @@ impl Script<'_> {
         assert_eq!(totals.exchanges, self.seen.interactions);
         assert_eq!(totals.findings, self.seen.findings);
         assert_eq!(totals.ai_connections, self.seen.connections);
-        let kinds = [totals.ai_connections_decoded, totals.ai_connections_partial, totals.ai_connections_opaque];
+        let kinds = [
+            totals.ai_connections_decoded,
+            totals.ai_connections_partial,
+            totals.ai_connections_opaque,
+        ];
         assert_eq!(totals.ai_connections, kinds.iter().sum::<u64>());
         // Every flow that was made is given back to the kernel once for each time it was made.
-        assert_eq!(totals.flows, self.seen.forgotten.values().map(|n| u64::from(*n)).sum::<u64>());
+        assert_eq!(
+            totals.flows,
+            self.seen.forgotten.values().map(|n| u64::from(*n)).sum::<u64>()
+        );
         let _ = self.pipeline.ledger().iter().count();
     }
 }
@@ -316,7 +356,10 @@ impl Seen {
         assert_eq!(row.visibility == "decoded", row.visibility_reason.is_empty());
         assert!(row.scan_bytes_scanned <= row.scan_bytes_seen);
         assert_ne!(row.digest(), [0; 32]);
-        let text = format!("{} {} {}", row.gen_ai_request_model, row.server_address, row.user_agent);
+        let text = format!(
+            "{} {} {}",
+            row.gen_ai_request_model, row.server_address, row.user_agent
+        );
         assert!(!text.chars().any(char::is_control));
     }
 }

@@ -30,7 +30,11 @@ pub fn run(data: &[u8]) {
 }
 
 fn scan(engine: &Engine, pieces: &[&[u8]]) -> ScanReport {
-    let place = Place { side: Side::Request, path: "$".to_owned(), role: TextRole::Prompt };
+    let place = Place {
+        side: Side::Request,
+        path: "$".to_owned(),
+        role: TextRole::Prompt,
+    };
     let mut scan = engine.open(Some(&HmacKey::from_bytes([7; 32])));
     for piece in pieces {
         scan.text(&place, 1, piece);

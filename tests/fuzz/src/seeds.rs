@@ -11,7 +11,9 @@ pub const FOLDER_VARIABLE: &str = "OBSERVER_FUZZ_SEEDS";
 
 /// Writes the seeds of a target where the environment says; does nothing where it does not.
 pub fn write(target: &str) {
-    let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else { return };
+    let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else {
+        return;
+    };
     let folder = Path::new(&folder);
     fs::create_dir_all(folder).expect("folder of the seeds");
     for (number, seed) in of(target).iter().enumerate() {
@@ -30,13 +32,17 @@ fn of(target: &str) -> Vec<Vec<u8>> {
         "sse" | "json" | "scan" => texts(target),
         "pipeline" => pipeline(),
         "loaders" => loaders(),
-        "rules" => vec![observer::sensitive::rules::BUILTIN.as_bytes().to_vec(), RULE.as_bytes().to_vec()],
+        "rules" => vec![
+            observer::sensitive::rules::BUILTIN.as_bytes().to_vec(),
+            RULE.as_bytes().to_vec(),
+        ],
         "store" => store(),
         _ => Vec::new(),
     }
 }
 
-const RULE: &str = "version: \"1\"\nrules:\n  - id: x\n    class: secret\n    severity: high\n    pattern: 'ab[0-9]{3}'\n";
+const RULE: &str =
+    "version: \"1\"\nrules:\n  - id: x\n    class: secret\n    severity: high\n    pattern: 'ab[0-9]{3}'\n";
 
 /// A record of this kind with this body and payload.
 fn record(kind: u16, body: &[u8], payload: &[u8]) -> Vec<u8> {
@@ -55,7 +61,10 @@ fn data_body(length: u32) -> Vec<u8> {
 
 fn records() -> Vec<Vec<u8>> {
     let sizes = [(3u16, 32usize), (4, 48), (5, 24), (6, 0), (7, 0), (8, 0)];
-    let mut all: Vec<Vec<u8>> = sizes.iter().map(|(kind, size)| record(*kind, &vec![0; *size], b"")).collect();
+    let mut all: Vec<Vec<u8>> = sizes
+        .iter()
+        .map(|(kind, size)| record(*kind, &vec![0; *size], b""))
+        .collect();
     all.push(record(1, &data_body(5), b"hello"));
     let mut name = vec![0; 16];
     name[8..12].copy_from_slice(&3u32.to_ne_bytes());
@@ -104,12 +113,24 @@ fn elf() -> Vec<u8> {
     }
     out.resize(256 + 4 * 64, 0);
     // Program header: loadable, read and execute, from 0.
-    for (at, value, size) in [(64, 1, 4), (68, 5, 4), (96, 512, 8), (104, 512, 8), (112, 4096, 8)] {
+    for (at, value, size) in [
+        (64, 1, 4),
+        (68, 5, 4),
+        (96, 512, 8),
+        (104, 512, 8),
+        (112, 4096, 8),
+    ] {
         word(&mut out, at, value, size);
     }
     // Strings at 128, symbols at 144.
     out[129..133].copy_from_slice(b"main");
-    for (at, value, size) in [(168, 1, 4), (172, 0x12, 1), (174, 1, 2), (176, 0x80, 8), (184, 16, 8)] {
+    for (at, value, size) in [
+        (168, 1, 4),
+        (172, 0x12, 1),
+        (174, 1, 2),
+        (176, 0x80, 8),
+        (184, 16, 8),
+    ] {
         word(&mut out, at, value, size);
     }
     let sections: [(usize, [u64; 6]); 3] = [
@@ -120,9 +141,14 @@ fn elf() -> Vec<u8> {
     ];
     for (number, [kind, offset, size, link, info, entry]) in sections {
         let at = 256 + number * 64;
-        for (field, value, size) in
-            [(4, kind, 4), (24, offset, 8), (32, size, 8), (40, link, 4), (44, info, 4), (56, entry, 8)]
-        {
+        for (field, value, size) in [
+            (4, kind, 4),
+            (24, offset, 8),
+            (32, size, 8),
+            (40, link, 4),
+            (44, info, 4),
+            (56, entry, 8),
+        ] {
             word(&mut out, at + field, value, size);
         }
     }
@@ -135,7 +161,15 @@ fn scripts(front: &[u8], request: u8, response: u8) -> Vec<Vec<u8>> {
     for number in 0..templates::count(Side::Request).max(templates::count(Side::Response)) {
         all.push([front, &[request, number, response, number]].concat());
     }
-    all.push([front, &[request, 0, request, 0, 0x46, 0, 9, response, 0, 0x47, 0, 9, response, 1]].concat());
+    all.push(
+        [
+            front,
+            &[
+                request, 0, request, 0, 0x46, 0, 9, response, 0, 0x47, 0, 9, response, 1,
+            ],
+        ]
+        .concat(),
+    );
     all
 }
 
@@ -147,9 +181,13 @@ fn encoding() -> Vec<Vec<u8>> {
     let zlib = zlib.finish().expect("memory");
     // A brotli stream and a zstd frame that hold raw bytes ("abc").
     let brotli = [0x0b, 0x01, 0x80, b'a', b'b', b'c', 0x03];
-    let zstd = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x03, 0x19, 0x00, 0x00, b'a', b'b', b'c'];
+    let zstd = [
+        0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x03, 0x19, 0x00, 0x00, b'a', b'b', b'c',
+    ];
     let bodies: [&[u8]; 5] = [&gzip, &zlib, &brotli, &zstd, &templates::gzip(&gzip)];
-    (0..8u8).flat_map(|coding| bodies.map(|body| [&[coding, 3], body].concat())).collect()
+    (0..8u8)
+        .flat_map(|coding| bodies.map(|body| [&[coding, 3], body].concat()))
+        .collect()
 }
 
 fn texts(target: &str) -> Vec<Vec<u8>> {
@@ -157,7 +195,10 @@ fn texts(target: &str) -> Vec<Vec<u8>> {
     let all = (0..templates::count(Side::Response)).map(|n| templates::get(Side::Response, n));
     let all = all.chain((0..templates::count(Side::Request)).map(|n| templates::get(Side::Request, n)));
     all.map(|message| {
-        let body = message.windows(4).position(|w| w == b"\r\n\r\n").map_or(0, |at| at + 4);
+        let body = message
+            .windows(4)
+            .position(|w| w == b"\r\n\r\n")
+            .map_or(0, |at| at + 4);
         [front, &message[body..]].concat()
     })
     .collect()
@@ -178,7 +219,13 @@ fn pipeline() -> Vec<Vec<u8>> {
             all.push([connect, name, &exchange, free, close, &[6, 6, 0, 255]].concat());
         }
         // In pieces, with a repeat and a hole.
-        all.push([connect, &[0, number, 2, 0, 40, 5, 4, 20, 3, 8, number, 10, 0, 9, 11, 6, 5]].concat());
+        all.push(
+            [
+                connect,
+                &[0, number, 2, 0, 40, 5, 4, 20, 3, 8, number, 10, 0, 9, 11, 6, 5],
+            ]
+            .concat(),
+        );
     }
     let raw = record(1, &data_body(5), b"hello");
     all.push([&[7, 0, u8::try_from(raw.len()).unwrap_or(0)], raw.as_slice()].concat());
@@ -190,7 +237,10 @@ fn loaders() -> Vec<Vec<u8>> {
     let catalog = "version: \"1\"\nproviders:\n  - name: openai\n    hosts:\n      llm-api: [api.openai.com, \"*.x.com\", \"a.*.b\"]\n    shared:\n      - host: example.com\n        class: llm-api\n        paths: [/v1]\n";
     let yaml = "a: &x [1, 'b', \"\\u00e9\"]\nc: {d: |\n  e\n}\n? f\n: - g\n";
     let files = [observer::config::Config::default_yaml(), policy, catalog, yaml];
-    (0..4u8).zip(files).map(|(which, text)| [&[which], text.as_bytes()].concat()).collect()
+    (0..4u8)
+        .zip(files)
+        .map(|(which, text)| [&[which], text.as_bytes()].concat())
+        .collect()
 }
 
 fn store() -> Vec<Vec<u8>> {
@@ -202,11 +252,23 @@ fn store() -> Vec<Vec<u8>> {
         "SELECT 'a\\'b', $$x$$; SELECT 2",
         "EXPLAIN INSERT INTO t VALUES",
     ];
-    let mut all: Vec<Vec<u8>> = statements.iter().map(|text| [&[0], text.as_bytes()].concat()).collect();
+    let mut all: Vec<Vec<u8>> = statements
+        .iter()
+        .map(|text| [&[0], text.as_bytes()].concat())
+        .collect();
     // LZ4: one literal block of five bytes; raw; zstd as above.
     all.push(b"\x42\0\0\x05\x50hello".to_vec());
     all.push(b"\x02\0\0\x05hello".to_vec());
-    all.push([&[0x82, 0, 0, 3], [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x03, 0x19, 0x00, 0x00, b'a', b'b', b'c'].as_slice()].concat());
+    all.push(
+        [
+            &[0x82, 0, 0, 3],
+            [
+                0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x03, 0x19, 0x00, 0x00, b'a', b'b', b'c',
+            ]
+            .as_slice(),
+        ]
+        .concat(),
+    );
     all.push(b"\x03--b\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nSELECT 1\r\n--b\r\nContent-Disposition: form-data; name=\"param_x\"\r\n\r\n1\r\n--b--\r\n".to_vec());
     all.push(b"\x84multipart/form-data; boundary=\"b\"--b\r\n\r\n--b--".to_vec());
     all.push(b"\x05query=SELECT+1&param_x=%20&database=d&compress=1&max_threads=2".to_vec());

@@ -11,7 +11,11 @@ pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let (seed, hole) = (input.byte(), usize::from(input.byte()));
     let body = input.rest();
-    let (front, back) = body.split_at(if hole == 0 { body.len() } else { hole.min(body.len()) });
+    let (front, back) = body.split_at(if hole == 0 {
+        body.len()
+    } else {
+        hole.min(body.len())
+    });
     let whole = decode(&[front], &[back], hole > 0);
     let cut = decode(&pieces(front, seed), &pieces(back, seed), hole > 0);
     assert!(whole == cut);

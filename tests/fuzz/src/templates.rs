@@ -31,9 +31,11 @@ pub fn secret() -> String {
 
 fn requests() -> Vec<Vec<u8>> {
     let prompt = format!("my key is {} and my card 4111 1111 1111 1111", secret());
-    let chat = format!(r#"{{"model":"gpt-4o","stream":true,"messages":[{{"role":"user","content":"{prompt}"}}]}}"#);
+    let chat =
+        format!(r#"{{"model":"gpt-4o","stream":true,"messages":[{{"role":"user","content":"{prompt}"}}]}}"#);
     let messages = r#"{"model":"claude-3","max_tokens":9,"system":"s","messages":[{"role":"user","content":[{"type":"text","text":"\u00e9 \ud83d\ude00"}]}],"tools":[{"name":"t","input_schema":{}}]}"#;
-    let responses = r#"{"model":"gpt-4o","input":[{"role":"user","content":"x"}],"previous_response_id":"r1"}"#;
+    let responses =
+        r#"{"model":"gpt-4o","input":[{"role":"user","content":"x"}],"previous_response_id":"r1"}"#;
     let embeddings = r#"{"model":"e","input":["a","b"],"dimensions":3}"#;
     let post = |path: &str, host: &str, body: &str| {
         let length = body.len();
@@ -61,10 +63,16 @@ fn requests() -> Vec<Vec<u8>> {
 fn responses() -> Vec<Vec<u8>> {
     let plain = |status: &str, body: &str| {
         let length = body.len();
-        format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .into_bytes()
     };
     let stream = |fields: &str, body: &[u8]| {
-        let mut out = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{fields}transfer-encoding: chunked\r\n\r\n").into_bytes();
+        let mut out = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{fields}transfer-encoding: chunked\r\n\r\n"
+        )
+        .into_bytes();
         out.extend(chunked(body, 40));
         out
     };
@@ -77,12 +85,24 @@ data: [DONE]
 "#;
     let messages = b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"c\",\"usage\":{\"input_tokens\":3}}}\n\nevent: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"ab\"}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":7}}\n\n";
     vec![
-        plain("200 OK", r#"{"object":"chat.completion","model":"gpt-4o","choices":[{"message":{"content":"hi","tool_calls":[{"function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#),
+        plain(
+            "200 OK",
+            r#"{"object":"chat.completion","model":"gpt-4o","choices":[{"message":{"content":"hi","tool_calls":[{"function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#,
+        ),
         stream("", chat),
         stream("content-encoding: gzip\r\n", &gzip(messages)),
-        plain("200 OK", r#"{"object":"response","status":"completed","model":"gpt-4o","output":[{"type":"message","content":[{"type":"output_text","text":"x"}]}],"usage":{"input_tokens":1,"output_tokens":2}}"#),
-        plain("200 OK", r#"{"object":"list","data":[{"object":"embedding","embedding":[0.1,2]}],"model":"e","usage":{"prompt_tokens":2}}"#),
-        plain("429 Too Many Requests", r#"{"error":{"type":"rate_limit","code":"x","message":"slow"}}"#),
+        plain(
+            "200 OK",
+            r#"{"object":"response","status":"completed","model":"gpt-4o","output":[{"type":"message","content":[{"type":"output_text","text":"x"}]}],"usage":{"input_tokens":1,"output_tokens":2}}"#,
+        ),
+        plain(
+            "200 OK",
+            r#"{"object":"list","data":[{"object":"embedding","embedding":[0.1,2]}],"model":"e","usage":{"prompt_tokens":2}}"#,
+        ),
+        plain(
+            "429 Too Many Requests",
+            r#"{"error":{"type":"rate_limit","code":"x","message":"slow"}}"#,
+        ),
         b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(),
         b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(),
         b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n\x81\x01a".to_vec(),

@@ -333,6 +333,13 @@ impl Record {
         self.seals.iter().filter_map(|row| row[column].as_u64()).sum()
     }
 
+    /// What was lost by stage and reason, and every process that a row names, for the message of a failed test.
+    pub fn losses(&self) -> String {
+        let mut lost = self.metrics.samples("observer_lost_total");
+        lost.retain(|(_, count)| *count > 0.0);
+        format!("{lost:?}, processes with rows: {:?}", self.pids)
+    }
+
     /// Everything that was counted as lost, in any stage.
     pub fn lost(&self) -> u64 {
         self.sealed("events_lost_ring")

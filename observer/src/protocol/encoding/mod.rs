@@ -5,8 +5,11 @@ mod gzip;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use stage::Stage;
+pub use windows::MAX_WINDOWS;
+use windows::Window;
 
 /// Most bytes one body may decode to.
 pub const MAX_DECODED: u64 = 64 * 1024 * 1024;
@@ -49,6 +52,7 @@ struct Budget {
     taken: u64,
     /// Bytes made by each stage.
     made: [u64; MAX_CODINGS],
+    window: Window,
 }
 
 impl ContentDecoder {
@@ -70,6 +74,7 @@ impl ContentDecoder {
             budget: Budget {
                 taken: 0,
                 made: [0; MAX_CODINGS],
+                window: Window::new(),
             },
             failed,
         }
@@ -88,7 +93,7 @@ impl ContentDecoder {
     /// Bytes are missing: a coding cannot be undone after a hole. Without a coding nothing changes.
     pub fn gap(&mut self) {
         if !self.stages.is_empty() {
-            self.failed.get_or_insert(EncodingLoss::Corrupt);
+            self.fail(EncodingLoss::Corrupt);
         }
     }
 
@@ -103,8 +108,17 @@ impl ContentDecoder {
         }
         self.budget.taken += data.len() as u64;
         let result = drive(&mut self.stages, 0, data, &mut self.budget, out);
-        self.failed = result.err();
+        if let Err(loss) = result {
+            self.fail(loss);
+        }
         result
+    }
+
+    /// Nothing is decoded any more: the windows can go.
+    fn fail(&mut self, loss: EncodingLoss) {
+        self.failed.get_or_insert(loss);
+        self.stages = Vec::new();
+        self.budget.window = Window::new();
     }
 
     /// Whether the coded stream is over (or nothing was pushed, or there is no coding): a body that ends before
@@ -131,7 +145,7 @@ fn drive(
         let (used, made) = stage.run(input, &mut piece)?;
         input = &input[used..];
         if made > 0 {
-            budget.made(depth, made)?;
+            budget.made(depth, made, stage.window())?;
             drive(rest, depth + 1, &piece[..made], budget, out)?;
         }
         if made == PIECE || (made > 0 && !input.is_empty()) || used > 0 && !input.is_empty() {
@@ -146,9 +160,14 @@ fn drive(
 }
 
 impl Budget {
-    fn made(&mut self, depth: usize, bytes: usize) -> Result<(), EncodingLoss> {
+    /// Stage `depth`, which keeps its last `window` bytes, made `bytes` more.
+    fn made(&mut self, depth: usize, bytes: usize, window: u64) -> Result<(), EncodingLoss> {
         let made = &mut self.made[depth];
+        let kept = (*made).min(window);
         *made += bytes as u64;
+        if !self.window.grow((*made).min(window) - kept) {
+            return Err(EncodingLoss::OverBudget);
+        }
         let ratio = *made > RATIO_FLOOR && *made > self.taken.saturating_mul(MAX_RATIO);
         if ratio || *made > MAX_DECODED {
             Err(EncodingLoss::OverBudget)

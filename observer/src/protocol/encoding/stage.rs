@@ -66,6 +66,15 @@ impl Stage {
         }
     }
 
+    /// Most bytes of its output that the decoder keeps; 0 where it is next to nothing (deflate: 32 KiB).
+    pub(super) fn window(&self) -> u64 {
+        match self {
+            Self::Gzip(_) | Self::Deflate(_) => 0,
+            Self::Brotli { .. } => 16 << 20,
+            Self::Zstd { .. } => 1 << ZSTD_WINDOW_LOG,
+        }
+    }
+
     /// Whether the coded stream is over.
     pub(super) fn at_end(&self) -> bool {
         match self {

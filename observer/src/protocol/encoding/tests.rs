@@ -167,6 +167,48 @@ fn windows_beyond_the_limit_are_refused() {
     );
 }
 
+/// A zstd frame with the largest window allowed that fills it: 50 KB as they are, then runs of one byte, with no end.
+fn window_filler() -> Vec<u8> {
+    let block = |size: u32, kind: u32| (size << 3 | kind << 1).to_le_bytes()[..3].to_vec();
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0x68];
+    frame.extend(block(50_000, 0));
+    frame.extend(vec![b'n'; 50_000]);
+    for _ in 0..70 {
+        frame.extend(block(128 * 1024, 1));
+        frame.push(b'a');
+    }
+    frame
+}
+
+#[test]
+fn the_windows_of_all_decoders_together_are_bounded() {
+    let filler = window_filler();
+    let open = || ContentDecoder::new(Some("zstd"));
+    let fill = |decoder: &mut ContentDecoder| decoder.push(&filler, &mut |_| {});
+    let room = MAX_WINDOWS >> ZSTD_WINDOW_LOG;
+    let mut decoders: Vec<_> = (0..room).map(|_| open()).collect();
+    for decoder in &mut decoders {
+        assert_eq!(fill(decoder), Ok(()));
+    }
+    assert_eq!(fill(&mut open()), Err(EncodingLoss::OverBudget), "one too many");
+    assert_eq!(
+        fill(&mut open()),
+        Err(EncodingLoss::OverBudget),
+        "the one before took no room"
+    );
+    // An end gives room back, by a hole as well as by leaving.
+    decoders[0].gap();
+    let mut next = open();
+    assert_eq!(fill(&mut next), Ok(()));
+    assert_eq!(fill(&mut open()), Err(EncodingLoss::OverBudget));
+    drop(next);
+    assert_eq!(fill(&mut open()), Ok(()));
+    // Codings without a window of that size go on all the time.
+    let mut next = open();
+    assert_eq!(fill(&mut next), Ok(()));
+    assert_eq!(decode("gzip", &[&gzip(TEXT)]).0, TEXT);
+}
+
 #[test]
 fn hostile_and_unknown_codings() {
     assert_eq!(decode("compress", &[b"x"]).1, Some(EncodingLoss::Unsupported));

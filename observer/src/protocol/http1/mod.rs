@@ -270,8 +270,18 @@ impl Http1Connection {
 
     fn switch(&mut self, exchange: u64, sink: Sink<'_>) {
         sink(HttpEvent::Switched { exchange });
-        if !matches!(self.request.state, State::Start | State::Seeking) {
-            self.end(Side::Request, Some(Incomplete::Unsupported), sink);
+        match self.request.state {
+            State::Start | State::Seeking => {
+                // The beginning of another request may be here already: it will not become one.
+                let bytes = std::mem::take(&mut self.request.wire);
+                self.request.head = Vec::new();
+                self.request.started = false;
+                if bytes > 0 {
+                    let (side, reason) = (Side::Request, Incomplete::Unsupported);
+                    sink(HttpEvent::Skipped { side, bytes, reason });
+                }
+            }
+            _ => self.end(Side::Request, Some(Incomplete::Unsupported), sink),
         }
         for half in [&mut self.request, &mut self.response] {
             half.state = State::Over;

@@ -483,6 +483,21 @@ fn switched_connections() {
 }
 
 #[test]
+fn a_request_that_had_begun_before_a_switch_is_counted() {
+    let mut run = Run::new();
+    let ask = b"GET /chat HTTP/1.1\r\nUpgrade: websocket\r\n\r\n";
+    run.push(Side::Request, ask);
+    run.push(Side::Request, b"GET /nex");
+    run.push(Side::Response, b"HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    let seen = run.close();
+    assert!(
+        seen.contains(&Seen::Skipped(Side::Request, 8, Incomplete::Unsupported)),
+        "{seen:?}"
+    );
+    assert!(seen.contains(&Seen::End(0, Side::Request, None, ask.len() as u64)));
+}
+
+#[test]
 fn sniffing() {
     use Sniff::*;
     let cases: [(&[u8], Side, Sniff); 16] = [

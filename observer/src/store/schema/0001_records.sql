@@ -110,7 +110,7 @@ CREATE TABLE IF NOT EXISTS ai_evidence.ai_connections (
   endpoint_class LowCardinality(String),              -- ai_known | ai_suspected | local_model | unknown
   catalog_version LowCardinality(String),
   tls_stack LowCardinality(String), tls_ech Bool,
-  bytes_sent UInt64, bytes_received UInt64,           -- socket level
+  bytes_sent Nullable(UInt64), bytes_received Nullable(UInt64),  -- socket level; NULL: the end of the socket was not seen
   plaintext_sent UInt64, plaintext_received UInt64,   -- what the TLS probes saw of this flow
   exchanges_decoded UInt32,
   visibility LowCardinality(String),                  -- decoded | partial | opaque | not_tls
