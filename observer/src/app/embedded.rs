@@ -20,7 +20,6 @@ const RESTART: Duration = Duration::from_secs(1);
 
 /// Where rows go: a server elsewhere, or a child of this process.
 pub(super) struct Store {
-    url: String,
     child: Option<(watch::Sender<bool>, JoinHandle<()>)>,
 }
 
@@ -30,25 +29,15 @@ impl Store {
     /// # Errors
     /// When the program cannot be started at all.
     pub(super) async fn start(config: &Config) -> anyhow::Result<Self> {
-        if let Some(url) = &config.store.url {
-            return Ok(Self {
-                url: url.clone(),
-                child: None,
-            });
+        if config.store.url.is_some() {
+            return Ok(Self { child: None });
         }
         let first = spawn(config).context("cannot start the embedded store")?;
         let (stop, stopped) = watch::channel(false);
         let supervisor = tokio::spawn(supervise(config.clone(), first, stopped));
-        let url = format!("http://{}", config.store.embedded.listen);
         Ok(Self {
-            url,
             child: Some((stop, supervisor)),
         })
-    }
-
-    /// Address for clients.
-    pub(super) fn url(&self) -> &str {
-        &self.url
     }
 
     /// Ends the child and waits for it.

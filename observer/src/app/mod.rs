@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    cli::setup::Loaded,
+    cli::{setup::Loaded, target},
     config::Config,
     identity::Host,
     kernel::{
@@ -30,7 +30,7 @@ use crate::{
         load::{self, LoadOptions},
     },
     metrics::Snapshot,
-    store::{Client, StoreTarget, Writer, WriterOptions, migrate},
+    store::{Client, Writer, WriterOptions, migrate},
 };
 pub(crate) use files::read_secret;
 pub(crate) use seals::Observed;
@@ -89,7 +89,7 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
 
     let shared = Arc::new(Shared::default());
     let store = embedded::Store::start(&config).await?;
-    let client = Client::new(&target(&config, &store)?)?;
+    let client = Client::new(&target::of(&config)?)?;
     let writer = Arc::new(Writer::start(client.clone(), writer_options(&config)));
     let migration = tokio::spawn(migrate_until_done(client, Arc::clone(&shared)));
     let metrics = http::serve(&config, Arc::clone(&shared), Arc::clone(&writer)).await?;
@@ -140,20 +140,6 @@ fn load_options(config: &Config, loaded: &Loaded) -> LoadOptions {
         undecided_prefix_bytes: config.capture.undecided_prefix_bytes.into(),
         hosts: hosts.collect(),
     }
-}
-
-fn target(config: &Config, store: &embedded::Store) -> anyhow::Result<StoreTarget> {
-    let password = match &config.store.password_file {
-        Some(file) => read_secret(file)?,
-        None => String::new(),
-    };
-    Ok(StoreTarget {
-        url: store.url().to_owned(),
-        database: config.store.database.clone(),
-        user: config.store.user.clone(),
-        password,
-        ca_file: config.store.ca_file.clone(),
-    })
 }
 
 fn writer_options(config: &Config) -> WriterOptions {

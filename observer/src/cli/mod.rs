@@ -13,7 +13,7 @@ mod run;
 mod scan;
 pub mod setup;
 mod store;
-mod target;
+pub(crate) mod target;
 mod top;
 
 use std::process::ExitCode;

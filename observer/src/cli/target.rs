@@ -1,9 +1,9 @@
-//! Where the store is, for commands that ask it.
+//! Where the store is, for the daemon and for commands that ask it.
 
 use crate::{app::read_secret, config::Config, store::StoreTarget};
 
 /// The store of a configuration: its server, or the embedded one.
-pub(super) fn of(config: &Config) -> anyhow::Result<StoreTarget> {
+pub(crate) fn of(config: &Config) -> anyhow::Result<StoreTarget> {
     let store = &config.store;
     Ok(StoreTarget {
         url: store
