@@ -41,6 +41,8 @@ counters! {
     SKIPPED_PREFIX_BYTES = 12, "bytes", "skipped_undecided_prefix";
     /// Returns whose entry was not seen (attached between the two, or a second probe on the same file).
     UNMATCHED_RETURN = 13, "events", "unmatched_return";
+    /// Bytes of socket calls that carry plaintext but came by a call whose buffer cannot be found (io_uring, splice).
+    LOST_UNREADABLE_CALL_BYTES = 14, "bytes", "lost_unreadable_call";
 }
 
 const _: () = {

@@ -42,6 +42,8 @@ pub struct KernelOffsets {
     pub sock_v6_saddr: u32,
     /// `sock.sk_protocol`
     pub sock_protocol: u32,
+    /// `sock.__sk_common.skc_state`
+    pub sock_state: u32,
 }
 
 impl FlowKey {
@@ -62,7 +64,7 @@ impl FlowKey {
 
 impl KernelOffsets {
     /// The fields in order, as the kernel programs' constant holds them.
-    pub fn to_words(&self) -> [u32; 10] {
+    pub fn to_words(&self) -> [u32; 11] {
         [
             self.task_group_leader,
             self.task_start,
@@ -74,34 +76,86 @@ impl KernelOffsets {
             self.sock_v6_daddr,
             self.sock_v6_saddr,
             self.sock_protocol,
+            self.sock_state,
         ]
     }
+}
+
+/// Scope gate of a stream of plaintext: how much passed, how much of it was delivered, and what decides.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Gate {
+    /// Flow id, see `wire::Header`.
+    pub id: u64,
+    /// Bytes by direction.
+    pub bytes: [u64; 2],
+    /// Bytes delivered while undecided, by direction.
+    pub delivered: [u64; 2],
+    /// Most bytes delivered while undecided, by direction.
+    pub prefix: [u64; 2],
+    /// `wire::CLASS_*`.
+    pub class: u32,
+    /// `wire::STACK_*`.
+    pub stack: u32,
 }
 
 /// Value of the map of flows: state of one TLS flow.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Flow {
-    /// Flow id, see `wire::Header`.
-    pub id: u64,
-    /// Plaintext bytes by direction.
-    pub bytes: [u64; 2],
-    /// Bytes delivered while undecided, by direction.
-    pub delivered: [u64; 2],
-    /// Most bytes delivered by direction while undecided.
-    pub prefix: u64,
+    /// What of it is delivered.
+    pub gate: Gate,
     /// Address of the kernel's socket; 0 while not tied.
     pub socket: u64,
     /// Connection id of that socket.
     pub connection_id: u64,
-    /// `wire::CLASS_*`.
-    pub class: u32,
     /// `wire::TIE_*`.
     pub tie: u32,
+    /// Named padding, 0.
+    pub pad: u32,
+}
+
+/// Value of the map of sockets: state of one connection. The bytes of its gate are what its socket calls transferred.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Socket {
+    /// Totals, and what is delivered of plaintext that crosses the socket itself. Its id is that of the connection.
+    pub gate: Gate,
+    /// Start of the process, nanoseconds since boot.
+    pub process_start_ns: u64,
+    /// Process that uses it; 0 for an accepted connection that no process has used yet.
+    pub pid: u32,
+    /// `wire::CLOSE_*` bits.
+    pub flags: u32,
+    /// 0 until it is bound.
+    pub local_port: u32,
+    /// `SOCKET_*` bits.
+    pub state: u32,
+}
+
+/// The connection was accepted, not made.
+pub const SOCKET_ACCEPTED: u32 = 1;
+/// Nothing of its bytes is looked at any more.
+pub const SOCKET_QUIET: u32 = 2;
+/// Its first bytes were looked at.
+pub const SOCKET_OPENED: u32 = 4;
+
+impl Socket {
+    /// Connection id and bytes by direction in the bytes that the kernel map holds.
+    pub fn totals(bytes: &[u8; size_of::<Self>()]) -> (u64, [u64; 2]) {
+        let word = |at: usize| {
+            let mut w = [0; 8];
+            w.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_ne_bytes(w)
+        };
+        (word(0), [word(8), word(16)])
+    }
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 24);
-const _: () = assert!(size_of::<KernelOffsets>() == 40);
+const _: () = assert!(size_of::<KernelOffsets>() == 44);
+const _: () = assert!(size_of::<Gate>() == 64 && size_of::<Flow>() == 88 && size_of::<Socket>() == 88);
+const _: () = assert!(core::mem::offset_of!(Socket, gate) == 0 && core::mem::offset_of!(Gate, bytes) == 8);
 
 #[cfg(test)]
 mod tests {
@@ -116,5 +170,14 @@ mod tests {
             pad: 0,
         };
         assert_eq!(FlowKey::pid_of(&key.to_bytes()), 0x0102_0304);
+    }
+
+    #[test]
+    fn totals_are_read_from_the_bytes_of_a_socket() {
+        let mut bytes = [0u8; size_of::<Socket>()];
+        bytes[..8].copy_from_slice(&7u64.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&100u64.to_ne_bytes());
+        bytes[16..24].copy_from_slice(&200u64.to_ne_bytes());
+        assert_eq!(Socket::totals(&bytes), (7, [100, 200]));
     }
 }

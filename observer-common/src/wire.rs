@@ -70,7 +70,7 @@ record! {
     }
 }
 
-/// Plaintext of a TLS write or read: body [`TlsData`], then its bytes.
+/// Plaintext of a TLS write or read, or bytes of a socket call: body [`TlsData`], then its bytes.
 pub const KIND_TLS_DATA: u16 = 1;
 /// The server name was set on a TLS handle: body [`TlsName`], then the name.
 pub const KIND_TLS_NAME: u16 = 2;
@@ -86,6 +86,10 @@ pub const KIND_EXEC: u16 = 6;
 pub const KIND_EXIT: u16 = 7;
 /// A process maps a file executable (a library is being loaded). No body.
 pub const KIND_MAP_EXEC: u16 = 8;
+/// The socket of a TLS flow became known after some of its plaintext was delivered: body [`Tie`].
+pub const KIND_TIE: u16 = 9;
+/// A datagram from port 53: body [`Dns`], then the first bytes of the message.
+pub const KIND_DNS: u16 = 10;
 
 /// Bytes that the process sent.
 pub const DIRECTION_SENT: u8 = 0;
@@ -103,8 +107,27 @@ pub const CLASS_OTHER: u32 = 2;
 pub const TIE_NONE: u8 = 0;
 /// The socket call happened inside the TLS call on the same thread.
 pub const TIE_IN_CALL: u8 = 1;
-/// The socket call followed the TLS call on the same thread (memory BIO).
+/// The socket call followed the TLS call on the same thread, or came before it for a read (memory BIO).
 pub const TIE_AFTER_CALL: u8 = 2;
+/// The bytes are those of the socket itself.
+pub const TIE_SOCKET: u8 = 3;
+
+/// Not known which TLS stack.
+pub const STACK_UNKNOWN: u8 = 0;
+/// OpenSSL and what has its interface.
+pub const STACK_OPENSSL: u8 = 1;
+/// BoringSSL.
+pub const STACK_BORINGSSL: u8 = 2;
+/// GnuTLS.
+pub const STACK_GNUTLS: u8 = 3;
+/// NSS.
+pub const STACK_NSS: u8 = 4;
+/// Go's crypto/tls.
+pub const STACK_GO: u8 = 5;
+/// The AEAD of aws-lc, used by rustls: one flow for each key, so for one direction only.
+pub const STACK_AWS_LC: u8 = 6;
+/// None: the bytes of the socket itself.
+pub const STACK_SOCKET: u8 = 7;
 
 record! {
     /// A piece of plaintext.
@@ -124,8 +147,10 @@ record! {
         direction: u8,
         /// `TIE_*`: how `connection_id` was found.
         tie: u8,
+        /// `STACK_*`: whose plaintext this is.
+        stack: u8,
         /// Named padding, 0.
-        pad: [u8; 6],
+        pad: [u8; 5],
     }
 }
 
@@ -157,12 +182,46 @@ record! {
     }
 }
 
+record! {
+    /// The socket of a TLS flow. Flow and connection are in the header.
+    Tie, 16 {
+        /// Address of the TLS handle in the process.
+        handle: u64,
+        /// `TIE_*`.
+        tie: u32,
+        /// `STACK_*`.
+        stack: u32,
+    }
+}
+
+record! {
+    /// An answer of a name server (RFC 1035), as far as it was copied.
+    Dns, 8 {
+        /// Payload bytes in this record.
+        len: u32,
+        /// Bytes of the whole message.
+        message_len: u32,
+    }
+}
+
+/// Most bytes of a DNS message that are copied.
+pub const MAX_DNS: usize = 1024;
+
 /// The connection existed before it was first seen.
 pub const CONNECT_EXISTING: u16 = 1;
+/// The connection was accepted, not made.
+pub const CONNECT_ACCEPTED: u16 = 2;
+
+/// Transport of a connection: TCP.
+pub const TRANSPORT_TCP: u8 = 6;
+/// UDP: QUIC, where the port says so.
+pub const TRANSPORT_UDP: u8 = 17;
+/// A stream socket of the unix family.
+pub const TRANSPORT_UNIX: u8 = 1;
 
 record! {
     /// A connection of a socket. The peer is what the kernel holds for the socket, never a guess.
-    Connect, 48 {
+    Connect, 56 {
         /// Address of the peer; IPv4 in the first four bytes.
         peer_address: [u8; 16],
         /// Local address where known, else zeros.
@@ -177,8 +236,12 @@ record! {
         flags: u16,
         /// File descriptor given to `connect(2)`; -1 when not known.
         fd: i32,
+        /// `TRANSPORT_*`.
+        transport: u8,
         /// Named padding, 0.
-        pad: u32,
+        pad: [u8; 3],
+        /// Address of the kernel's socket, key of its totals. Never leaves the daemon.
+        socket: u64,
     }
 }
 
@@ -218,6 +281,10 @@ pub enum Body<'a> {
     Exit,
     /// Executable mapping made.
     MapExec,
+    /// Socket of a flow.
+    Tie(Tie),
+    /// Answer of a name server.
+    Dns(Dns, &'a [u8]),
 }
 
 /// Why bytes are not a record.
@@ -257,6 +324,11 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Body<'_>), DecodeError> {
         KIND_EXEC => Body::Exec,
         KIND_EXIT => Body::Exit,
         KIND_MAP_EXEC => Body::MapExec,
+        KIND_TIE => Body::Tie(Tie::read(&mut r)?),
+        KIND_DNS => {
+            let dns = Dns::read(&mut r)?;
+            Body::Dns(dns, r.bytes(dns.len as usize)?)
+        }
         other => return Err(DecodeError::UnknownKind(other)),
     };
     Ok((header, body))

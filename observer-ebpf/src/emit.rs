@@ -8,10 +8,13 @@ use core::mem::{MaybeUninit, size_of};
 use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_probe_read_user_str};
 use observer_common::{
     counters,
-    wire::{Header, MAX_CHUNK, MAX_NAME_LEN, TlsData, TlsName},
+    wire::{Dns, Header, MAX_CHUNK, MAX_DNS, MAX_NAME_LEN, TlsData, TlsName},
 };
 
-use crate::maps::{RECORDS, count};
+use crate::{
+    gate::Delivery,
+    maps::{RECORDS, count},
+};
 
 /// A record without payload.
 #[repr(C)]
@@ -43,7 +46,7 @@ pub(crate) fn plain<B: 'static>(header: Header, body: B) -> bool {
 
 /// Emits a record with `len` payload bytes read from `source` in the current process.
 #[inline(always)]
-fn with_payload<B: 'static, const N: usize>(header: Header, body: B, source: u64, len: u32) -> bool {
+fn with_payload<B: Copy + 'static, const N: usize>(header: &Header, body: &B, source: u64, len: u32) -> bool {
     let Some(mut entry) = RECORDS.reserve::<WithPayload<B, N>>(0) else {
         count(counters::LOST_RING, 1);
         count(counters::LOST_RING_BYTES, u64::from(len));
@@ -53,8 +56,8 @@ fn with_payload<B: 'static, const N: usize>(header: Header, body: B, source: u64
     // SAFETY: `record` points to a reservation of the right size; the payload is written by the helper, which gets a
     // length that is checked against N right here, where the verifier sees it.
     let read = unsafe {
-        (&raw mut (*record).header).write(header);
-        (&raw mut (*record).body).write(body);
+        (&raw mut (*record).header).write(*header);
+        (&raw mut (*record).body).write(*body);
         let len = if len as usize > N { N as u32 } else { len };
         bpf_probe_read_user((&raw mut (*record).payload).cast(), len, source as *const _)
     };
@@ -69,27 +72,54 @@ fn with_payload<B: 'static, const N: usize>(header: Header, body: B, source: u64
     true
 }
 
-/// Emits one piece of plaintext of at most [`MAX_CHUNK`] bytes.
+/// Emits the piece of plaintext of `len` bytes, at most [`MAX_CHUNK`], that a delivery has just moved past.
 #[inline(always)]
-pub(crate) fn piece(header: Header, body: TlsData, source: u64) -> bool {
-    let len = body.len;
+pub(crate) fn piece(delivery: &Delivery, len: u32) -> bool {
     if len as usize > 8192 {
-        with_payload::<TlsData, MAX_CHUNK>(header, body, source, len)
+        plaintext::<MAX_CHUNK>(delivery, len)
     } else if len > 4096 {
-        with_payload::<TlsData, 8192>(header, body, source, len)
+        plaintext::<8192>(delivery, len)
     } else if len > 2048 {
-        with_payload::<TlsData, 4096>(header, body, source, len)
+        plaintext::<4096>(delivery, len)
     } else if len > 1024 {
-        with_payload::<TlsData, 2048>(header, body, source, len)
+        plaintext::<2048>(delivery, len)
     } else if len > 384 {
-        with_payload::<TlsData, 1024>(header, body, source, len)
+        plaintext::<1024>(delivery, len)
     } else {
-        with_payload::<TlsData, 384>(header, body, source, len)
+        plaintext::<384>(delivery, len)
     }
+}
+
+/// Emits a piece of [`MAX_CHUNK`] bytes that a delivery has just moved past.
+#[inline(always)]
+pub(crate) fn whole_piece(delivery: &Delivery) -> bool {
+    plaintext::<MAX_CHUNK>(delivery, MAX_CHUNK as u32)
+}
+
+#[inline(always)]
+fn plaintext<const N: usize>(delivery: &Delivery, len: u32) -> bool {
+    let n = u64::from(len);
+    let body = TlsData {
+        offset: delivery.body.offset - n,
+        call_len: delivery.body.call_len + n,
+        ..delivery.body
+    };
+    with_payload::<TlsData, N>(&delivery.head, &body, delivery.source.base - n, len)
 }
 
 const _: () =
     assert!(size_of::<WithPayload<TlsData, MAX_CHUNK>>() == Header::SIZE + TlsData::SIZE + MAX_CHUNK);
+
+/// Emits the first bytes of a DNS message of `message_len` bytes at `source` in the current process.
+#[inline(always)]
+pub(crate) fn dns(header: &Header, source: u64, message_len: u32) -> bool {
+    let len = if message_len as usize > MAX_DNS {
+        MAX_DNS as u32
+    } else {
+        message_len
+    };
+    with_payload::<Dns, MAX_DNS>(header, &Dns { len, message_len }, source, len)
+}
 
 /// Room for a server name and its terminating NUL.
 pub(crate) const NAME_ROOM: usize = MAX_NAME_LEN + 1;

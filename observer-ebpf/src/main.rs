@@ -3,13 +3,20 @@
 #![no_std]
 #![no_main]
 
+mod aead;
 mod bench;
 mod emit;
+mod flow;
+mod gate;
+mod go;
 mod maps;
 mod net;
 mod process;
+mod syscall;
 mod task;
+mod tie;
 mod tls;
+mod udp;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -1,13 +1,15 @@
 //! Maps and constants set by the daemon before the programs are loaded.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{HashMap, LpmTrie, PerCpuArray, RingBuf},
+    maps::{HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
 };
 use observer_common::{
     counters,
-    maps::{Flow, FlowKey, HOST_KEY_LEN, KernelOffsets},
+    maps::{Flow, FlowKey, HOST_KEY_LEN, KernelOffsets, Socket},
 };
 
 /// Records to the daemon. The daemon sets the size at load.
@@ -30,9 +32,22 @@ pub(crate) static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(65_5
 #[map]
 pub(crate) static SCOPES: HashMap<u64, u32> = HashMap::with_max_entries(65_536, 0);
 
-/// TCP connections, by address of the kernel's socket.
+/// Connections, by address of the kernel's socket.
 #[map]
 pub(crate) static SOCKETS: HashMap<u64, Socket> = HashMap::with_max_entries(65_536, 0);
+
+/// `Read` calls of goroutines in progress, by process and goroutine. Goroutines move between threads, and one that is
+/// gone leaves its entry behind.
+#[map]
+pub(crate) static GO_READS: LruHashMap<GoRead, [u64; 2]> = LruHashMap::with_max_entries(16_384, 0);
+
+/// Key of a Go call in progress.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct GoRead {
+    pub pid: u64,
+    pub goroutine: u64,
+}
 
 /// Reversed host names and suffixes of the catalogue.
 #[map]
@@ -43,6 +58,8 @@ pub(crate) static HOSTS: LpmTrie<[u8; HOST_KEY_LEN], u32> =
 #[map]
 pub(crate) static NEXT_ID: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
+use crate::gate::Delivery;
+
 /// A TLS call in progress.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -52,6 +69,8 @@ pub(crate) struct Call {
     /// Where `*_ex` calls put the number of bytes; else 0.
     pub done: u64,
     /// Stack pointer at entry: a lower one is the inner call.
+    pub stack_pointer: u64,
+    /// `wire::STACK_*`.
     pub stack: u64,
 }
 
@@ -66,10 +85,18 @@ pub(crate) struct Thread {
     pub calls: [Call; CALLS],
     /// Handle of the last write whose flow has no socket yet; 0 for none.
     pub untied_handle: u64,
+    /// Socket that the thread received bytes of last, outside any TLS call; 0 for none.
+    pub last_received: u64,
     /// Bit per slot of `calls` that is in progress.
     pub active: u32,
+    /// 1 while a record is being opened by an AEAD.
+    pub opening: u32,
     /// Descriptor of a `connect(2)` in progress, plus 1; 0 for none.
     pub connect_fd: u32,
+    /// Named padding, 0.
+    pub pad: u32,
+    /// What is being delivered at the moment.
+    pub delivery: MaybeUninit<Delivery>,
 }
 
 pub(crate) static NEW_THREAD: Thread = Thread {
@@ -78,27 +105,17 @@ pub(crate) static NEW_THREAD: Thread = Thread {
         handle: 0,
         buffer: 0,
         done: 0,
+        stack_pointer: 0,
         stack: 0,
     }; CALLS],
     untied_handle: 0,
+    last_received: 0,
     active: 0,
+    opening: 0,
     connect_fd: 0,
+    pad: 0,
+    delivery: MaybeUninit::zeroed(),
 };
-
-/// State of one TCP connection.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct Socket {
-    pub connection_id: u64,
-    pub process_start_ns: u64,
-    pub sent: u64,
-    pub received: u64,
-    pub pid: u32,
-    pub flags: u32,
-    /// 0 until it is bound.
-    pub local_port: u32,
-    pub pad: u32,
-}
 
 #[unsafe(no_mangle)]
 static DAEMON_PID: u32 = 0;
@@ -114,6 +131,7 @@ static OFFSETS: KernelOffsets = KernelOffsets {
     sock_v6_daddr: 0,
     sock_v6_saddr: 0,
     sock_protocol: 0,
+    sock_state: 0,
 };
 #[unsafe(no_mangle)]
 static PREFIX_LARGE: u64 = 262_144;

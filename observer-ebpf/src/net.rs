@@ -1,4 +1,5 @@
-//! Sockets: which process connects to where, what its socket calls transfer, and which TLS handle uses the socket.
+//! Sockets: which process connects to where or accepts from where, what its socket calls transfer, and plaintext that
+//! crosses a socket without TLS.
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel},
@@ -7,26 +8,34 @@ use aya_ebpf::{
 };
 use observer_common::{
     counters,
-    maps::FlowKey,
+    maps::{SOCKET_ACCEPTED, SOCKET_OPENED, SOCKET_QUIET, Socket},
     wire::{
-        CLOSE_WAS_ESTABLISHED, CONNECT_EXISTING, Close, Connect, KIND_CLOSE, KIND_CONNECT, TIE_AFTER_CALL,
-        TIE_IN_CALL,
+        CLASS_OTHER, CLOSE_WAS_ESTABLISHED, CONNECT_ACCEPTED, CONNECT_EXISTING, Close, Connect,
+        DIRECTION_RECEIVED, DIRECTION_SENT, KIND_CLOSE, KIND_CONNECT, KIND_TLS_DATA, STACK_SOCKET,
+        TIE_SOCKET, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_UNIX, TlsData,
     },
 };
 
 use crate::{
     emit,
-    maps::{CALLS, FLOWS, SOCKETS, Socket, Thread, count, next_id, offsets},
+    gate::{self, Delivery},
+    maps::{SOCKETS, count, offsets, prefix_large, prefix_small},
     process::read_arg,
+    syscall,
     task::{header, known_thread, observed_pid, process_start_ns, thread},
+    tie, udp,
 };
 
+const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
-const IPPROTO_TCP: u16 = 6;
 const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_SENT: i32 = 2;
+const TCP_SYN_RECV: i32 = 3;
 const TCP_CLOSE: i32 = 7;
+
+/// Most bytes of a TLS handshake that are delivered: a ClientHello with post-quantum keys is about 2 KiB.
+const HELLO_PREFIX: u64 = 8 * 1024;
 
 /// `sys_enter_connect`: fd 16, uservaddr 24, addrlen 32.
 #[tracepoint(category = "syscalls", name = "sys_enter_connect")]
@@ -55,6 +64,7 @@ pub(crate) fn socket_state(ctx: RawTracePointContext) -> i32 {
     let socket: u64 = ctx.arg(0);
     match ctx.arg::<i32>(2) {
         TCP_SYN_SENT => connecting(socket),
+        TCP_ESTABLISHED if ctx.arg::<i32>(1) == TCP_SYN_RECV => accepted(socket),
         TCP_ESTABLISHED => established(socket),
         TCP_CLOSE => closed(socket),
         _ => {}
@@ -65,14 +75,14 @@ pub(crate) fn socket_state(ctx: RawTracePointContext) -> i32 {
 /// `sock_send_length(struct sock *sk, int ret, int flags)`, Linux 6.3 and later.
 #[raw_tracepoint(tracepoint = "sock_send_length")]
 pub(crate) fn socket_send(ctx: RawTracePointContext) -> i32 {
-    transferred(ctx.arg(0), ctx.arg(1), true);
+    transferred(ctx.arg(0), ctx.arg(1), DIRECTION_SENT);
     0
 }
 
 /// `sock_recv_length(struct sock *sk, int ret, int flags)`, Linux 6.3 and later.
 #[raw_tracepoint(tracepoint = "sock_recv_length")]
 pub(crate) fn socket_receive(ctx: RawTracePointContext) -> i32 {
-    transferred(ctx.arg(0), ctx.arg(1), false);
+    transferred(ctx.arg(0), ctx.arg(1), DIRECTION_RECEIVED);
     0
 }
 
@@ -101,6 +111,18 @@ fn established(socket: u64) {
     }
 }
 
+/// Runs where the packet arrived: which process serves it shows with its first call.
+#[inline(always)]
+fn accepted(socket: u64) {
+    let mut entry = new_entry();
+    entry.state = SOCKET_ACCEPTED;
+    entry.flags = CLOSE_WAS_ESTABLISHED;
+    entry.local_port = u32::from(field::<u16>(socket, offsets().sock_num));
+    if SOCKETS.insert(&socket, &entry, 0).is_err() {
+        count(counters::LOST_SOCKETS_FULL, 1);
+    }
+}
+
 /// May run in any context: process and totals come from the entry, not from the current task.
 #[inline(always)]
 fn closed(socket: u64) {
@@ -109,168 +131,254 @@ fn closed(socket: u64) {
         return;
     };
     let _ = SOCKETS.remove(&socket);
+    if entry.pid == 0 {
+        return;
+    }
     let mut head = header(KIND_CLOSE, entry.process_start_ns);
     head.pid = entry.pid;
     head.tid = entry.pid;
-    head.connection_id = entry.connection_id;
-    let Socket {
-        sent,
-        received,
-        flags,
-        local_port,
-        ..
-    } = entry;
+    head.connection_id = entry.gate.id;
     emit::plain(
         head,
         Close {
-            sent,
-            received,
-            flags,
-            local_port,
+            sent: entry.gate.bytes[0],
+            received: entry.gate.bytes[1],
+            flags: entry.flags,
+            local_port: entry.local_port,
         },
     );
 }
 
-/// Books the bytes of a socket call, and ties the socket to the TLS handle in use on this thread.
+/// Books the bytes of a socket call, ties the socket to the TLS handle in use on this thread, and delivers what crosses
+/// the socket in clear.
 #[inline(always)]
-fn transferred(socket: u64, ret: i32, sending: bool) {
-    let known = SOCKETS.get_ptr_mut(&socket);
-    if let Some(entry) = known
-        && ret > 0
-    {
+fn transferred(socket: u64, ret: i32, direction: u8) {
+    let Some(pid) = observed_pid() else { return };
+    if ret > 0 && SOCKETS.get_ptr_mut(&socket).is_none() {
+        unknown_socket(socket, ret as u32, direction);
+    }
+    if let Some(entry) = SOCKETS.get_ptr_mut(&socket) {
         // SAFETY: pointer into the map; a socket's calls in one direction are serialised by its lock.
-        unsafe {
-            if sending {
-                (*entry).sent += ret as u64;
-            } else {
-                (*entry).received += ret as u64;
+        let entry = unsafe { &mut *entry };
+        if entry.pid == 0 {
+            takes_over(socket, entry, pid);
+        }
+        if ret > 0 {
+            let (n, side) = (ret as u64, (direction & 1) as usize);
+            let offset = entry.gate.bytes[side];
+            entry.gate.bytes[side] = offset + n;
+            if entry.state & SOCKET_QUIET == 0 && entry.pid == pid {
+                in_clear(entry, offset, n, direction);
             }
         }
     }
-    let id = bpf_get_current_pid_tgid();
-    let Some(thread) = known_thread(id) else { return };
-    let (handle, tie) = if thread.active != 0 {
-        (innermost(thread), TIE_IN_CALL)
-    } else if sending && ret > 0 && thread.untied_handle != 0 {
-        let handle = thread.untied_handle;
-        thread.untied_handle = 0;
-        (handle, TIE_AFTER_CALL)
+    tie::socket_used(socket, ret, direction == DIRECTION_SENT);
+}
+
+/// A process uses a socket that another one made, or that was accepted: a server's worker, a child. The first one that
+/// uses it is the one that it is booked to.
+#[inline(never)]
+fn takes_over(socket: u64, entry: &mut Socket, pid: u32) -> u32 {
+    let Some(connect) = describe(socket, -1, CONNECT_ACCEPTED) else {
+        return 0;
+    };
+    entry.pid = pid;
+    entry.process_start_ns = process_start_ns();
+    let mut head = header(KIND_CONNECT, entry.process_start_ns);
+    head.connection_id = entry.gate.id;
+    u32::from(emit::plain(head, connect))
+}
+
+/// Delivers `n` bytes from `offset` on as long as the gate is open.
+#[inline(never)]
+fn in_clear(entry: &mut Socket, offset: u64, n: u64, direction: u8) -> u32 {
+    let side = (direction & 1) as usize;
+    let source = syscall::current().and_then(|call| call.source(n));
+    let Some(source) = source else {
+        // What follows cannot be read in order any more.
+        count(counters::LOST_UNREADABLE_CALL_BYTES, n);
+        entry.state |= SOCKET_QUIET;
+        return 0;
+    };
+    if entry.state & SOCKET_OPENED == 0 {
+        entry.state |= SOCKET_OPENED;
+        opens_with(entry, &source.first(), direction);
+    }
+    if entry.state & SOCKET_QUIET != 0 {
+        return 0;
+    }
+    let allowed = gate::allowed(&mut entry.gate, side, n);
+    if entry.gate.class == CLASS_OTHER {
+        entry.state |= SOCKET_QUIET;
+    }
+    if allowed == 0 {
+        return 0;
+    }
+    let Some(thread) = thread() else { return 0 };
+    let delivery = thread.delivery.write(Delivery {
+        head: header(KIND_TLS_DATA, entry.process_start_ns),
+        body: TlsData {
+            handle: 0,
+            offset,
+            call_len: n,
+            len: 0,
+            class: entry.gate.class,
+            direction,
+            tie: TIE_SOCKET,
+            stack: STACK_SOCKET,
+            pad: [0; 5],
+        },
+        source,
+        left: allowed,
+    });
+    delivery.head.flow_id = entry.gate.id;
+    delivery.head.connection_id = entry.gate.id;
+    gate::pieces_of_list(delivery);
+    1
+}
+
+/// The first bytes of a connection decide how much of it is worth a look.
+#[inline(always)]
+fn opens_with(entry: &mut Socket, first: &[u8; 4], direction: u8) {
+    const TLS_HANDSHAKE: u8 = 22;
+    entry.gate.prefix = if direction == DIRECTION_SENT && first[0] == TLS_HANDSHAKE && first[1] == 3 {
+        // The server's name is in it; what follows is sealed.
+        [HELLO_PREFIX, 0]
     } else {
-        return;
-    };
-    tie_flow(thread.process_start_ns, (id >> 32) as u32, handle, socket, tie);
-}
-
-/// Handle of the innermost TLS call in progress: the one with the lowest stack pointer.
-#[inline(always)]
-fn innermost(thread: &Thread) -> u64 {
-    let (mut handle, mut lowest) = (0, u64::MAX);
-    for slot in 0..CALLS {
-        if thread.active & (1 << slot) != 0 && thread.calls[slot].stack < lowest {
-            lowest = thread.calls[slot].stack;
-            handle = thread.calls[slot].handle;
+        match first {
+            b"POST" | b"PUT " | b"PATC" | b"PRI " => [prefix_large(); 2],
+            b"GET " | b"HEAD" | b"DELE" | b"OPTI" | b"CONN" => [prefix_small(); 2],
+            _ => {
+                entry.state |= SOCKET_QUIET;
+                [0; 2]
+            }
         }
-    }
-    handle
+    };
 }
 
+/// A socket that is not in the table: older than the programs, or not TCP.
+///
+/// A function of its own, as the next ones: each has its own stack, of which there is little.
+#[inline(never)]
+fn unknown_socket(socket: u64, n: u32, direction: u8) -> u64 {
+    let at = offsets();
+    if at.sock_family == 0 {
+        return 0;
+    }
+    match (field::<u16>(socket, at.sock_family), transport(socket)) {
+        (AF_INET | AF_INET6, TRANSPORT_TCP) => new_socket(socket, process_start_ns(), -1, CONNECT_EXISTING),
+        (AF_INET | AF_INET6, TRANSPORT_UDP) => udp::transferred(socket, n, direction),
+        (AF_UNIX, _) if direction == DIRECTION_SENT && speaks_http(n) => {
+            new_socket(socket, process_start_ns(), -1, 0)
+        }
+        _ => 0,
+    }
+}
+
+/// Whether the call in progress sends the start of a request with a body: most unix sockets carry other things.
 #[inline(always)]
-fn tie_flow(process_start_ns: u64, pid: u32, handle: u64, socket: u64, tie: u8) {
-    let key = FlowKey {
-        process_start_ns,
-        handle,
-        pid,
-        pad: 0,
-    };
-    let Some(flow) = FLOWS.get_ptr_mut(&key) else {
-        return;
-    };
-    // SAFETY: pointer into the map; a TLS handle is used by one thread at a time.
-    let flow = unsafe { &mut *flow };
-    if flow.socket != 0 {
-        return;
-    }
-    // SAFETY: the value is copied at once.
-    let connection_id = match unsafe { SOCKETS.get(&socket).copied() } {
-        Some(entry) => entry.connection_id,
-        None => new_socket(socket, process_start_ns, -1, CONNECT_EXISTING),
-    };
-    if connection_id != 0 {
-        flow.socket = socket;
-        flow.connection_id = connection_id;
-        flow.tie = u32::from(tie);
+fn speaks_http(n: u32) -> bool {
+    let source = syscall::current().and_then(|call| call.source(u64::from(n)));
+    source.is_some_and(|s| matches!(&s.first(), b"POST" | b"PRI "))
+}
+
+/// State of a connection of which nothing is known yet.
+#[inline(always)]
+fn new_entry() -> Socket {
+    Socket {
+        gate: gate::new_gate(STACK_SOCKET),
+        process_start_ns: 0,
+        pid: 0,
+        flags: 0,
+        local_port: 0,
+        state: 0,
     }
 }
 
-/// Enters a TCP socket of the current process and reports it. Gives its connection id, 0 when it is not TCP, not
+/// Enters a socket of the current process and reports it. Gives its connection id, 0 when it is of no known kind, not
 /// readable or the table is full.
 #[inline(always)]
-fn new_socket(socket: u64, process_start_ns: u64, fd: i32, flags: u16) -> u64 {
+pub(crate) fn new_socket(socket: u64, process_start_ns: u64, fd: i32, flags: u16) -> u64 {
     let Some(connect) = describe(socket, fd, flags) else {
         return 0;
     };
-    let connection_id = next_id();
-    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    let was_established = if flags == CONNECT_EXISTING {
-        CLOSE_WAS_ESTABLISHED
-    } else {
-        0
-    };
-    let local_port = u32::from(connect.local_port);
-    let entry = Socket {
-        connection_id,
-        process_start_ns,
-        sent: 0,
-        received: 0,
-        pid,
-        flags: was_established,
-        local_port,
-        pad: 0,
-    };
+    enter_socket(socket, process_start_ns, &connect)
+}
+
+/// As [`new_socket`], with what is known about the connection.
+#[inline(always)]
+pub(crate) fn enter_socket(socket: u64, process_start_ns: u64, connect: &Connect) -> u64 {
+    let mut entry = new_entry();
+    entry.process_start_ns = process_start_ns;
+    entry.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    entry.local_port = u32::from(connect.local_port);
+    if connect.flags & CONNECT_EXISTING != 0 {
+        entry.flags = CLOSE_WAS_ESTABLISHED;
+    }
+    if connect.transport == TRANSPORT_UDP {
+        // QUIC is sealed from its first byte.
+        entry.state = SOCKET_QUIET;
+    }
+    let connection_id = entry.gate.id;
     if SOCKETS.insert(&socket, &entry, 0).is_err() {
         count(counters::LOST_SOCKETS_FULL, 1);
         return 0;
     }
     let mut head = header(KIND_CONNECT, process_start_ns);
     head.connection_id = connection_id;
-    emit::plain(head, connect);
+    emit::plain(head, *connect);
     connection_id
 }
 
+/// Protocol of a socket (`TRANSPORT_*`), as the kernel numbers it.
 #[inline(always)]
-fn describe(socket: u64, fd: i32, flags: u16) -> Option<Connect> {
+pub(crate) fn transport(socket: u64) -> u8 {
+    field::<u16>(socket, offsets().sock_protocol) as u8
+}
+
+/// What the kernel holds about a socket; `None` for families that are not connections to somebody.
+#[inline(always)]
+pub(crate) fn describe(socket: u64, fd: i32, flags: u16) -> Option<Connect> {
     let at = offsets();
-    if at.sock_family == 0 || field::<u16>(socket, at.sock_protocol) != IPPROTO_TCP {
+    if at.sock_family == 0 {
         return None;
     }
     let family = field::<u16>(socket, at.sock_family);
-    let (mut peer_address, mut local_address) = ([0u8; 16], [0u8; 16]);
-    match family {
-        AF_INET => {
-            peer_address[..4].copy_from_slice(&field::<[u8; 4]>(socket, at.sock_daddr));
-            local_address[..4].copy_from_slice(&field::<[u8; 4]>(socket, at.sock_saddr));
-        }
-        AF_INET6 => {
-            peer_address = field::<[u8; 16]>(socket, at.sock_v6_daddr);
-            local_address = field::<[u8; 16]>(socket, at.sock_v6_saddr);
-        }
-        _ => return None,
-    }
-    Some(Connect {
-        peer_address,
-        local_address,
+    let mut connect = Connect {
+        peer_address: [0; 16],
+        local_address: [0; 16],
         family,
         peer_port: u16::from_be(field(socket, at.sock_dport)),
         local_port: field(socket, at.sock_num),
         flags,
         fd,
-        pad: 0,
-    })
+        transport: transport(socket),
+        pad: [0; 3],
+        socket,
+    };
+    match family {
+        AF_INET => {
+            connect.peer_address[..4].copy_from_slice(&field::<[u8; 4]>(socket, at.sock_daddr));
+            connect.local_address[..4].copy_from_slice(&field::<[u8; 4]>(socket, at.sock_saddr));
+        }
+        AF_INET6 => {
+            connect.peer_address = field::<[u8; 16]>(socket, at.sock_v6_daddr);
+            connect.local_address = field::<[u8; 16]>(socket, at.sock_v6_saddr);
+        }
+        AF_UNIX => {
+            connect.transport = TRANSPORT_UNIX;
+            connect.peer_port = 0;
+            connect.local_port = 0;
+            return Some(connect);
+        }
+        _ => return None,
+    }
+    matches!(connect.transport, TRANSPORT_TCP | TRANSPORT_UDP).then_some(connect)
 }
 
 /// A field of the kernel's socket; zero when it cannot be read.
 #[inline(always)]
-fn field<T: Copy + Default>(socket: u64, offset: u32) -> T {
+pub(crate) fn field<T: Copy + Default>(socket: u64, offset: u32) -> T {
     // SAFETY: bpf_probe_read_kernel checks the address.
     unsafe { bpf_probe_read_kernel((socket as *const u8).wrapping_add(offset as usize).cast::<T>()) }
         .unwrap_or_default()

@@ -25,8 +25,8 @@ mod imports {
     pub(super) use observer_common::{
         maps::FlowKey,
         wire::{
-            Body, CLASS_UNDECIDED, Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, Header, TIE_IN_CALL,
-            TlsData, TlsFree, TlsName,
+            Body, CLASS_UNDECIDED, Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, Header, STACK_OPENSSL,
+            TIE_IN_CALL, TRANSPORT_TCP, TlsData, TlsFree, TlsName,
         },
     };
 }

@@ -211,6 +211,7 @@ impl State {
                     self.scopes.decide(flow_id, class);
                 }
                 Output::Forget { flow_id, key } => self.scopes.forget(flow_id, &key),
+                Output::ForgetSocket { socket } => self.scopes.forget_socket(socket),
             }
         }
     }

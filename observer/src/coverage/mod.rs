@@ -1,6 +1,10 @@
 //! The ledger: what each stage saw, handed on and lost, by reason. Pure.
 
+mod blind;
+
 use std::collections::BTreeMap;
+
+pub use blind::{OpaqueReason, Readability};
 
 /// Stages that can lose something, in the order of the flow of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -218,6 +218,7 @@ pub fn kernel_offsets(btf: &Btf<'_>) -> (KernelOffsets, Vec<String>) {
         sock_v6_daddr: of("sock", &["__sk_common", "skc_v6_daddr"]),
         sock_v6_saddr: of("sock", &["__sk_common", "skc_v6_rcv_saddr"]),
         sock_protocol: of("sock", &["sk_protocol"]),
+        sock_state: of("sock", &["__sk_common", "skc_state"]),
     };
     (offsets, missing)
 }

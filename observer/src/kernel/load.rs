@@ -5,18 +5,18 @@ use std::{fs, io};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{HashMap, LpmTrie, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
-    programs::{Program, ProgramError},
+    programs::{Program, ProgramError, ProgramInfo},
 };
 use aya_log::EbpfLogger;
 use observer_common::{
     counters,
-    maps::{Flow, FlowKey, HOST_KEY_LEN},
+    maps::{Flow, FlowKey, HOST_KEY_LEN, Socket},
     wire::CLASS_AI,
 };
 
 use super::{
     btf::{Btf, kernel_offsets},
-    probes::{HOST_PROBES, Hook, HostProbe, OPENSSL, ProbeState},
+    probes::{FUNCTION_PROGRAMS, HOST_PROBES, Hook, HostProbe, ProbeState},
     tracefs::with_tracefs,
 };
 
@@ -134,6 +134,7 @@ fn debugging() -> bool {
 pub struct Scopes {
     scopes: HashMap<MapData, u64, u32>,
     flows: HashMap<MapData, [u8; 24], [u8; size_of::<Flow>()]>,
+    sockets: HashMap<MapData, u64, [u8; size_of::<Socket>()]>,
 }
 
 impl Scopes {
@@ -146,6 +147,19 @@ impl Scopes {
     pub fn forget(&mut self, flow_id: u64, key: &FlowKey) {
         let _ = self.scopes.remove(&flow_id);
         let _ = self.flows.remove(&key.to_bytes());
+    }
+
+    /// Forgets a socket whose end the kernel does not tell.
+    pub fn forget_socket(&mut self, socket: u64) {
+        let _ = self.sockets.remove(&socket);
+    }
+
+    /// Connection id of a socket, and the bytes that its calls sent and received so far; `None` when it is not there.
+    pub fn totals(&self, socket: u64) -> Option<(u64, [u64; 2])> {
+        self.sockets
+            .get(&socket, 0)
+            .ok()
+            .map(|bytes| Socket::totals(&bytes))
     }
 }
 
@@ -230,6 +244,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         scopes: Scopes {
             scopes: take(&mut ebpf, "SCOPES")?,
             flows: take(&mut ebpf, "FLOWS")?,
+            sockets: take(&mut ebpf, "SOCKETS")?,
         },
         counters: Counters(take(&mut ebpf, "COUNTERS")?),
         programs: Programs::new(ebpf),
@@ -314,6 +329,7 @@ fn attach_host_probe(ebpf: &mut Ebpf, probe: &HostProbe) -> Result<(), ProgramEr
     match (ebpf.program_mut(probe.program), probe.hook) {
         (Some(Program::RawTracePoint(p)), Hook::RawTracepoint(name)) => {
             p.load()?;
+            tracing::debug!(program = name, instructions = walked(p.info()), "verified");
             p.attach(name).map(drop)
         }
         (Some(Program::TracePoint(p)), Hook::Tracepoint(category, name)) => {
@@ -324,9 +340,13 @@ fn attach_host_probe(ebpf: &mut Ebpf, probe: &HostProbe) -> Result<(), ProgramEr
     }
 }
 
+/// Instructions that the verifier walked for a program, where the kernel says so (Linux 5.16).
+fn walked(info: Result<ProgramInfo, ProgramError>) -> Option<u32> {
+    info.ok().and_then(|info| info.verified_instruction_count())
+}
+
 fn load_function_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
-    let names = OPENSSL.iter().flat_map(|f| [Some(f.enter), f.exit]).flatten();
-    for name in names {
+    for name in FUNCTION_PROGRAMS.iter().copied() {
         let Some(Program::UProbe(program)) = ebpf.program_mut(name) else {
             return Err(LoadError::Loader(format!(
                 "the object has no uprobe program {name}"
@@ -335,6 +355,7 @@ fn load_function_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
         if program.load().is_err() {
             return Err(refused(ebpf, name));
         }
+        tracing::debug!(program = name, instructions = walked(program.info()), "verified");
     }
     Ok(())
 }

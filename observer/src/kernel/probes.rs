@@ -114,9 +114,46 @@ pub const OPENSSL: &[FunctionProbe] = &[
     },
     FunctionProbe {
         symbol: "SSL_free",
-        enter: "ssl_free_enter",
+        enter: "handle_free_enter",
         exit: None,
     },
+];
+
+/// Names of all programs for functions of TLS stacks.
+pub const FUNCTION_PROGRAMS: &[&str] = &[
+    "ssl_write_enter",
+    "ssl_write_exit",
+    "ssl_read_enter",
+    "ssl_read_exit",
+    "ssl_write_ex_enter",
+    "ssl_write_ex_exit",
+    "ssl_write_flags_enter",
+    "ssl_write_flags_exit",
+    "ssl_read_ex_enter",
+    "ssl_read_ex_exit",
+    "ssl_ctrl_enter",
+    "boringssl_write_enter",
+    "boringssl_write_exit",
+    "boringssl_read_enter",
+    "boringssl_read_exit",
+    "boringssl_name_enter",
+    "gnutls_send_enter",
+    "gnutls_send_exit",
+    "gnutls_recv_enter",
+    "gnutls_recv_exit",
+    "gnutls_name_enter",
+    "nss_write_enter",
+    "nss_write_exit",
+    "nss_read_enter",
+    "nss_read_exit",
+    "nss_name_enter",
+    "handle_free_enter",
+    "go_write_enter",
+    "go_read_enter",
+    "go_read_return",
+    "aead_seal_enter",
+    "aead_open_enter",
+    "aead_open_exit",
 ];
 
 /// Whether a file that defines these functions can be read: it needs a way in and a way out. Old libraries have no

@@ -2,13 +2,18 @@
 
 use std::{collections::HashMap, net::Ipv6Addr, sync::Arc};
 
-use observer_common::wire::{Close, Connect, Header};
+use observer_common::wire::{
+    CONNECT_ACCEPTED, CONNECT_EXISTING, Close, Connect, Header, STACK_SOCKET, STACK_UNKNOWN, TRANSPORT_TCP,
+    TRANSPORT_UDP,
+};
 
 use super::flows::Flow;
 use crate::{
+    coverage::Readability,
     exchange::Exchange,
     flow::Direction,
     identity::{Identity, ProcessKey},
+    protocol::tls::ClientHello,
 };
 
 /// Most connections at the same time.
@@ -18,20 +23,28 @@ pub(super) const MAX_CONNECTIONS: usize = 65_536;
 const GRACE_NS: u64 = 400_000_000;
 
 const AF_INET: u16 = 2;
+const HTTPS: u16 = 443;
+
+/// A datagram "connection" without a byte for so long is over: nothing tells its end.
+const MAX_DATAGRAM_IDLE_NS: u64 = 60_000_000_000;
 
 /// Where the name of a connection comes from, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum NameSource {
-    Host,
     Sni,
+    Connect,
+    Host,
+    Dns,
     None,
 }
 
 impl NameSource {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Host => "http_host",
             Self::Sni => "sni",
+            Self::Connect => "connect",
+            Self::Host => "http_host",
+            Self::Dns => "dns",
             Self::None => "none",
         }
     }
@@ -47,37 +60,109 @@ pub(super) struct Connection {
     pub end: Option<End>,
     pub server_name: String,
     pub name_source: NameSource,
-    pub is_ai: bool,
+    /// The catalogue knows the name.
+    pub name_is_ai: bool,
+    /// What was said is AI.
+    pub speaks_ai: bool,
     pub plaintext: [u64; 2],
     pub decoded: u32,
     pub partial: u32,
-    pub has_tls: bool,
+    /// TLS, by its handshake or by plaintext of a TLS stack.
+    pub is_tls: bool,
+    pub encrypted_hello: bool,
+    /// `wire::STACK_*` that gave plaintext; 0 for none.
+    pub stack: u8,
     pub lost: bool,
     pub unsupported: Option<&'static str>,
-    open_flows: u32,
+    /// Bytes by direction when last asked, and when they had changed.
+    pub totals: Option<[u64; 2]>,
+    changed_ns: u64,
+    pub readability: Readability,
+    flows: Vec<u64>,
+    /// Flows whose end will be told.
+    awaited: u32,
 }
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End {
     pub at_ns: u64,
-    /// `None` when the end of the socket was not seen.
-    pub totals: Option<Close>,
     pub reason: &'static str,
 }
 
 impl Connection {
+    fn new(header: &Header, connect: &Connect, process: &Arc<Identity>) -> Self {
+        Self {
+            id: header.connection_id,
+            connect: *connect,
+            process: Arc::clone(process),
+            opened_ns: header.time_ns,
+            end: None,
+            server_name: String::new(),
+            name_source: NameSource::None,
+            name_is_ai: false,
+            speaks_ai: false,
+            plaintext: [0; 2],
+            decoded: 0,
+            partial: 0,
+            is_tls: false,
+            encrypted_hello: false,
+            stack: STACK_UNKNOWN,
+            lost: false,
+            unsupported: None,
+            totals: None,
+            changed_ns: header.time_ns,
+            readability: Readability::Unknown,
+            flows: Vec::new(),
+            awaited: 0,
+        }
+    }
+
     /// Address of the peer, IPv4 as mapped.
     pub(super) fn peer(&self) -> Ipv6Addr {
-        address(self.connect.family, &self.connect.peer_address)
+        if self.connect.family == AF_INET {
+            let [a, b, c, d, ..] = self.connect.peer_address;
+            std::net::Ipv4Addr::new(a, b, c, d).to_ipv6_mapped()
+        } else {
+            Ipv6Addr::from(self.connect.peer_address)
+        }
     }
-}
 
-fn address(family: u16, bytes: &[u8; 16]) -> Ipv6Addr {
-    if family == AF_INET {
-        std::net::Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).to_ipv6_mapped()
-    } else {
-        Ipv6Addr::from(*bytes)
+    /// Whether the process serves on it.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.connect.flags & CONNECT_ACCEPTED != 0
+    }
+
+    /// Whether anything says that this is AI.
+    pub(super) fn is_ai(&self) -> bool {
+        self.name_is_ai || self.speaks_ai
+    }
+
+    /// Whether it goes to somebody unknown and cannot be read, so that nothing rules out that it is AI.
+    pub(super) fn is_unknown(&self) -> bool {
+        let sealed = self.is_tls || self.connect.transport == TRANSPORT_UDP || self.is_old_to_https();
+        sealed && self.name_source == NameSource::None && self.plaintext == [0, 0] && !self.is_accepted()
+    }
+
+    /// Whether it began before the agent did, to where TLS is spoken as a rule: its handshake is over.
+    fn is_old_to_https(&self) -> bool {
+        self.connect.flags & CONNECT_EXISTING != 0 && self.connect.peer_port == HTTPS
+    }
+
+    fn rename(&mut self, source: NameSource, name: &str, is_ai: bool) {
+        if source <= self.name_source {
+            name.clone_into(&mut self.server_name);
+            self.name_source = source;
+            self.name_is_ai = is_ai;
+        }
+    }
+
+    /// A row is due: ended, and no plaintext is expected any more.
+    fn is_due(&self, now_ns: u64) -> bool {
+        self.end.is_some_and(|end| {
+            let waited = now_ns.saturating_sub(end.at_ns);
+            waited > GRACE_NS && (self.awaited == 0 || waited > 10 * GRACE_NS)
+        })
     }
 }
 
@@ -94,24 +179,8 @@ impl Connections {
         if self.0.len() >= MAX_CONNECTIONS {
             return false;
         }
-        let connection = Connection {
-            id: header.connection_id,
-            connect: *connect,
-            process: Arc::clone(process),
-            opened_ns: header.time_ns,
-            end: None,
-            server_name: String::new(),
-            name_source: NameSource::None,
-            is_ai: false,
-            plaintext: [0; 2],
-            decoded: 0,
-            partial: 0,
-            has_tls: false,
-            lost: false,
-            unsupported: None,
-            open_flows: 0,
-        };
-        self.0.insert(header.connection_id, connection);
+        self.0
+            .insert(header.connection_id, Connection::new(header, connect, process));
         true
     }
 
@@ -120,9 +189,9 @@ impl Connections {
             if connection.connect.local_port == 0 {
                 connection.connect.local_port = u16::try_from(close.local_port).unwrap_or(0);
             }
+            connection.totals = Some([close.sent, close.received]);
             connection.end = Some(End {
                 at_ns: header.time_ns,
-                totals: Some(*close),
                 reason: "closed",
             });
         }
@@ -130,24 +199,79 @@ impl Connections {
 
     /// The process is gone; the end of its sockets usually comes by itself.
     pub(super) fn process_ended(&mut self, key: ProcessKey, now_ns: u64) {
-        for connection in self
-            .0
-            .values_mut()
-            .filter(|c| c.process.key == key && c.end.is_none())
-        {
+        for connection in self.of_process(key).filter(|c| c.end.is_none()) {
             connection.end = Some(End {
                 at_ns: now_ns,
-                totals: None,
                 reason: "process_exit",
             });
         }
     }
 
+    fn of_process(&mut self, key: ProcessKey) -> impl Iterator<Item = &mut Connection> {
+        self.0.values_mut().filter(move |c| c.process.key == key)
+    }
+
+    /// What discovery found about the process of a connection.
+    pub(super) fn set_readability(&mut self, id: u64, readability: Readability) {
+        if let Some(connection) = self.0.get_mut(&id) {
+            connection.readability = readability;
+        }
+    }
+
+    /// What discovery found about a process that ends.
+    pub(super) fn set_readability_of(&mut self, key: ProcessKey, readability: Readability) {
+        for connection in self
+            .of_process(key)
+            .filter(|c| c.readability == Readability::Unknown)
+        {
+            connection.readability = readability;
+        }
+    }
+
+    /// Bytes that passed a socket so far.
+    pub(super) fn progress(&mut self, id: u64, totals: [u64; 2], now_ns: u64) {
+        if let Some(connection) = self.0.get_mut(&id)
+            && connection.end.is_none()
+            && connection.totals != Some(totals)
+        {
+            connection.totals = Some(totals);
+            connection.changed_ns = now_ns;
+        }
+    }
+
+    /// Connections that are open, with the kernel's socket of each.
+    pub(super) fn open_sockets(&self) -> impl Iterator<Item = (u64, u64)> {
+        let open = self.0.values().filter(|c| c.end.is_none());
+        open.map(|c| (c.id, c.connect.socket))
+    }
+
+    /// Ends datagram connections on which nothing happens; gives their sockets, which the kernel keeps otherwise.
+    pub(super) fn end_idle(&mut self, now_ns: u64) -> Vec<u64> {
+        let idle = |c: &&mut Connection| {
+            c.end.is_none()
+                && c.connect.transport != TRANSPORT_TCP
+                && now_ns.saturating_sub(c.changed_ns) > MAX_DATAGRAM_IDLE_NS
+        };
+        let mut sockets = Vec::new();
+        for connection in self.0.values_mut().filter(idle) {
+            connection.end = Some(End {
+                at_ns: connection.changed_ns,
+                reason: "idle",
+            });
+            sockets.push(connection.connect.socket);
+        }
+        sockets
+    }
+
     /// Takes over what a flow saw until it was tied, the record that tied it included.
     pub(super) fn link(&mut self, flow: &Flow) {
         if let Some(connection) = self.0.get_mut(&flow.connection_id) {
-            connection.has_tls = true;
-            connection.open_flows += 1;
+            if flow.stack != STACK_SOCKET {
+                connection.is_tls = true;
+            }
+            connection.stack = flow.stack;
+            connection.flows.push(flow.id);
+            connection.awaited += u32::from(flow.ends_by_itself());
             for direction in [Direction::Sent, Direction::Received] {
                 let seen = flow.reassembly.position(direction) - flow.reassembly.missing(direction);
                 let sum = &mut connection.plaintext[direction as usize];
@@ -158,7 +282,10 @@ impl Connections {
 
     pub(super) fn unlink(&mut self, flow: &Flow) {
         if let Some(connection) = self.0.get_mut(&flow.connection_id) {
-            connection.open_flows = connection.open_flows.saturating_sub(1);
+            connection.flows.retain(|id| *id != flow.id);
+            connection.awaited = connection
+                .awaited
+                .saturating_sub(u32::from(flow.ends_by_itself()));
         }
     }
 
@@ -167,16 +294,31 @@ impl Connections {
         let Some(connection) = self.0.get_mut(&flow.connection_id) else {
             return;
         };
-        connection.is_ai |= flow.is_ai();
+        connection.speaks_ai |= flow.is_ai() && !flow.name_is_ai;
         connection.unsupported = connection.unsupported.or(flow.unsupported);
         connection.lost |= [Direction::Sent, Direction::Received]
             .iter()
             .any(|d| flow.reassembly.missing(*d) > 0);
-        if let Some(name) = &flow.server_name
-            && connection.name_source >= NameSource::Sni
-        {
-            connection.server_name.clone_from(name);
-            connection.name_source = NameSource::Sni;
+        if let Some(name) = &flow.server_name {
+            connection.rename(NameSource::Sni, name, flow.name_is_ai);
+        }
+    }
+
+    /// The handshake that the socket showed.
+    pub(super) fn hello(&mut self, id: u64, hello: &ClientHello, is_ai: bool) {
+        if let Some(connection) = self.0.get_mut(&id) {
+            connection.is_tls = true;
+            connection.encrypted_hello = hello.encrypted_hello;
+            if let Some(name) = &hello.server_name {
+                connection.rename(NameSource::Sni, name, is_ai);
+            }
+        }
+    }
+
+    /// A name from elsewhere.
+    pub(super) fn rename(&mut self, id: u64, source: NameSource, name: &str, is_ai: bool) {
+        if let Some(connection) = self.0.get_mut(&id) {
+            connection.rename(source, name, is_ai);
         }
     }
 
@@ -192,12 +334,12 @@ impl Connections {
         let Some(connection) = self.0.get_mut(&flow.connection_id) else {
             return;
         };
-        connection.is_ai = true;
+        connection.speaks_ai = true;
         connection.decoded += 1;
         connection.partial += u32::from(partial);
-        if connection.name_source == NameSource::None && !exchange.host.is_empty() {
-            connection.server_name.clone_from(&exchange.host);
-            connection.name_source = NameSource::Host;
+        if !exchange.host.is_empty() {
+            let known = connection.name_is_ai;
+            connection.rename(NameSource::Host, &exchange.host, known);
         }
     }
 
@@ -206,16 +348,31 @@ impl Connections {
         self.0.get(&id)
     }
 
-    /// Connections whose row is due: ended, and no plaintext is expected any more.
-    pub(super) fn due(&mut self, now_ns: u64) -> Vec<Connection> {
-        let is_due = |c: &Connection| {
-            c.end.is_some_and(|end| {
-                let waited = now_ns.saturating_sub(end.at_ns);
-                waited > GRACE_NS && (c.open_flows == 0 || waited > 10 * GRACE_NS)
-            })
+    /// The only connection of a process to this server that no flow is tied to; `None` when there are several, since
+    /// then nothing says which.
+    pub(super) fn only_untied(&self, key: ProcessKey, server_name: &str) -> Option<u64> {
+        let candidate = |c: &&Connection| {
+            c.process.key == key && c.stack == STACK_UNKNOWN && c.is_tls && c.server_name == server_name
         };
-        let ids: Vec<u64> = self.0.values().filter(|c| is_due(c)).map(|c| c.id).collect();
-        ids.into_iter().filter_map(|id| self.0.remove(&id)).collect()
+        let mut found = self.0.values().filter(candidate);
+        let first = found.next()?;
+        found.next().is_none().then_some(first.id)
+    }
+
+    /// Connections whose row is due.
+    pub(super) fn due(&self, now_ns: u64) -> Vec<u64> {
+        let due = self.0.values().filter(|c| c.is_due(now_ns));
+        due.map(|c| c.id).collect()
+    }
+
+    /// Flows that are tied to a connection.
+    pub(super) fn flows(&self, id: u64) -> Vec<u64> {
+        self.0.get(&id).map(|c| c.flows.clone()).unwrap_or_default()
+    }
+
+    /// Takes a connection out.
+    pub(super) fn take(&mut self, id: u64) -> Option<Connection> {
+        self.0.remove(&id)
     }
 
     /// All connections, at the end of the daemon.
@@ -224,7 +381,6 @@ impl Connections {
         for connection in &mut all {
             connection.end.get_or_insert(End {
                 at_ns: now_ns,
-                totals: None,
                 reason: "agent_stop",
             });
         }

@@ -4,7 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use observer_common::{
     maps::FlowKey,
-    wire::{CLASS_AI, Header, TlsData, TlsFree},
+    wire::{
+        CLASS_AI, CLASS_OTHER, Header, STACK_GNUTLS, STACK_NSS, STACK_OPENSSL, STACK_UNKNOWN, TIE_NONE,
+        TlsData, TlsFree,
+    },
 };
 
 use super::Rulebook;
@@ -36,6 +39,8 @@ pub(super) struct Flow {
     pub process: Arc<Identity>,
     pub connection_id: u64,
     pub tie: u8,
+    /// `wire::STACK_*`.
+    pub stack: u8,
     pub server_name: Option<String>,
     pub name_is_ai: bool,
     pub last_ns: u64,
@@ -56,23 +61,27 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    pub(super) fn new(header: &Header, handle: u64, process: &Arc<Identity>, book: &Rulebook) -> Self {
+    pub(super) fn new(
+        header: &Header,
+        handle: u64,
+        stack: u8,
+        process: &Arc<Identity>,
+        book: &Rulebook,
+    ) -> Self {
         let key = FlowKey {
             process_start_ns: header.process_start_ns,
             handle,
             pid: header.pid,
             pad: 0,
         };
-        let excluded = book
-            .exclude_executables
-            .iter()
-            .any(|glob| glob.matches(&process.executable));
+        let excluded = book.excludes(&process.executable);
         Self {
             key,
             id: header.flow_id,
             process: Arc::clone(process),
             connection_id: 0,
-            tie: 0,
+            tie: TIE_NONE,
+            stack,
             server_name: None,
             name_is_ai: false,
             last_ns: header.time_ns,
@@ -95,6 +104,11 @@ impl Flow {
         }
     }
 
+    /// Whether the program tells the end of its handle.
+    pub(super) fn ends_by_itself(&self) -> bool {
+        matches!(self.stack, STACK_OPENSSL | STACK_GNUTLS | STACK_NSS)
+    }
+
     /// Whether anything says that this flow is AI.
     pub(super) fn is_ai(&self) -> bool {
         self.name_is_ai || self.decided == Some(Scope::Ai)
@@ -109,6 +123,9 @@ impl Flow {
         book: &Rulebook,
         done: &mut Vec<Done>,
     ) -> u64 {
+        if self.stack == STACK_UNKNOWN {
+            self.stack = data.stack;
+        }
         if data.class == CLASS_AI && self.reader.is_some() {
             self.decided = Some(Scope::Ai);
         }
@@ -193,6 +210,15 @@ impl Flow {
             }
         }
         reader.close(now_ns, &mut hooks);
+    }
+
+    /// Class that was decided (`wire::CLASS_*`).
+    pub(super) fn class(&self) -> Option<u32> {
+        match self.decided? {
+            Scope::Ai => Some(CLASS_AI),
+            Scope::Other => Some(CLASS_OTHER),
+            Scope::Undecided => None,
+        }
     }
 
     /// What the kernel has to be told, once.

@@ -3,19 +3,25 @@
 
 mod connections;
 mod flows;
+mod halves;
+mod names;
+mod opening;
 mod rows;
+mod sockets;
 
 use std::{collections::HashMap, sync::Arc};
 
 use observer_common::{
     maps::FlowKey,
-    wire::{Body, CLASS_AI, CLASS_OTHER, Header, TlsData, TlsFree},
+    wire::{
+        Body, CLASS_AI, CLASS_OTHER, Header, STACK_AWS_LC, STACK_SOCKET, STACK_UNKNOWN, TlsData, TlsFree,
+    },
 };
 
 use crate::{
     catalog::Catalog,
     config::Glob,
-    coverage::{Ledger, Stage},
+    coverage::{Ledger, Readability, Stage},
     dialect::Scope,
     evidence::{ConnectionRow, FindingRow, InteractionRow},
     flow::Direction,
@@ -25,6 +31,7 @@ use crate::{
 };
 use connections::Connections;
 use flows::{Done, Flow};
+use sockets::Sockets;
 
 /// Most flows at the same time; further ones are counted and not read.
 pub const MAX_FLOWS: usize = 16_384;
@@ -52,6 +59,15 @@ pub struct Rulebook {
     pub host_name: String,
 }
 
+impl Rulebook {
+    /// Whether programs of this executable are not looked at.
+    fn excludes(&self, executable: &str) -> bool {
+        self.exclude_executables
+            .iter()
+            .any(|glob| glob.matches(executable))
+    }
+}
+
 /// What comes out.
 #[derive(Debug)]
 pub enum Output {
@@ -65,6 +81,11 @@ pub enum Output {
         flow_id: u64,
         /// `observer_common::wire::CLASS_*`.
         class: u32,
+    },
+    /// The connection is over for the daemon: the kernel's state of its socket can go.
+    ForgetSocket {
+        /// Address of the kernel's socket.
+        socket: u64,
     },
     /// The flow is over: the kernel's state of it can go.
     Forget {
@@ -98,6 +119,8 @@ pub struct Totals {
     pub ai_connections_partial: u64,
     /// Of these, not readable.
     pub ai_connections_opaque: u64,
+    /// Connections to nobody known that could not be read.
+    pub unknown_connections_opaque: u64,
 }
 
 /// See the module.
@@ -106,6 +129,7 @@ pub struct Pipeline {
     flows: HashMap<u64, Flow>,
     by_process: HashMap<ProcessKey, Vec<u64>>,
     connections: Connections,
+    sockets: Sockets,
     ledger: Ledger,
     totals: Totals,
     /// Wall clock minus CLOCK_BOOTTIME, ns.
@@ -121,6 +145,7 @@ impl Pipeline {
             flows: HashMap::new(),
             by_process: HashMap::new(),
             connections: Connections::default(),
+            sockets: Sockets::default(),
             ledger: Ledger::default(),
             totals: Totals::default(),
             wall_offset_ns: 0,
@@ -137,22 +162,33 @@ impl Pipeline {
     pub fn record(&mut self, header: &Header, body: &Body<'_>, process: &Arc<Identity>) {
         self.totals.records += 1;
         match body {
-            Body::TlsData(data, bytes) => self.tls_data(header, data, bytes, process),
+            Body::TlsData(data, bytes) => match data.stack {
+                STACK_SOCKET => self.socket_data(header, data, bytes, process),
+                STACK_AWS_LC => {
+                    let joined = self.sockets.halves.data(header, data, bytes);
+                    self.join(header, joined, process);
+                }
+                _ => self.tls_data(header, data, bytes, process),
+            },
             Body::TlsName(name, bytes) => {
                 let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
-                if self.with_flow(header, name.handle, process, |flow, book| {
+                let made = self.with_flow(header, name.handle, STACK_UNKNOWN, process, |flow, book| {
                     flow.set_server_name(&text, book);
-                }) {
+                });
+                if made {
                     self.link(header, 0);
                 }
             }
             Body::TlsFree(free) => self.tls_free(header, free, process),
+            Body::Tie(tie) => self.tie(header, tie, process),
             Body::Connect(connect) => {
                 if !self.connections.open(header, connect, process) {
                     self.ledger.lose(Stage::Flow, "connection_table_full", 0);
                 }
+                self.name_by_address(header.connection_id, header.time_ns);
             }
             Body::Close(close) => self.connections.close(header, close),
+            Body::Dns(dns, bytes) => self.dns(header, dns, bytes, process.key),
             Body::Exec => self.end_process(process.key, header.time_ns, false),
             Body::Exit => self.end_process(process.key, header.time_ns, true),
             Body::MapExec => {}
@@ -176,8 +212,11 @@ impl Pipeline {
         for id in given_up {
             self.end_flow(id, now_ns);
         }
-        for connection in self.connections.due(now_ns) {
-            self.connection_row(connection);
+        for socket in self.connections.end_idle(now_ns) {
+            self.outputs.push(Output::ForgetSocket { socket });
+        }
+        for id in self.connections.due(now_ns) {
+            self.end_connection(id, now_ns);
         }
     }
 
@@ -188,8 +227,28 @@ impl Pipeline {
             self.end_flow(id, now_ns);
         }
         for connection in self.connections.drain(now_ns) {
-            self.connection_row(connection);
+            self.connection_row(&connection);
         }
+    }
+
+    /// What discovery found about the process whose connection has ended.
+    pub fn readability(&mut self, connection_id: u64, found: Readability) {
+        self.connections.set_readability(connection_id, found);
+    }
+
+    /// What discovery found about a process that has ended.
+    pub fn readability_of(&mut self, process: ProcessKey, found: Readability) {
+        self.connections.set_readability_of(process, found);
+    }
+
+    /// Open connections: id, and address of the kernel's socket, whose totals can be given to [`Self::progress`].
+    pub fn open_sockets(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.connections.open_sockets()
+    }
+
+    /// Bytes that passed a socket so far (sent, received).
+    pub fn progress(&mut self, connection_id: u64, totals: [u64; 2], now_ns: u64) {
+        self.connections.progress(connection_id, totals, now_ns);
     }
 
     /// What came out since the last call.
@@ -215,7 +274,7 @@ impl Pipeline {
     fn tls_data(&mut self, header: &Header, data: &TlsData, bytes: &[u8], process: &Arc<Identity>) {
         let mut done = Vec::new();
         let (mut tied_before, mut fresh) = (false, 0);
-        let known = self.with_flow(header, data.handle, process, |flow, book| {
+        let known = self.with_flow(header, data.handle, data.stack, process, |flow, book| {
             tied_before = flow.connection_id != 0;
             fresh = flow.data(header.time_ns, data, bytes, book, &mut done);
         });
@@ -237,7 +296,14 @@ impl Pipeline {
     }
 
     fn tls_free(&mut self, header: &Header, free: &TlsFree, process: &Arc<Identity>) {
-        if !self.with_flow(header, free.handle, process, |flow, _| flow.totals(free)) {
+        if self.sockets.halves.connection_of(header.flow_id) != 0 {
+            // A key of a connection: the connection itself tells its end.
+            self.forget_half(header.flow_id);
+            return;
+        }
+        if !self.with_flow(header, free.handle, STACK_UNKNOWN, process, |flow, _| {
+            flow.totals(free);
+        }) {
             return;
         }
         self.link(header, u8::try_from(free.tie).unwrap_or(0));
@@ -249,6 +315,7 @@ impl Pipeline {
         &mut self,
         header: &Header,
         handle: u64,
+        stack: u8,
         process: &Arc<Identity>,
         work: impl FnOnce(&mut Flow, &Rulebook),
     ) -> bool {
@@ -257,8 +324,10 @@ impl Pipeline {
                 return false;
             }
             self.totals.flows += 1;
-            self.flows
-                .insert(header.flow_id, Flow::new(header, handle, process, &self.book));
+            self.flows.insert(
+                header.flow_id,
+                Flow::new(header, handle, stack, process, &self.book),
+            );
             self.by_process
                 .entry(process.key)
                 .or_default()
@@ -294,9 +363,14 @@ impl Pipeline {
         let Some(scope) = flow.decision() else { return };
         let class = if scope == Scope::Ai { CLASS_AI } else { CLASS_OTHER };
         self.outputs.push(Output::Decide { flow_id, class });
+        // A flow that was joined of halves is decided through them.
+        self.decide_halves(flow_id);
     }
 
     fn exchanges(&mut self, flow_id: u64, done: Vec<Done>) {
+        if !done.is_empty() {
+            self.tie_by_name(flow_id);
+        }
         for item in done {
             let Some(flow) = self.flows.get(&flow_id) else {
                 return;
@@ -330,7 +404,10 @@ impl Pipeline {
         };
         flow.close(now_ns, &self.book, &mut done);
         book_losses(&mut self.ledger, flow);
-        self.connections.name(flow);
+        self.tie_by_name(flow_id);
+        if let Some(flow) = self.flows.get(&flow_id) {
+            self.connections.name(flow);
+        }
         self.exchanges(flow_id, done);
         let Some(flow) = self.flows.remove(&flow_id) else {
             return;
@@ -352,20 +429,27 @@ impl Pipeline {
         for flow_id in self.by_process.remove(&key).unwrap_or_default() {
             self.end_flow(flow_id, now_ns);
         }
+        for half in self.sockets.halves.of_process(key) {
+            self.forget_half(half);
+        }
         if exited {
             self.connections.process_ended(key, now_ns);
         }
     }
 
-    fn connection_row(&mut self, connection: connections::Connection) {
-        let Some(row) = rows::connection(&self.book, &connection, self.wall_offset_ns) else {
+    fn connection_row(&mut self, connection: &connections::Connection) {
+        let Some(row) = rows::connection(&self.book, connection, self.wall_offset_ns) else {
             return;
         };
-        self.totals.ai_connections += 1;
-        match row.visibility.as_str() {
-            rows::DECODED => self.totals.ai_connections_decoded += 1,
-            rows::PARTIAL => self.totals.ai_connections_partial += 1,
-            _ => self.totals.ai_connections_opaque += 1,
+        if connection.is_ai() {
+            self.totals.ai_connections += 1;
+            match row.visibility.as_str() {
+                rows::DECODED => self.totals.ai_connections_decoded += 1,
+                rows::PARTIAL => self.totals.ai_connections_partial += 1,
+                _ => self.totals.ai_connections_opaque += 1,
+            }
+        } else {
+            self.totals.unknown_connections_opaque += 1;
         }
         self.outputs.push(Output::Connection(Box::new(row)));
     }

@@ -2,10 +2,14 @@
 
 use std::net::Ipv6Addr;
 
-use observer_common::wire::{TIE_AFTER_CALL, TIE_IN_CALL};
+use observer_common::wire::{
+    CONNECT_EXISTING, STACK_AWS_LC, STACK_BORINGSSL, STACK_GNUTLS, STACK_GO, STACK_NSS, STACK_OPENSSL,
+    STACK_SOCKET, TIE_AFTER_CALL, TIE_IN_CALL, TIE_SOCKET, TRANSPORT_UDP, TRANSPORT_UNIX,
+};
 
-use super::{Rulebook, connections::Connection, flows::Flow};
+use super::{Rulebook, connections::Connection, flows::Flow, sockets::TIE_BY_NAME};
 use crate::{
+    coverage::{OpaqueReason, Readability},
     dialect::{Place, TextRole},
     evidence::{ConnectionRow, FindingRow, InteractionRow, Severity},
     exchange::Exchange,
@@ -22,8 +26,8 @@ pub(super) const PARTIAL: &str = "partial";
 /// Nothing was.
 const OPAQUE: &str = "opaque";
 
-/// Class of the TLS stack behind the `SSL_*` functions.
-const TLS_STACK: &str = "openssl";
+const AF_UNIX: u16 = 1;
+const AF_INET: u16 = 2;
 
 /// Longest text that is taken over from the wire into a row.
 const MAX_TEXT: usize = 512;
@@ -78,7 +82,7 @@ fn set_network(row: &mut InteractionRow, flow: &Flow, connection: Option<&Connec
     row.flow_id = flow.id;
     row.connection_id = flow.connection_id;
     row.tie = tie_name(flow.tie).to_owned();
-    row.tls_stack = TLS_STACK.to_owned();
+    row.tls_stack = stack_name(flow.stack).to_owned();
     row.network_peer_address = connection.map_or(Ipv6Addr::UNSPECIFIED, Connection::peer);
     row.server_port = connection.map_or(0, |c| c.connect.peer_port);
     (row.server_address, row.name_source) = if !exchange.host.is_empty() {
@@ -194,10 +198,10 @@ fn direction(place: &Place) -> &'static str {
     }
 }
 
-/// Row of a connection; `None` when nothing says that it is AI.
+/// Row of a connection: of one that is AI, and of one of which nothing says that it is not. `None` for others.
 pub(super) fn connection(book: &Rulebook, of: &Connection, wall_offset_ns: i64) -> Option<ConnectionRow> {
     let end = of.end?;
-    if !of.is_ai {
+    if !of.is_ai() && !of.is_unknown() {
         return None;
     }
     let mut row = ConnectionRow::unknown();
@@ -207,26 +211,64 @@ pub(super) fn connection(book: &Rulebook, of: &Connection, wall_offset_ns: i64) 
     row.connection_id = of.id;
     row.host_name.clone_from(&book.host_name);
     set_connection_process(&mut row, &of.process);
+    set_connection_network(&mut row, of);
+    row.endpoint_class = endpoint_class(book, of).to_owned();
+    row.catalog_version = book.catalog.version().to_owned();
+    row.tls_stack = stack_name(of.stack).to_owned();
+    row.tls_ech = of.encrypted_hello;
+    row.bytes_sent = of.totals.map(|[sent, _]| sent);
+    row.bytes_received = of.totals.map(|[_, received]| received);
+    [row.plaintext_sent, row.plaintext_received] = of.plaintext;
+    row.exchanges_decoded = of.decoded;
+    let (visibility, reason) = visibility(of, book.excludes(&of.process.executable));
+    row.visibility = visibility.to_owned();
+    row.opaque_reason = reason.map_or("", OpaqueReason::code).to_owned();
+    Some(row)
+}
+
+fn set_connection_network(row: &mut ConnectionRow, of: &Connection) {
     row.socket_fd = of.connect.fd;
-    row.network_transport = "tcp".to_owned();
-    row.network_family = if of.connect.family == 2 { "ipv4" } else { "ipv6" }.to_owned();
+    row.network_transport = match of.connect.transport {
+        TRANSPORT_UDP => "udp",
+        TRANSPORT_UNIX => "unix",
+        _ => "tcp",
+    }
+    .to_owned();
+    row.network_family = match of.connect.family {
+        AF_UNIX => "unix",
+        AF_INET => "ipv4",
+        _ => "ipv6",
+    }
+    .to_owned();
     row.network_peer_address = of.peer();
     row.network_local_port = of.connect.local_port;
     row.server_port = of.connect.peer_port;
     row.server_address = text(&of.server_name);
     row.name_source = of.name_source.name().to_owned();
-    let known = book.catalog.host_is_ai(&of.server_name);
-    row.endpoint_class = if known { "ai_known" } else { "ai_suspected" }.to_owned();
-    row.catalog_version = book.catalog.version().to_owned();
-    row.tls_stack = if of.has_tls { TLS_STACK } else { "" }.to_owned();
-    row.bytes_sent = end.totals.map(|t| t.sent);
-    row.bytes_received = end.totals.map(|t| t.received);
-    [row.plaintext_sent, row.plaintext_received] = of.plaintext;
-    row.exchanges_decoded = of.decoded;
-    let (visibility, reason) = visibility(of);
-    row.visibility = visibility.to_owned();
-    row.opaque_reason = reason.to_owned();
-    Some(row)
+}
+
+fn endpoint_class(book: &Rulebook, of: &Connection) -> &'static str {
+    if book.catalog.host_is_ai(&of.server_name) {
+        "ai_known"
+    } else if of.is_ai() {
+        "ai_suspected"
+    } else {
+        "unknown"
+    }
+}
+
+/// Name of a TLS stack (`wire::STACK_*`); empty when none gave plaintext.
+fn stack_name(stack: u8) -> &'static str {
+    match stack {
+        STACK_OPENSSL => "openssl",
+        STACK_BORINGSSL => "boringssl",
+        STACK_GNUTLS => "gnutls",
+        STACK_NSS => "nss",
+        STACK_GO => "go",
+        STACK_AWS_LC => "rustls_aws_lc",
+        STACK_SOCKET => "none",
+        _ => "",
+    }
 }
 
 fn set_connection_process(row: &mut ConnectionRow, process: &Identity) {
@@ -242,17 +284,40 @@ fn set_connection_process(row: &mut ConnectionRow, process: &Identity) {
     row.user_name.clone_from(&process.user);
 }
 
-/// Visibility of a connection and, when it was not decoded whole, the reason.
-fn visibility(of: &Connection) -> (&'static str, &'static str) {
+/// Visibility of a connection and, when it was not decoded whole, the one reason.
+fn visibility(of: &Connection, excluded: bool) -> (&'static str, Option<OpaqueReason>) {
     match (of.decoded, of.partial, of.lost) {
-        (1.., 0, false) => (DECODED, ""),
-        (1.., _, true) => (PARTIAL, "lost_events"),
-        (1.., _, false) => (PARTIAL, "truncated"),
-        (0, _, _) if of.unsupported.is_some() => (OPAQUE, "parse_failed"),
-        (0, _, true) => (OPAQUE, "lost_events"),
+        (1.., 0, false) => (DECODED, None),
+        (1.., _, true) => (PARTIAL, Some(OpaqueReason::LostEvents)),
+        (1.., _, false) => (PARTIAL, Some(OpaqueReason::Truncated)),
+        _ => (OPAQUE, Some(opaque_reason(of, excluded))),
+    }
+}
+
+/// Why nothing of a connection was decoded: what was seen of it first, then what is known about its process.
+fn opaque_reason(of: &Connection, excluded: bool) -> OpaqueReason {
+    if excluded {
+        return OpaqueReason::ExcludedByPolicy;
+    }
+    if of.unsupported.is_some() {
+        return OpaqueReason::ParseFailed;
+    }
+    if of.lost {
+        return OpaqueReason::LostEvents;
+    }
+    if of.plaintext != [0, 0] {
+        return OpaqueReason::NoAiExchange;
+    }
+    if of.connect.transport == TRANSPORT_UDP {
+        return OpaqueReason::Quic;
+    }
+    match of.readability {
+        Readability::Opaque(reason) => reason,
+        _ if of.connect.flags & CONNECT_EXISTING != 0 => OpaqueReason::StartedBeforeAgent,
+        Readability::Readable { since_ns } if since_ns > of.opened_ns => OpaqueReason::AttachedLate,
         // The handshake failed, or nothing was asked.
-        (0, _, false) if of.plaintext == [0, 0] => (OPAQUE, "no_plaintext"),
-        (0, _, false) => (OPAQUE, "no_ai_exchange"),
+        Readability::Readable { .. } => OpaqueReason::NoPlaintext,
+        Readability::Unknown => OpaqueReason::NoProbe,
     }
 }
 
@@ -260,6 +325,8 @@ fn tie_name(tie: u8) -> &'static str {
     match tie {
         TIE_IN_CALL => "in_call",
         TIE_AFTER_CALL => "after_call",
+        TIE_SOCKET => "socket",
+        TIE_BY_NAME => "server_name",
         _ => "none",
     }
 }

@@ -32,6 +32,7 @@ pub(crate) struct TestFlow {
     pub(crate) process: Arc<Identity>,
     pub(crate) class: u32,
     pub(crate) tie: u8,
+    pub(crate) stack: u8,
     /// Next offset, by direction.
     pub(crate) offset: [u64; 2],
 }
@@ -63,6 +64,7 @@ pub(crate) fn flow(id: u64, process: &Arc<Identity>) -> TestFlow {
         process: Arc::clone(process),
         class: CLASS_UNDECIDED,
         tie: TIE_IN_CALL,
+        stack: STACK_OPENSSL,
         offset: [0; 2],
     }
 }
@@ -109,7 +111,8 @@ impl TestFlow {
             class: self.class,
             direction,
             tie: self.tie,
-            pad: [0; 6],
+            stack: self.stack,
+            pad: [0; 5],
         }
     }
 }
@@ -186,7 +189,9 @@ impl Bed {
             local_port: 0,
             flags: 0,
             fd: 5,
-            pad: 0,
+            transport: TRANSPORT_TCP,
+            pad: [0; 3],
+            socket: 0xffff_8000_0000_0000 + flow.id,
         };
         self.record(flow, &Body::Connect(body));
     }

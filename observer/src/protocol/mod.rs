@@ -3,10 +3,12 @@
 //! Every decoder here takes bytes in pieces of any size and never assumes where a piece ends. What a peer controls
 //! has a named budget; what does not fit is reported, never dropped in silence.
 
+pub mod dns;
 pub mod encoding;
 pub mod http1;
 pub mod json;
 pub mod sse;
+pub mod tls;
 
 /// Which half of an HTTP exchange bytes belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,7 +10,8 @@ use std::{
 use observer_common::wire::{
     Body, CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, CLOSE_WAS_ESTABLISHED, COMM_LEN, Close, Connect,
     DIRECTION_RECEIVED, DIRECTION_SENT, Header, KIND_CLOSE, KIND_CONNECT, KIND_TLS_DATA, KIND_TLS_FREE,
-    KIND_TLS_NAME, MAX_CHUNK, MAX_NAME_LEN, TIE_IN_CALL, TlsData, TlsFree, TlsName,
+    KIND_TLS_NAME, MAX_CHUNK, MAX_NAME_LEN, STACK_OPENSSL, TIE_IN_CALL, TRANSPORT_TCP, TlsData, TlsFree,
+    TlsName,
 };
 use uuid::Uuid;
 
@@ -157,7 +158,8 @@ impl Feed {
                     DIRECTION_RECEIVED
                 },
                 tie: TIE_IN_CALL,
-                pad: [0; 6],
+                stack: STACK_OPENSSL,
+                pad: [0; 5],
             };
             self.record(KIND_TLS_DATA, &flow, true, &Body::TlsData(body, piece));
             if let Some(class) = self.take_class(flow.id) {
@@ -241,7 +243,7 @@ impl Feed {
                 }
                 Output::Connection(row) => self.outcome.connections.push(self.sequencer.connection(*row)),
                 Output::Decide { flow_id, class } => decided.push((flow_id, class)),
-                Output::Forget { .. } => {}
+                Output::Forget { .. } | Output::ForgetSocket { .. } => {}
             }
         }
         decided
@@ -253,7 +255,7 @@ fn order(output: &Output) -> (u8, u64) {
     match output {
         Output::Interaction(row, _) => (0, row.flow_id),
         Output::Connection(row) => (1, row.connection_id),
-        Output::Decide { .. } | Output::Forget { .. } => (2, 0),
+        Output::Decide { .. } | Output::Forget { .. } | Output::ForgetSocket { .. } => (2, 0),
     }
 }
 
@@ -296,7 +298,9 @@ fn connect(peer: Option<SocketAddr>) -> Connect {
         local_port: 0,
         flags: 0,
         fd: -1,
-        pad: 0,
+        transport: TRANSPORT_TCP,
+        pad: [0; 3],
+        socket: 0,
     }
 }
 

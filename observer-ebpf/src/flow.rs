@@ -1,0 +1,200 @@
+//! TLS flows: their state in the kernel, and the plaintext of their calls on its way out.
+
+use aya_ebpf::helpers::bpf_probe_read_user;
+use observer_common::{
+    counters,
+    maps::{Flow, FlowKey},
+    wire::{
+        CLASS_UNDECIDED, DIRECTION_SENT, KIND_TLS_DATA, KIND_TLS_FREE, KIND_TLS_NAME, STACK_OPENSSL,
+        TIE_NONE, TlsData, TlsFree,
+    },
+};
+
+use crate::{
+    emit,
+    gate::{self, Delivery, Source},
+    maps::{FLOWS, HOSTS, Thread, count, prefix_large},
+    task::{header, observed_pid, process_start_ns},
+    tie,
+};
+
+/// State of a flow, made when it is new; `None` when the table is full (counted).
+#[inline(always)]
+pub(crate) fn flow(key: &FlowKey, stack: u8) -> Option<&'static mut Flow> {
+    if let Some(flow) = FLOWS.get_ptr_mut(key) {
+        // SAFETY: a TLS handle is used by one thread at a time.
+        let flow = unsafe { &mut *flow };
+        // OpenSSL tells the end of a handle.
+        if stack == STACK_OPENSSL || !tie::is_stale(flow) {
+            return Some(flow);
+        }
+        ended(key, flow);
+        let _ = FLOWS.remove(key);
+    }
+    let new = Flow {
+        gate: gate::new_gate(stack),
+        socket: 0,
+        connection_id: 0,
+        tie: u32::from(TIE_NONE),
+        pad: 0,
+    };
+    if FLOWS.insert(key, &new, 0).is_err() {
+        count(counters::LOST_FLOWS_FULL, 1);
+        return None;
+    }
+    // SAFETY: as above.
+    FLOWS.get_ptr_mut(key).map(|f| unsafe { &mut *f })
+}
+
+/// Plaintext that a call transferred.
+pub(crate) struct Plaintext {
+    /// `wire::STACK_*`.
+    pub stack: u8,
+    /// `wire::DIRECTION_*`.
+    pub direction: u8,
+    /// Where it is in the process.
+    pub buffer: u64,
+    /// Bytes.
+    pub n: u64,
+    /// Most records for it.
+    pub steps: u32,
+}
+
+/// Delivers plaintext of a flow as far as its class allows.
+#[inline(always)]
+pub(crate) fn deliver(key: &FlowKey, thread: &mut Thread, call: &Plaintext) {
+    let Plaintext {
+        stack,
+        direction,
+        buffer,
+        n,
+        steps,
+    } = *call;
+    let Some(flow) = flow(key, stack) else { return };
+    if flow.socket == 0 {
+        if direction == DIRECTION_SENT {
+            thread.untied_handle = key.handle;
+        } else {
+            tie::received_before(flow, key, thread);
+        }
+    }
+    let side = (direction & 1) as usize;
+    let offset = flow.gate.bytes[side];
+    if offset == 0 && direction == DIRECTION_SENT && begins_with_body_request(buffer) {
+        flow.gate.prefix = [prefix_large(); 2];
+    }
+    let allowed = gate::pass(&mut flow.gate, side, n);
+    if allowed == 0 {
+        return;
+    }
+    let delivery = thread.delivery.write(Delivery {
+        head: header(KIND_TLS_DATA, key.process_start_ns),
+        body: TlsData {
+            handle: key.handle,
+            offset,
+            call_len: n,
+            len: 0,
+            class: flow.gate.class,
+            direction,
+            tie: flow.tie as u8,
+            stack,
+            pad: [0; 5],
+        },
+        source: Source::buffer(buffer, n),
+        left: allowed,
+    });
+    delivery.head.flow_id = flow.gate.id;
+    delivery.head.connection_id = flow.connection_id;
+    gate::pieces(delivery, steps);
+}
+
+/// Whether the first bytes sent are the start of a request that can have a body, or of HTTP/2.
+#[inline(always)]
+fn begins_with_body_request(buffer: u64) -> bool {
+    // SAFETY: bpf_probe_read_user checks the address.
+    match unsafe { bpf_probe_read_user(buffer as *const [u8; 4]) } {
+        Ok(first) => matches!(&first, b"POST" | b"PUT " | b"PATC" | b"PRI "),
+        Err(_) => false,
+    }
+}
+
+/// The program names the server of a handle; `name` is a text in the process that ends with NUL.
+#[inline(always)]
+pub(crate) fn server_name(handle: u64, name: u64, stack: u8) {
+    let Some(pid) = observed_pid() else { return };
+    let key = FlowKey {
+        process_start_ns: process_start_ns(),
+        handle,
+        pid,
+        pad: 0,
+    };
+    let Some(flow) = flow(&key, stack) else { return };
+    let mut head = header(KIND_TLS_NAME, key.process_start_ns);
+    head.flow_id = flow.gate.id;
+    if let Some(class) = emit::name(head, handle, name, host_class)
+        && flow.gate.class == CLASS_UNDECIDED
+    {
+        flow.gate.class = class;
+    }
+}
+
+/// Looks a host name up in the catalogue: reversed, in lower case, and ended by NUL, so that one longest-prefix look-up
+/// finds exact names and suffixes.
+#[inline(always)]
+fn host_class(name: *const u8, len: u32) -> u32 {
+    use aya_ebpf::maps::lpm_trie::Key;
+    use observer_common::maps::HOST_KEY_LEN;
+
+    if len as usize >= HOST_KEY_LEN {
+        return CLASS_UNDECIDED;
+    }
+    let mut data = [0u8; HOST_KEY_LEN];
+    for (i, slot) in data.iter_mut().enumerate() {
+        if i as u32 >= len {
+            break;
+        }
+        // The mask is for the verifier: len is below HOST_KEY_LEN here.
+        let from = (len as usize - 1 - i) & (emit::NAME_ROOM - 1);
+        // SAFETY: `name` has NAME_ROOM bytes and `from` is below that.
+        *slot = unsafe { *name.add(from) }.to_ascii_lowercase();
+    }
+    HOSTS
+        .get(&Key::new((len + 1) * 8, data))
+        .copied()
+        .unwrap_or(CLASS_UNDECIDED)
+}
+
+/// The program frees a handle.
+#[inline(always)]
+pub(crate) fn free(pid: u32, handle: u64) {
+    let key = FlowKey {
+        process_start_ns: process_start_ns(),
+        handle,
+        pid,
+        pad: 0,
+    };
+    // SAFETY: the value is copied at once.
+    let Some(flow) = (unsafe { FLOWS.get(&key).copied() }) else {
+        return;
+    };
+    let _ = FLOWS.remove(&key);
+    ended(&key, &flow);
+}
+
+/// Reports the end of a flow with its totals.
+#[inline(always)]
+fn ended(key: &FlowKey, flow: &Flow) {
+    let mut head = header(KIND_TLS_FREE, key.process_start_ns);
+    head.flow_id = flow.gate.id;
+    head.connection_id = flow.connection_id;
+    emit::plain(
+        head,
+        TlsFree {
+            handle: key.handle,
+            sent: flow.gate.bytes[0],
+            received: flow.gate.bytes[1],
+            class: flow.gate.class,
+            tie: flow.tie,
+        },
+    );
+}

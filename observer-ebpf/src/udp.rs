@@ -1,0 +1,91 @@
+//! UDP: QUIC connections, and the answers of name servers.
+
+use aya_ebpf::helpers::bpf_probe_read_user;
+use observer_common::wire::{Connect, DIRECTION_RECEIVED, DIRECTION_SENT, KIND_DNS};
+
+use crate::{
+    emit,
+    net::{describe, enter_socket},
+    syscall,
+    task::{header, process_start_ns},
+};
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const PORT_QUIC: u16 = 443;
+const PORT_DNS: u16 = 53;
+
+/// Start of a `struct sockaddr_in6`; a `struct sockaddr_in` has its address after the port.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct SocketAddress {
+    family: u16,
+    port: u16,
+    /// IPv4 address, or flow information.
+    first: [u8; 4],
+    address: [u8; 16],
+}
+
+/// A datagram of a socket that is not in the table. Gives the connection id of a new QUIC connection, else 0.
+#[inline(always)]
+pub(crate) fn transferred(socket: u64, n: u32, direction: u8) -> u64 {
+    let Some(mut connect) = describe(socket, -1, 0) else {
+        return 0;
+    };
+    let call = syscall::current();
+    if connect.peer_port == 0 {
+        // Not connected: the call says who the peer is.
+        let Some(peer) = call.as_ref().and_then(|c| named_peer(c.peer())) else {
+            return 0;
+        };
+        set_peer(&mut connect, &peer);
+    }
+    match (connect.peer_port, direction) {
+        (PORT_QUIC, DIRECTION_SENT) => enter_socket(socket, process_start_ns(), &connect),
+        (PORT_DNS, DIRECTION_RECEIVED) => {
+            if let Some(source) = call.and_then(|c| c.source(u64::from(n)))
+                && let Some(start) = first_buffer(&source)
+            {
+                emit::dns(&header(KIND_DNS, process_start_ns()), start, n);
+            }
+            0
+        }
+        _ => 0,
+    }
+}
+
+#[inline(always)]
+fn named_peer(address: u64) -> Option<SocketAddress> {
+    if address == 0 {
+        return None;
+    }
+    // A `struct sockaddr_in` is 16 bytes long: what is read behind it is not looked at.
+    // SAFETY: bpf_probe_read_user checks the address.
+    unsafe { bpf_probe_read_user(address as *const SocketAddress) }.ok()
+}
+
+#[inline(always)]
+fn set_peer(connect: &mut Connect, peer: &SocketAddress) {
+    connect.peer_port = u16::from_be(peer.port);
+    connect.family = peer.family;
+    match peer.family {
+        AF_INET => {
+            connect.peer_address = [0; 16];
+            connect.peer_address[..4].copy_from_slice(&peer.first);
+        }
+        AF_INET6 => connect.peer_address = peer.address,
+        _ => connect.peer_port = 0,
+    }
+}
+
+/// Where the message starts; an answer that is spread over several buffers is not followed.
+#[inline(always)]
+fn first_buffer(source: &crate::gate::Source) -> Option<u64> {
+    if source.len > 0 {
+        return Some(source.base);
+    }
+    // SAFETY: bpf_probe_read_user checks the address.
+    unsafe { bpf_probe_read_user(source.iov as *const [u64; 2]) }
+        .ok()
+        .map(|[base, _]| base)
+}

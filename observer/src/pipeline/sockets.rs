@@ -1,0 +1,236 @@
+//! The socket layer's part of the pipeline: names of connections, plaintext without TLS, and which flow belongs to which
+//! connection.
+
+use std::{collections::HashMap, sync::Arc};
+
+use observer_common::wire::{
+    CLASS_OTHER, CLASS_UNDECIDED, Dns, Header, STACK_AWS_LC, TIE_AFTER_CALL, Tie, TlsData,
+};
+
+use super::{
+    Output, Pipeline,
+    connections::NameSource,
+    halves::{Halves, Joined, Piece},
+    names::Names,
+    opening::{Opened, Opening},
+};
+use crate::{
+    coverage::Stage,
+    flow::Direction,
+    identity::{Identity, ProcessKey},
+    protocol::dns,
+};
+
+/// `tie` of a flow that was joined with its connection by process and server name.
+pub(super) const TIE_BY_NAME: u8 = 100;
+
+/// Most sockets whose first bytes are looked at, at the same time.
+const MAX_OPENINGS: usize = 16_384;
+
+/// What is kept beside flows and connections.
+#[derive(Default)]
+pub(super) struct Sockets {
+    openings: HashMap<u64, Opening>,
+    pub halves: Halves,
+    names: Names,
+}
+
+impl Pipeline {
+    /// Bytes that crossed a socket: the flow has the number of its connection.
+    pub(super) fn socket_data(
+        &mut self,
+        header: &Header,
+        data: &TlsData,
+        bytes: &[u8],
+        process: &Arc<Identity>,
+    ) {
+        let id = header.flow_id;
+        if self.flows.contains_key(&id) {
+            self.tls_data(header, data, bytes, process);
+            return;
+        }
+        if Direction::of(data) == Direction::Received {
+            // The peer spoke first, as to a server, or answers to what is being looked at.
+            if !self.sockets.openings.contains_key(&id) && data.offset == 0 {
+                self.tls_data(header, data, bytes, process);
+            }
+            return;
+        }
+        if self.connections.peer(id).is_none() {
+            // The table of connections was full: nobody will tell when it ends.
+            return;
+        }
+        if !self.sockets.openings.contains_key(&id) && self.sockets.openings.len() >= MAX_OPENINGS {
+            self.ledger
+                .lose(Stage::Flow, "opening_table_full", bytes.len() as u64);
+            return;
+        }
+        let opened = self
+            .sockets
+            .openings
+            .entry(id)
+            .or_default()
+            .sent(data.offset, bytes);
+        match opened {
+            Opened::More => return,
+            Opened::Proxy(host) => {
+                let is_ai = self.book.catalog.host_is_ai(&host);
+                self.connections.rename(id, NameSource::Connect, &host, is_ai);
+                return;
+            }
+            Opened::Plain => {
+                self.sockets.openings.remove(&id);
+                self.tls_data(header, data, bytes, process);
+                return;
+            }
+            Opened::Tls(hello) => {
+                let is_ai = hello
+                    .server_name
+                    .as_deref()
+                    .is_some_and(|name| self.book.catalog.host_is_ai(name));
+                self.connections.hello(id, &hello, is_ai);
+            }
+            Opened::Other => {}
+        }
+        self.sockets.openings.remove(&id);
+        self.outputs.push(Output::Decide {
+            flow_id: id,
+            class: CLASS_OTHER,
+        });
+    }
+
+    /// The kernel found the socket of a flow whose bytes it had delivered before.
+    pub(super) fn tie(&mut self, header: &Header, tie: &Tie, process: &Arc<Identity>) {
+        if tie.stack == u32::from(STACK_AWS_LC) {
+            let joined = self.sockets.halves.tied(header.flow_id, header.connection_id);
+            self.join(header, joined, process);
+        } else {
+            self.link(header, u8::try_from(tie.tie).unwrap_or(0));
+        }
+    }
+
+    /// Takes over what flows of one direction gave for their connection.
+    pub(super) fn join(&mut self, header: &Header, joined: Joined, process: &Arc<Identity>) {
+        match joined {
+            Joined::Waits => {}
+            Joined::Lost(bytes) => self.ledger.lose(Stage::Flow, "never_tied", bytes),
+            Joined::Pieces(pieces) => {
+                for piece in pieces {
+                    self.joined_piece(header, &piece, process);
+                }
+            }
+        }
+    }
+
+    fn joined_piece(&mut self, header: &Header, piece: &Piece, process: &Arc<Identity>) {
+        let id = self.sockets.halves.connection_of(header.flow_id);
+        let header = Header {
+            flow_id: id,
+            connection_id: id,
+            ..*header
+        };
+        let position = self
+            .flows
+            .get(&id)
+            .map_or(0, |flow| flow.reassembly.position(piece.direction));
+        let data = TlsData {
+            handle: 0,
+            offset: position.saturating_add(piece.gap),
+            call_len: piece.bytes.len() as u64,
+            len: u32::try_from(piece.bytes.len()).unwrap_or(u32::MAX),
+            class: CLASS_UNDECIDED,
+            direction: piece.direction as u8,
+            tie: TIE_AFTER_CALL,
+            stack: STACK_AWS_LC,
+            pad: [0; 5],
+        };
+        self.tls_data(&header, &data, &piece.bytes, process);
+        // A key that came later is of a flow that may be decided already.
+        self.decide_halves(id);
+    }
+
+    pub(super) fn decide_halves(&mut self, id: u64) {
+        let Some(class) = self.flows.get(&id).and_then(super::flows::Flow::class) else {
+            return;
+        };
+        let halves = self.sockets.halves.undecided(id);
+        self.outputs.extend(
+            halves
+                .into_iter()
+                .map(|flow_id| Output::Decide { flow_id, class }),
+        );
+    }
+
+    /// A flow of one direction is over.
+    pub(super) fn forget_half(&mut self, flow_id: u64) {
+        let Some((key, lost)) = self.sockets.halves.forget(flow_id) else {
+            return;
+        };
+        if lost > 0 {
+            self.ledger.lose(Stage::Flow, "never_tied", lost);
+        }
+        self.outputs.push(Output::Forget { flow_id, key });
+    }
+
+    /// Last resort for a flow that no system call tied: the only connection of the same process to the same server.
+    pub(super) fn tie_by_name(&mut self, flow_id: u64) {
+        let Some(flow) = self.flows.get_mut(&flow_id) else {
+            return;
+        };
+        let Some(name) = flow.server_name.as_deref().filter(|_| flow.connection_id == 0) else {
+            return;
+        };
+        if let Some(id) = self.connections.only_untied(flow.process.key, name) {
+            flow.connection_id = id;
+            flow.tie = TIE_BY_NAME;
+            self.connections.link(flow);
+            self.connections.name(flow);
+        }
+    }
+
+    /// An answer of a name server.
+    pub(super) fn dns(&mut self, header: &Header, message: &Dns, bytes: &[u8], process: ProcessKey) {
+        if bytes.len() < message.message_len as usize {
+            self.ledger.lose(Stage::Protocol, "dns_message_cut", 0);
+        }
+        let Some((name, resolved)) = dns::answer(bytes) else {
+            return;
+        };
+        if !self
+            .sockets
+            .names
+            .learn(&name, &resolved, process, header.time_ns)
+        {
+            self.ledger.lose(Stage::Protocol, "name_table_full", 0);
+        }
+    }
+
+    /// Names a new connection by what name servers said about its address, until something better is known.
+    pub(super) fn name_by_address(&mut self, id: u64, now_ns: u64) {
+        let Some(connection) = self.connections.peer(id).filter(|c| !c.is_accepted()) else {
+            return;
+        };
+        let found = self
+            .sockets
+            .names
+            .of(connection.peer(), connection.process.key, now_ns);
+        if let Some(name) = found.map(str::to_owned) {
+            let is_ai = self.book.catalog.host_is_ai(&name);
+            self.connections.rename(id, NameSource::Dns, &name, is_ai);
+        }
+    }
+
+    /// Ends a connection with the flows that are tied to it, and writes its row.
+    pub(super) fn end_connection(&mut self, id: u64, now_ns: u64) {
+        for flow_id in self.connections.flows(id) {
+            self.end_flow(flow_id, now_ns);
+        }
+        for half in self.sockets.halves.of_connection(id).to_vec() {
+            self.forget_half(half);
+        }
+        self.sockets.openings.remove(&id);
+        if let Some(connection) = self.connections.take(id) {
+            self.connection_row(&connection);
+        }
+    }
+}
