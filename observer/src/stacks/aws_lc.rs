@@ -40,7 +40,7 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
         (Call::AeadOpen, "EVP_AEAD_CTX_open", open),
     ] {
         match start.and_then(|start| examiner.function(start)) {
-            Ok(body) => stack.points.extend(examiner.at_entry(&body, call, name)),
+            Ok(body) => stack.points.extend(examiner.point(&body, call, name)),
             Err(reason) => stack.refused.push(Refusal::new(name, reason)),
         }
     }

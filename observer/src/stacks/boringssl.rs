@@ -43,8 +43,7 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
         (Call::ServerName, "SSL_set_tlsext_host_name", name),
     ] {
         match start.and_then(|start| examiner.function(start)) {
-            Ok(body) if call.has_return() => stack.points.extend(examiner.at_entry(&body, call, name)),
-            Ok(body) => stack.points.extend(examiner.entry_only(&body, call, name)),
+            Ok(body) => stack.points.extend(examiner.point(&body, call, name)),
             Err(reason) => stack.refused.push(Refusal::new(name, reason)),
         }
     }

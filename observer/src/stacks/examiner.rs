@@ -6,7 +6,7 @@ use iced_x86::Register;
 
 use super::{
     Call, ExamineError, Kind, Point, Refusal, RefusalReason, Report, aws_lc, boringssl,
-    code::{Body, is_cheap},
+    code::Body,
     functions::Functions,
     go_tls,
     image::Image,
@@ -190,29 +190,9 @@ impl<'i, 'a> Examiner<'i, 'a> {
             .ok_or(RefusalReason::ImplausibleCode)
     }
 
-    /// A point at the entry of a function.
-    pub(super) fn at_entry(&self, body: &Body, call: Call, name: &str) -> Option<Point> {
-        Some(Point {
-            call,
-            name: name.to_owned(),
-            offset: self.image.code_offset(body.start)?,
-            returns: Vec::new(),
-            cheap: body.instructions.first().is_some_and(is_cheap),
-        })
-    }
-
-    /// A point without a return, at the entry or at a cheaper instruction behind it.
-    pub(super) fn entry_only(&self, body: &Body, call: Call, name: &str) -> Option<Point> {
-        let needed: &[Register] = match call {
-            Call::ControlName => &[Register::RDI, Register::RSI, Register::RCX],
-            Call::ServerName => &[Register::RDI, Register::RSI],
-            Call::GnuTlsName => &[Register::RDI, Register::RSI, Register::RDX, Register::RCX],
-            Call::Free => &[Register::RDI],
-            Call::GoWrite | Call::GoRead => &[Register::RAX, Register::RBX, Register::RCX, Register::R14],
-            _ => return None,
-        };
-        let is_go = matches!(call, Call::GoWrite | Call::GoRead);
-        let (address, cheap) = body.later_place(needed, is_go);
+    /// A point for a function: at its entry, or at a cheaper instruction behind it where that sees the same.
+    pub(super) fn point(&self, body: &Body, call: Call, name: &str) -> Option<Point> {
+        let (address, cheap) = place(body, call);
         Some(Point {
             call,
             name: name.to_owned(),
@@ -221,4 +201,27 @@ impl<'i, 'a> Examiner<'i, 'a> {
             cheap,
         })
     }
+}
+
+/// Address of the probe for a call, and whether the instruction there is cheap.
+pub(super) fn place(body: &Body, call: Call) -> (u64, bool) {
+    use Register::{R8, R9, R14, RAX, RBX, RCX, RDI, RDX, RSI, RSP};
+    let needed: &[Register] = match call {
+        Call::Free => &[RDI],
+        Call::ServerName => &[RDI, RSI],
+        Call::ControlName => &[RDI, RSI, RCX],
+        Call::GnuTlsName => &[RDI, RSI, RDX, RCX],
+        // The kernel's return probe replaces the return address at the stack pointer.
+        Call::Write | Call::Read => &[RSP, RDI, RSI, RDX],
+        Call::ReadEx | Call::WriteEx { .. } => &[RSP, RDI, RSI, RDX, RCX, R8],
+        Call::AeadSeal | Call::AeadOpen => &[RSP, RDI, RSI, RDX, RCX, R8, R9],
+        Call::GoWrite | Call::GoRead => &[RAX, RBX, RCX, R14],
+    };
+    let is_go = matches!(call, Call::GoWrite | Call::GoRead);
+    let found = body.later_place(needed, is_go);
+    // To see the entry of `Read` twice, while the stack grows, does no harm: the second time says the same.
+    if call == Call::GoRead && !found.1 {
+        return body.later_place(needed, false);
+    }
+    found
 }

@@ -53,13 +53,13 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
 }
 
 fn add(examiner: &Examiner<'_, '_>, write: &Body, read: &Body, stack: &mut Stack) {
-    stack.points.extend(examiner.entry_only(write, Call::GoWrite, WRITE));
+    stack.points.extend(examiner.point(write, Call::GoWrite, WRITE));
     let returns: Vec<u64> = read
         .returns()
         .into_iter()
         .filter_map(|at| examiner.image.code_offset(at))
         .collect();
-    match examiner.entry_only(read, Call::GoRead, READ) {
+    match examiner.point(read, Call::GoRead, READ) {
         Some(mut point) if !returns.is_empty() => {
             point.returns = returns;
             stack.points.push(point);

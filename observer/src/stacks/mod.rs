@@ -146,8 +146,9 @@ pub struct Point {
     pub call: Call,
     /// Symbol, or what it is where there is none.
     pub name: String,
-    /// Offset in the file where the probe at the entry belongs. The start of the function for calls whose return is probed too
-    /// ([`Call::has_return`]); for others and for Go it may be an instruction behind it.
+    /// Offset in the file where the probe belongs: the first instruction of the function, or a cheaper one behind it that every call
+    /// passes once with its arguments still in their registers. For calls whose return is probed too ([`Call::has_return`]), the
+    /// stack pointer there is the one of the entry, so the kernel's return probe at the same offset finds the return address.
     pub offset: u64,
     /// File offsets of the returns, where the return cannot be probed by the kernel's own means: Go only.
     pub returns: Vec<u64>,
@@ -299,8 +300,6 @@ reasons! {
     StackNotSupported = "stack_not_supported",
     /// Its plaintext is read at its provider, which is a stack of its own.
     SeeProvider = "see_provider",
-    /// Not probed where it is cheap, but at the API functions.
-    NaivePlacement = "naive_placement",
 }
 
 /// Why a file was not examined at all.

@@ -79,11 +79,7 @@ fn function(examiner: &Examiner<'_, '_>, name: &str, stack: &mut Stack) -> Optio
 fn add(examiner: &Examiner<'_, '_>, name: &str, call: Call, stack: &mut Stack) {
     let point = if examiner.image.x86_64 {
         function(examiner, name, stack).and_then(|body| {
-            if call.has_return() {
-                examiner.at_entry(&body, call, name)
-            } else {
-                examiner.entry_only(&body, call, name)
-            }
+            examiner.point(&body, call, name)
         })
     } else {
         undecoded(examiner, name, call, stack)

@@ -13,8 +13,8 @@ use iced_x86::Register;
 
 use super::{
     Call, How, Kind, Point, Refusal, RefusalReason, Report, Stack,
-    code::{Body, Holds, holds, is_cheap, last_write, takes},
-    examiner::Examiner,
+    code::{Body, Holds, holds, last_write, takes},
+    examiner::{Examiner, place},
     presence,
     scan::Needle,
 };
@@ -83,7 +83,7 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
         (&READ, Needle::Read, Needle::ReadInternal),
     ] {
         match forms(examiner, &starts(plain), &starts(inner)) {
-            Ok(forms) => place(examiner, names, &forms, &mut stack),
+            Ok(forms) => choose(examiner, names, &forms, &mut stack),
             Err(reason) => stack.refused.push(Refusal::new(names.plain, reason)),
         }
     }
@@ -120,7 +120,7 @@ fn control(examiner: &Examiner<'_, '_>, starts: &[u64], stack: &mut Stack) {
         [] => Err(RefusalReason::NotFound),
         _ => Err(RefusalReason::NotUnique),
     };
-    match point.map(|body| examiner.entry_only(&body, Call::ControlName, "ssl3_ctrl")) {
+    match point.map(|body| examiner.point(&body, Call::ControlName, "ssl3_ctrl")) {
         Ok(point) => stack.points.extend(point),
         Err(reason) => stack.refused.push(Refusal::new("ssl3_ctrl", reason)),
     }
@@ -128,24 +128,24 @@ fn control(examiner: &Examiner<'_, '_>, starts: &[u64], stack: &mut Stack) {
 
 /// Chooses the points of both directions for functions with names.
 pub(super) fn place_named(examiner: &Examiner<'_, '_>, write: &Forms, read: &Forms, stack: &mut Stack) {
-    place(examiner, &WRITE, write, stack);
-    place(examiner, &READ, read, stack);
+    choose(examiner, &WRITE, write, stack);
+    choose(examiner, &READ, read, stack);
 }
 
-fn place(examiner: &Examiner<'_, '_>, names: &Names, forms: &Forms, stack: &mut Stack) {
+fn choose(examiner: &Examiner<'_, '_>, names: &Names, forms: &Forms, stack: &mut Stack) {
     let inner = inner_functions(examiner, forms);
     let mut kept: Vec<(&Body, Call)> = Vec::new();
     let mut unclear = false;
+    let apis_are_cheap = apis(forms).all(|api| place(api, ex_call(names, 3)).1);
     for body in &inner {
         // One that another one calls is enough; a second report of the same bytes would be wrong.
         if inner.iter().any(|other| other.start != body.start && leads_to(examiner, body, other)) {
             continue;
         }
         let is_reached = forms.ex.is_some() && apis(forms).any(|api| leads_to(examiner, api, body));
-        if is_reached && !body.instructions.first().is_some_and(is_cheap) {
-            continue;
-        }
         match inner_call(names, examiner, forms, body) {
+            // At the API functions where they are cheaper, and together see as much.
+            Some(call) if is_reached && !place(body, call).1 && apis_are_cheap => {}
             Some(call) => kept.push((body, call)),
             None => unclear = true,
         }
@@ -155,19 +155,16 @@ fn place(examiner: &Examiner<'_, '_>, names: &Names, forms: &Forms, stack: &mut 
     let ex = forms.ex.as_ref().filter(|api| !covered(api));
     let mut points: Vec<Point> = kept
         .iter()
-        .filter_map(|(body, call)| examiner.at_entry(body, *call, names.inner))
+        .filter_map(|(body, call)| examiner.point(body, *call, names.inner))
         .collect();
     // One API function that calls the other one is covered by it (aws-lc).
     let ex = ex.filter(|ex| !plain.is_some_and(|plain| leads_to(examiner, ex, plain)));
     let plain_call = if names.is_write { Call::Write } else { Call::Read };
-    points.extend(plain.and_then(|b| examiner.at_entry(b, plain_call, names.plain)));
-    points.extend(ex.and_then(|b| examiner.at_entry(b, ex_call(names, 3), names.ex)));
+    points.extend(plain.and_then(|b| examiner.point(b, plain_call, names.plain)));
+    points.extend(ex.and_then(|b| examiner.point(b, ex_call(names, 3), names.ex)));
     if unclear {
         let what = Refusal::new(names.inner, RefusalReason::UnknownArguments);
         stack.refused.push(what);
-    }
-    if points.iter().any(|p| !p.cheap) {
-        stack.refused.push(Refusal::new(names.plain, RefusalReason::NaivePlacement));
     }
     stack.points.append(&mut points);
 }
