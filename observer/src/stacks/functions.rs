@@ -139,16 +139,26 @@ impl<'i, 'a> Functions<'i, 'a> {
     pub(super) fn parents(&self, parts: &[(u64, u64)]) -> BTreeMap<u64, u64> {
         let around = |to: u64| parts.iter().find(|(start, end)| to >= *start && to < *end);
         let mut parents = BTreeMap::new();
+        let mut called = Vec::new();
         for edge in scan::edges(self.image, true, |to| around(to).is_some()) {
-            let (Some(part), Some((from, _))) = (around(edge.to), self.by_unwind(edge.from)) else {
+            let Some((start, end)) = around(edge.to).copied() else {
                 continue;
             };
-            // A call or a tail jump to its start is how a function is used. Its own jumps say nothing.
-            let is_use = edge.is_call || edge.to == part.0 && self.is_tail_jump(edge.from);
-            if from != part.0 && !is_use {
-                parents.entry(part.0).or_insert(from);
+            // Bytes that look like a jump are one only between instructions.
+            let Some(from) = self.containing(edge.from) else {
+                continue;
+            };
+            let is_use = edge.is_call || edge.to == start && self.is_tail_jump(edge.from);
+            if is_use {
+                called.push(start);
+            } else if from.start != start
+                && Body::decode(self.image, start, end, true).is_some_and(|b| b.index(edge.to).is_some())
+            {
+                parents.entry(start).or_insert(from.start);
             }
         }
+        // What is called is a function, whoever else jumps there.
+        parents.retain(|part, _| !called.contains(part));
         parents
     }
 

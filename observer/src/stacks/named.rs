@@ -12,6 +12,7 @@ use super::{
 const NAMES: &[&str] = &[
     "SSL_write",
     "SSL_write_ex",
+    "SSL_write_ex2",
     "SSL_read",
     "SSL_read_ex",
     "ssl_write_internal",
@@ -134,7 +135,8 @@ fn ssl(examiner: &Examiner<'_, '_>) -> Option<Stack> {
 
 fn openssl_points(examiner: &Examiner<'_, '_>, stack: &mut Stack) {
     if examiner.image.x86_64 {
-        let write = forms(examiner, ["SSL_write", "SSL_write_ex", "ssl_write_internal"], stack);
+        let mut write = forms(examiner, ["SSL_write", "SSL_write_ex", "ssl_write_internal"], stack);
+        write.ex2 = function(examiner, "SSL_write_ex2", stack);
         let read = forms(examiner, ["SSL_read", "SSL_read_ex", "ssl_read_internal"], stack);
         openssl::place_named(examiner, &write, &read, stack);
     } else {
@@ -148,6 +150,7 @@ fn forms(examiner: &Examiner<'_, '_>, [plain, ex, inner]: [&str; 3], stack: &mut
     Forms {
         plain: function(examiner, plain, stack),
         ex: function(examiner, ex, stack),
+        ex2: None,
         inner: function(examiner, inner, stack).into_iter().collect(),
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Forms {
     pub(super) plain: Option<Body>,
     /// `SSL_write_ex` or `SSL_read_ex`.
     pub(super) ex: Option<Body>,
+    /// `SSL_write_ex2`, since 3.3.
+    pub(super) ex2: Option<Body>,
     /// `ssl_write_internal` or `ssl_read_internal`, and other functions that have it inside.
     pub(super) inner: Vec<Body>,
 }
@@ -91,25 +93,33 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
     report.stacks.push(stack);
 }
 
+/// The functions of one direction among those that refer to their names. A binding for another language refers to them too, but has
+/// the internal function neither inside nor calls it.
 fn forms(examiner: &Examiner<'_, '_>, plain: &[u64], inner: &[u64]) -> Result<Forms, RefusalReason> {
-    let [plain] = plain else {
-        return Err(if plain.is_empty() {
-            RefusalReason::NotFound
-        } else {
-            RefusalReason::NotUnique
-        });
+    let is_plain = |start: &&u64| {
+        inner.contains(start)
+            || examiner
+                .functions
+                .starting_at(**start)
+                .is_some_and(|body| body.reaches().iter().any(|to| inner.contains(to)))
     };
-    let inner: Vec<u64> = inner.iter().filter(|start| *start != plain).copied().collect();
+    let mut fitting = plain.iter().filter(is_plain);
+    let plain = match (fitting.next(), fitting.next()) {
+        (Some(one), None) => *one,
+        (None, _) => return Err(RefusalReason::NotFound),
+        _ => return Err(RefusalReason::NotUnique),
+    };
+    let inner: Vec<u64> = inner.iter().filter(|start| **start != plain).copied().collect();
     if inner.len() > MAX_COPIES {
         return Err(RefusalReason::NotUnique);
     }
     Ok(Forms {
-        plain: Some(examiner.function(*plain)?),
-        ex: None,
+        plain: Some(examiner.function(plain)?),
         inner: inner
             .into_iter()
             .map(|start| examiner.function(start))
             .collect::<Result<_, _>>()?,
+        ..Forms::default()
     })
 }
 
@@ -181,27 +191,39 @@ const fn ex_call(names: &Names, written: u8) -> Call {
     }
 }
 
-/// The internal functions: those that are known, or else the one that both API forms call.
+/// The internal functions: those that are known, or else the one that both API forms call; and `SSL_write_ex2`, which may have it inside.
 fn inner_functions(examiner: &Examiner<'_, '_>, forms: &Forms) -> Vec<Body> {
-    let decode = |start: &u64| examiner.function(*start).ok();
-    if !forms.inner.is_empty() {
-        return forms.inner.iter().map(|b| b.start).filter_map(|s| decode(&s)).collect();
-    }
-    let (Some(plain), Some(ex)) = (&forms.plain, &forms.ex) else {
-        return Vec::new();
+    let again = |body: &Body| examiner.function(body.start).ok();
+    let mut inner: Vec<Body> = match forms.inner.is_empty() {
+        true => common_function(examiner, forms).into_iter().collect(),
+        false => forms.inner.iter().filter_map(again).collect(),
     };
+    inner.extend(forms.ex2.as_ref().and_then(again));
+    inner
+}
+
+/// The function that both API forms call.
+fn common_function(examiner: &Examiner<'_, '_>, forms: &Forms) -> Option<Body> {
+    let (plain, ex) = (forms.plain.as_ref()?, forms.ex.as_ref()?);
     let from_ex = reaches_through_thunks(examiner, ex);
-    let common: Vec<u64> = plain
+    let is_form = |to: u64| [Some(plain), Some(ex), forms.ex2.as_ref()].into_iter().flatten().any(|b| b.start == to);
+    let mut bodies: Vec<Body> = plain
         .reaches()
         .into_iter()
-        .filter(|to| from_ex.contains(to) && *to != ex.start && *to != plain.start)
+        .filter(|to| from_ex.contains(to) && !is_form(*to))
+        .filter_map(|to| examiner.function(to).ok())
+        .filter(|body| !is_stub(body))
         .collect();
-    let mut bodies: Vec<Body> = common.iter().filter_map(decode).filter(|b| !is_stub(b)).collect();
     if bodies.len() > 1 {
-        // Both call it with their own buffer; what else they share (errors, stack protector) gets other arguments.
-        bodies.retain(|body| first_call(ex) == Some(body.start));
+        // What else they share (errors, the check of the stack) comes after it.
+        let first = first_call(ex)?;
+        let behind = examiner.functions.starting_at(first).and_then(|thunk| first_call(&thunk));
+        bodies.retain(|body| body.start == first || Some(body.start) == behind);
     }
-    bodies
+    match bodies.len() {
+        1 => bodies.pop(),
+        _ => None,
+    }
 }
 
 fn first_call(body: &Body) -> Option<u64> {
