@@ -6,6 +6,7 @@
 //! in, values and losses out, time passed in.
 
 pub mod config;
+pub mod stacks;
 pub mod kernel;
 pub mod identity;
 pub mod flow;

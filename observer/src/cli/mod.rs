@@ -12,6 +12,7 @@ mod rules;
 mod run;
 mod scan;
 pub mod setup;
+mod stacks;
 mod store;
 pub(crate) mod target;
 mod top;
@@ -49,6 +50,7 @@ enum Command {
     Store(store::Args),
     Rules(rules::Args),
     Catalog(catalog::Args),
+    Stacks(stacks::Args),
     Completions(completions::Args),
 }
 
@@ -98,6 +100,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Store(args) => store::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Catalog(args) => catalog::run(&args),
+        Command::Stacks(args) => stacks::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match outcome {

@@ -8,8 +8,9 @@ use std::{
 
 use aya::programs::{Program, uprobe::UProbeScope};
 
+use crate::stacks::symbols::function_offsets;
+
 use super::{
-    elf::function_offsets,
     load::{Programs, chain},
     probes::{OPENSSL, ProbeState, is_readable},
 };

@@ -4,7 +4,6 @@
 pub mod attach;
 pub mod btf;
 pub mod discover;
-pub mod elf;
 pub mod load;
 pub mod probes;
 pub mod procfs;

@@ -1,21 +1,22 @@
-//! Finds functions in an ELF file by name. The file is hostile input: any process can map anything.
+//! Functions that a file names itself, in its dynamic and in its full symbol table. Names may lie.
 
-use std::{cell::Cell, collections::BTreeMap, fs::File, ops::Range};
+use std::{collections::BTreeMap, fs::File};
 
 use object::{
-    Object, ObjectSegment, ObjectSymbol, ObjectSymbolTable,
-    read::{ReadCache, ReadRef},
+    elf,
+    read::elf::{SectionHeader, Sym},
 };
+
+use super::{ExamineError, image::Image, input::Input};
 
 /// Symbols looked at in one file before it is given up.
 const MAX_SYMBOLS: usize = 4_000_000;
 
-/// Bytes read of one file before it is given up. Sections state sizes up to that of the file, which may be a sparse one of
-/// terabytes, and names may overlap.
-const MAX_READ: u64 = 256 * 1024 * 1024;
+/// Longest name that is looked at.
+const MAX_NAME: usize = 256;
 
-/// Memory that each read takes beside its bytes, about.
-const PER_READ: u64 = 64;
+/// Addresses kept for one name.
+const MAX_PER_NAME: usize = 8;
 
 /// Why a file gave no functions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,11 +28,80 @@ pub enum ElfError {
     #[error("more than {MAX_SYMBOLS} symbols")]
     TooManySymbols,
     /// Its tables are larger than the budget.
-    #[error("more than {MAX_READ} bytes of symbol tables and names")]
+    #[error("symbol tables and names are larger than the budget")]
     TooLarge,
     /// A symbol points outside the executable segments.
     #[error("symbol `{0}` is not in an executable segment")]
     NotExecutable(String),
+}
+
+/// Functions by name: every address that one of the tables gives, smallest first.
+pub(super) type Named = BTreeMap<String, Vec<u64>>;
+
+/// Defined functions whose names are wanted.
+///
+/// # Errors
+/// A budget was used up.
+pub(super) fn read(image: &Image<'_>, wanted: impl Fn(&[u8]) -> bool) -> Result<Named, ElfError> {
+    let mut found = Named::new();
+    let mut seen = 0;
+    for kind in [elf::SHT_DYNSYM, elf::SHT_SYMTAB] {
+        read_table(image, kind, &wanted, &mut seen, &mut found)?;
+    }
+    for places in found.values_mut() {
+        places.sort_unstable();
+        places.dedup();
+    }
+    if image.input.is_exhausted() {
+        return Err(ElfError::TooLarge);
+    }
+    Ok(found)
+}
+
+fn read_table(
+    image: &Image<'_>,
+    kind: u32,
+    wanted: &impl Fn(&[u8]) -> bool,
+    seen: &mut usize,
+    found: &mut Named,
+) -> Result<(), ElfError> {
+    let endian = image.endian();
+    let Some(section) = image.sections.iter().find(|s| s.sh_type(endian) == kind) else {
+        return Ok(());
+    };
+    let symbols: &[elf::Sym64<_>] = section.data_as_array(endian, image.input).unwrap_or_default();
+    let names = image
+        .sections
+        .section(object::SectionIndex(section.sh_link(endian) as usize))
+        .and_then(|strings| strings.data(endian, image.input))
+        .unwrap_or_default();
+    for symbol in symbols {
+        *seen += 1;
+        if *seen > MAX_SYMBOLS {
+            return Err(ElfError::TooManySymbols);
+        }
+        let is_function = matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_NOTYPE);
+        let address = symbol.st_value(endian);
+        if !is_function || symbol.is_undefined(endian) || address == 0 {
+            continue;
+        }
+        let Some(name) = name_at(names, symbol.st_name(endian) as usize).filter(|name| wanted(name)) else {
+            continue;
+        };
+        let places = found
+            .entry(String::from_utf8_lossy(name).into_owned())
+            .or_default();
+        if places.len() < MAX_PER_NAME && !places.contains(&address) {
+            places.push(address);
+        }
+    }
+    Ok(())
+}
+
+fn name_at(names: &[u8], at: usize) -> Option<&[u8]> {
+    let rest = names.get(at..)?;
+    let head = rest.get(..MAX_NAME).unwrap_or(rest);
+    head.get(..memchr::memchr(0, head)?)
 }
 
 /// File offsets of those of `names` that the file defines, from its dynamic and its full symbol table.
@@ -40,111 +110,26 @@ pub enum ElfError {
 /// # Errors
 /// [`ElfError`] when the file cannot be read as ELF, or a symbol lies about its place.
 pub fn function_offsets<'n>(file: &File, names: &[&'n str]) -> Result<BTreeMap<&'n str, u64>, ElfError> {
-    let input = Bounded {
-        cache: ReadCache::new(file),
-        left: Cell::new(Some(MAX_READ)),
-    };
-    let found = search(&input, names);
-    // What was found before the budget was used up may be half of it.
-    if input.left.get().is_none() {
-        Err(ElfError::TooLarge)
-    } else {
-        found
-    }
-}
-
-/// A file of which no more than a budget is read.
-struct Bounded<'f> {
-    cache: ReadCache<&'f File>,
-    /// `None` once more was asked for.
-    left: Cell<Option<u64>>,
-}
-
-impl Bounded<'_> {
-    fn take(&self, bytes: u64) -> Result<(), ()> {
-        let left = self
-            .left
-            .get()
-            .and_then(|left| left.checked_sub(bytes.saturating_add(PER_READ)));
-        self.left.set(left);
-        left.map(|_| ()).ok_or(())
-    }
-}
-
-impl<'a> ReadRef<'a> for &'a Bounded<'_> {
-    fn len(self) -> Result<u64, ()> {
-        self.cache.len()
-    }
-
-    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'a [u8], ()> {
-        // A size beyond the end of the file is not a budget's matter.
-        if offset
-            .checked_add(size)
-            .is_none_or(|end| self.cache.len().is_ok_and(|len| end > len))
-        {
-            return Err(());
-        }
-        self.take(size)?;
-        self.cache.read_bytes_at(offset, size)
-    }
-
-    fn read_bytes_at_until(self, range: Range<u64>, delimiter: u8) -> Result<&'a [u8], ()> {
-        self.take(0)?;
-        let bytes = self.cache.read_bytes_at_until(range, delimiter)?;
-        self.take(bytes.len() as u64)?;
-        Ok(bytes)
-    }
-}
-
-fn search<'n>(input: &Bounded<'_>, names: &[&'n str]) -> Result<BTreeMap<&'n str, u64>, ElfError> {
-    let elf = object::File::parse(input).map_err(|e| ElfError::Malformed(e.to_string()))?;
-    let mut found = BTreeMap::new();
-    for table in [elf.dynamic_symbol_table(), elf.symbol_table()]
-        .into_iter()
-        .flatten()
-    {
-        for (n, symbol) in table.symbols().enumerate() {
-            if n >= MAX_SYMBOLS {
-                return Err(ElfError::TooManySymbols);
-            }
-            if symbol.address() == 0 || !symbol.is_definition() {
-                continue;
-            }
-            let Ok(name) = symbol.name() else { continue };
-            if let Some(name) = names.iter().find(|wanted| **wanted == name)
-                && !found.contains_key(name)
-            {
-                found.insert(*name, file_offset(&elf, symbol.address(), name)?);
-            }
-        }
-        if !found.is_empty() {
-            // The dynamic table names what others call; the full table would only repeat it.
-            break;
-        }
-    }
-    Ok(found)
-}
-
-fn file_offset<'a, R: ReadRef<'a>>(
-    elf: &object::File<'a, R>,
-    address: u64,
-    name: &str,
-) -> Result<u64, ElfError> {
-    const PF_X: u32 = 1;
-    for segment in elf.segments() {
-        let object::SegmentFlags::Elf { p_flags } = segment.flags() else {
+    let input = Input::new(file);
+    let image = Image::parse(&input).map_err(|e| match e {
+        ExamineError::TooLarge => ElfError::TooLarge,
+        other => ElfError::Malformed(other.to_string()),
+    })?;
+    let found = read(&image, |name| {
+        names.iter().any(|wanted| wanted.as_bytes() == name)
+    })?;
+    let mut offsets = BTreeMap::new();
+    for name in names {
+        let Some(address) = found.get(*name).and_then(|places| places.first()) else {
             continue;
         };
-        let (start, (offset, len)) = (segment.address(), segment.file_range());
-        if p_flags & PF_X != 0
-            && address >= start
-            && address - start < len
-            && let Some(place) = offset.checked_add(address - start)
-        {
-            return Ok(place);
-        }
+        let offset = image.code_offset(*address);
+        offsets.insert(
+            *name,
+            offset.ok_or_else(|| ElfError::NotExecutable((*name).to_owned()))?,
+        );
     }
-    Err(ElfError::NotExecutable(name.to_owned()))
+    Ok(offsets)
 }
 
 #[cfg(test)]
