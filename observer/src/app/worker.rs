@@ -20,6 +20,7 @@ use crate::{
     evidence::{SealKind, Sequencer},
     identity::{Host, ProcessKey, Processes},
     kernel::{
+        attach::Inventory,
         discover::Discovery,
         load::{Counters, Scopes},
         probes::{HostProbe, ProbeState},
@@ -38,7 +39,7 @@ const BATCH: usize = 4096;
 /// How often the pipeline hears the time.
 const TICK_NS: u64 = 100_000_000;
 /// How often the kernel's state of processes that are gone is looked for.
-const SWEEP_NS: u64 = 60_000_000_000;
+const SWEEP_NS: u64 = 20_000_000_000;
 /// How often counters are published.
 const PUBLISH_NS: u64 = 500_000_000;
 
@@ -141,6 +142,7 @@ impl State {
                 next_publish = now_ns + PUBLISH_NS;
             }
             if now_ns >= next_sweep {
+                self.socket_progress(now_ns);
                 self.scopes.sweep();
                 next_sweep = now_ns + SWEEP_NS;
             }
@@ -156,6 +158,7 @@ impl State {
         // What the kernel had written when the daemon was told to stop still counts; what comes after it does not.
         while records.drain(BATCH, |bytes| self.entry(bytes)) == BATCH {}
         let now_ns = boot_ns();
+        self.socket_progress(now_ns);
         self.pipeline.finish(now_ns);
         self.outputs();
         self.seal(SealKind::Close, now_ns);
@@ -187,9 +190,37 @@ impl State {
             _ => {}
         }
         let identity = self.processes.identify(key, header.uid, || comm(header));
+        self.tell_readability(header, body, key);
         self.pipeline.record(header, body, &identity);
         if matches!(body, Body::Exit) {
             self.processes.ended(key);
+        }
+    }
+
+    /// What ends gets its reason now: discovery forgets processes that are gone.
+    fn tell_readability(&mut self, header: &Header, body: &Body<'_>, key: ProcessKey) {
+        if !matches!(body, Body::Close(_) | Body::Exit) {
+            return;
+        }
+        let found = self
+            .discovery
+            .with_inventory(|inventory| inventory.readability(header.pid));
+        if matches!(body, Body::Exit) {
+            self.pipeline.readability_of(key, found);
+        } else {
+            self.pipeline.readability(header.connection_id, found);
+        }
+    }
+
+    /// Asks the kernel how much passed the open sockets, since a connection can stay open for days.
+    fn socket_progress(&mut self, now_ns: u64) {
+        let open: Vec<(u64, u64)> = self.pipeline.open_sockets().collect();
+        for (id, socket) in open {
+            if let Some((of, totals)) = self.scopes.totals(socket)
+                && of == id
+            {
+                self.pipeline.progress(id, totals, now_ns);
+            }
         }
     }
 
@@ -219,8 +250,7 @@ impl State {
     fn observed(&mut self) -> Observed {
         let probes = self.discovery.with_inventory(|inventory| {
             let functions = inventory.tls_files().flat_map(|file| {
-                file.probes
-                    .iter()
+                file.probes()
                     .map(|(name, state)| (format!("{name} in {}", file.path), state.clone()))
             });
             let host = self
@@ -234,6 +264,7 @@ impl State {
             totals: self.pipeline.totals(),
             ledger: self.pipeline.ledger().clone(),
             open_flows: self.pipeline.open_flows(),
+            processes: self.discovery.with_inventory(Inventory::process_counts),
             rows_lost: self.writer.stats().lost_total(),
             probes,
         }

@@ -1,23 +1,25 @@
-//! Attaches to the functions of one file, once per real inode.
+//! Attaches to the TLS functions of one file, once per real inode, and knows what can be read of a process.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::File,
     os::{fd::AsRawFd, unix::fs::MetadataExt},
 };
 
 use aya::programs::{Program, uprobe::UProbeScope};
 
-use crate::stacks::symbols::function_offsets;
-
 use super::{
     load::{Programs, chain},
-    probes::{OPENSSL, ProbeState, is_readable},
+    probes::{ProbeState, call_programs},
+};
+use crate::{
+    coverage::{OpaqueReason, Readability},
+    stacks::{How, Kind, Point, RefusalReason, Report, Stack},
 };
 
 /// Identity of a file on this host. Through overlay mounts one file can have several; the kernel programs drop the
 /// second report of one call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId {
     device: u64,
     inode: u64,
@@ -25,99 +27,253 @@ pub struct FileId {
     changed: (i64, i64),
 }
 
-/// A file with a TLS library in it, and what became of its probes.
+impl FileId {
+    /// Identity and size in bytes of an open regular file.
+    pub fn of(file: &File) -> Option<(Self, u64)> {
+        let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let id = Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            changed: (meta.mtime(), meta.mtime_nsec()),
+        };
+        Some((id, meta.len()))
+    }
+}
+
+/// One TLS stack of a file, and what became of its probes.
+#[derive(Debug, Clone)]
+pub struct AttachedStack {
+    /// Which one.
+    pub kind: Kind,
+    /// How its functions were found.
+    pub how: How,
+    /// Version that the file states.
+    pub version: Option<String>,
+    /// Functions and their probes.
+    pub probes: Vec<(String, ProbeState)>,
+    /// Why its plaintext is not read; `None` when it is.
+    pub opaque: Option<OpaqueReason>,
+}
+
+/// A file with TLS stacks in it.
 #[derive(Debug, Clone)]
 pub struct TlsFile {
     /// Path under which it was first found.
     pub path: String,
-    /// Functions and their probes.
-    pub probes: Vec<(&'static str, ProbeState)>,
+    /// Its stacks.
+    pub stacks: Vec<AttachedStack>,
+    /// When its probes were in place, CLOCK_BOOTTIME, ns.
+    pub since_ns: u64,
 }
 
 impl TlsFile {
-    /// Whether plaintext of both directions is read: the functions it defines are all attached.
-    pub fn is_attached(&self) -> bool {
-        self.probes
-            .iter()
-            .all(|(_, state)| *state == ProbeState::Attached)
+    /// Functions and their probes, of all stacks.
+    pub fn probes(&self) -> impl Iterator<Item = &(String, ProbeState)> {
+        self.stacks.iter().flat_map(|stack| &stack.probes)
     }
 
-    /// First reason why it is not.
+    /// Whether plaintext of at least one stack is read.
+    pub fn is_readable(&self) -> bool {
+        self.stacks.iter().any(|stack| stack.opaque.is_none())
+    }
+
+    /// First reason why a probe was refused.
     pub fn failure(&self) -> Option<&str> {
-        self.probes.iter().find_map(|(_, state)| match state {
+        self.probes().find_map(|(_, state)| match state {
             ProbeState::Failed(reason) => Some(reason.as_str()),
             ProbeState::Attached => None,
         })
     }
 }
 
-/// Files that were looked at.
+/// Files that were looked at, and which of them each process has mapped.
 #[derive(Debug, Default)]
 pub struct Inventory {
-    /// `None` for a file without a TLS library.
+    /// `None` for a file without a TLS stack, or one that is being examined.
     files: HashMap<FileId, Option<TlsFile>>,
+    /// Files with TLS by process. A process that is gone stays for a while: its connections end after it.
+    processes: HashMap<u32, BTreeSet<FileId>>,
+    /// Processes that were gone at the last sweep.
+    gone: BTreeSet<u32>,
 }
 
-/// Most files remembered; beyond it the ones without a TLS library are forgotten and looked at again.
+/// Most files remembered; beyond it the ones without a TLS stack are forgotten and looked at again.
 const MAX_FILES: usize = 65_536;
+/// Most processes remembered.
+const MAX_PROCESSES: usize = 65_536;
 
 impl Inventory {
-    /// Files with a TLS library.
+    /// Files with a TLS stack.
     pub fn tls_files(&self) -> impl Iterator<Item = &TlsFile> {
         self.files.values().flatten()
     }
 
-    /// Looks at an open file and attaches to it if it is new and has a TLS library. Gives the entry when it is new.
-    pub fn examine(&mut self, programs: &mut Programs, file: &File, path: &str) -> Option<&TlsFile> {
-        let id = identify(file)?;
+    /// Whether a file is new; from now on it is not.
+    pub(super) fn is_new(&mut self, id: FileId) -> bool {
         if self.files.contains_key(&id) {
-            return None;
+            return false;
         }
         if self.files.len() >= MAX_FILES {
             self.files.retain(|_, tls| tls.is_some());
         }
-        let found = attach(programs, file, path);
-        self.files.entry(id).or_insert(found).as_ref()
+        self.files.insert(id, None);
+        true
+    }
+
+    /// A file could not be examined yet: it is new again.
+    pub(super) fn forget(&mut self, id: FileId) {
+        self.files.remove(&id);
+    }
+
+    /// Takes over what was found in a file.
+    pub(super) fn found(&mut self, id: FileId, file: TlsFile) {
+        self.files.insert(id, Some(file));
+    }
+
+    /// Process `pid` has mapped these files.
+    pub(super) fn mapped(&mut self, pid: u32, files: &[FileId]) {
+        if self.processes.len() < MAX_PROCESSES || self.processes.contains_key(&pid) {
+            self.processes.insert(pid, files.iter().copied().collect());
+        }
+    }
+
+    /// Forgets processes that were not alive twice.
+    pub(super) fn keep(&mut self, alive: &BTreeSet<u32>) {
+        let gone: BTreeSet<u32> = self
+            .processes
+            .keys()
+            .filter(|pid| !alive.contains(pid))
+            .copied()
+            .collect();
+        for pid in gone.intersection(&self.gone) {
+            self.processes.remove(pid);
+        }
+        self.gone = gone;
+    }
+
+    /// TLS files of a process.
+    pub fn of_process(&self, pid: u32) -> Vec<&TlsFile> {
+        let files = self.processes.get(&pid).into_iter().flatten();
+        files.filter_map(|id| self.files.get(id)?.as_ref()).collect()
+    }
+
+    /// What can be read of a process. A stack that cannot be read counts before one that can: what is not seen may have
+    /// gone through it.
+    pub fn readability(&self, pid: u32) -> Readability {
+        let files = self.of_process(pid);
+        let stacks = || files.iter().flat_map(|file| &file.stacks);
+        if let Some(reason) = stacks().find_map(|stack| stack.opaque) {
+            return Readability::Opaque(reason);
+        }
+        match files.iter().map(|file| file.since_ns).max() {
+            Some(since_ns) => Readability::Readable { since_ns },
+            None if self.processes.contains_key(&pid) => Readability::Opaque(OpaqueReason::NoProbe),
+            None => Readability::Unknown,
+        }
+    }
+
+    /// Processes with a TLS stack: all, readable ones, ones with a stack that cannot be read.
+    pub fn process_counts(&self) -> (u32, u32, u32) {
+        let (mut all, mut readable, mut opaque) = (0, 0, 0);
+        for pid in self.processes.keys().filter(|pid| !self.gone.contains(pid)) {
+            if self.of_process(*pid).is_empty() {
+                continue;
+            }
+            all += 1;
+            match self.readability(*pid) {
+                Readability::Readable { .. } => readable += 1,
+                _ => opaque += 1,
+            }
+        }
+        (all, readable, opaque)
     }
 }
 
-fn identify(file: &File) -> Option<FileId> {
-    let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    Some(FileId {
-        device: meta.dev(),
-        inode: meta.ino(),
-        changed: (meta.mtime(), meta.mtime_nsec()),
-    })
-}
-
-fn attach(programs: &mut Programs, file: &File, path: &str) -> Option<TlsFile> {
-    let names: Vec<&str> = OPENSSL.iter().map(|f| f.symbol).collect();
-    let offsets = match function_offsets(file, &names) {
-        Ok(offsets) if is_readable(|name| offsets.contains_key(name)) => offsets,
-        // Not ELF, or no TLS library by name: nothing that can be attached by symbol.
-        _ => return None,
-    };
+/// Attaches to what was found in a file. `None` when it has no TLS stack.
+pub(super) fn attach(
+    programs: &mut Programs,
+    file: &File,
+    path: &str,
+    report: &Report,
+    now_ns: impl Fn() -> u64,
+) -> Option<TlsFile> {
+    if report.stacks.is_empty() {
+        return None;
+    }
     // The descriptor names the file whatever becomes of its path and whichever mount namespace it is in.
     let target = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let mut probes = Vec::new();
-    for function in OPENSSL {
-        let Some(offset) = offsets.get(function.symbol) else {
-            continue;
-        };
-        // The return first: a call that enters in between is then dropped, instead of being kept without an end.
-        let order = function.exit.into_iter().chain([function.enter]);
-        let failed = order
-            .map(|program| attach_one(programs, program, *offset, &target))
-            .find_map(Result::err);
-        probes.push((
-            function.symbol,
-            failed.map_or(ProbeState::Attached, ProbeState::Failed),
-        ));
-    }
+    let stacks = report
+        .stacks
+        .iter()
+        .map(|stack| attach_stack(programs, stack, &target))
+        .collect();
     Some(TlsFile {
         path: path.to_owned(),
-        probes,
+        stacks,
+        since_ns: now_ns(),
     })
+}
+
+fn attach_stack(programs: &mut Programs, stack: &Stack, target: &str) -> AttachedStack {
+    let mut probes = Vec::new();
+    if stack.is_readable() {
+        for point in &stack.points {
+            if let Some(state) = attach_point(programs, stack.kind, point, target) {
+                probes.push((point.name.clone(), state));
+            }
+        }
+    }
+    let failed = probes.iter().any(|(_, state)| *state != ProbeState::Attached);
+    let opaque = if failed {
+        Some(OpaqueReason::AttachFailed)
+    } else {
+        opaque_reason(stack)
+    };
+    AttachedStack {
+        kind: stack.kind,
+        how: stack.how,
+        version: stack.version.clone(),
+        probes,
+        opaque,
+    }
+}
+
+/// Why the plaintext of a stack is not read; `None` when its functions were found.
+pub fn opaque_reason(stack: &Stack) -> Option<OpaqueReason> {
+    if stack.is_readable() {
+        return None;
+    }
+    let why = |wanted| stack.refused.iter().any(|r| r.reason == wanted);
+    Some(match stack.kind {
+        Kind::Jsse => OpaqueReason::Jsse,
+        Kind::Ring => OpaqueReason::Ring,
+        Kind::Nss => OpaqueReason::Nss,
+        Kind::GoTls => OpaqueReason::Go,
+        Kind::BoringSsl => OpaqueReason::BoringSsl,
+        Kind::OpenSsl => OpaqueReason::StaticOpenSsl,
+        Kind::AwsLc => OpaqueReason::Rustls,
+        Kind::GnuTls if why(RefusalReason::NotFound) => OpaqueReason::NoProbe,
+        Kind::GnuTls => OpaqueReason::AttachFailed,
+    })
+}
+
+/// Attaches the programs of one function; `None` when there are none for it.
+fn attach_point(programs: &mut Programs, kind: Kind, point: &Point, target: &str) -> Option<ProbeState> {
+    let wanted = call_programs(kind, point.call)?;
+    let returns = wanted.at_returns.into_iter().flat_map(|program| {
+        let each = point.returns.iter();
+        each.map(move |offset| (program, *offset))
+    });
+    // The returns first: a call that enters in between is then dropped, instead of being kept without an end.
+    let order = returns
+        .chain(wanted.exit.map(|program| (program, point.offset)))
+        .chain([(wanted.enter, point.offset)]);
+    for (program, offset) in order {
+        if let Err(reason) = attach_one(programs, program, offset, target) {
+            return Some(ProbeState::Failed(reason));
+        }
+    }
+    Some(ProbeState::Attached)
 }
 
 fn attach_one(programs: &mut Programs, name: &str, offset: u64, target: &str) -> Result<(), String> {
@@ -128,4 +284,63 @@ fn attach_one(programs: &mut Programs, name: &str, offset: u64, target: &str) ->
         .attach(offset, target, UProbeScope::AllProcesses)
         .map(drop)
         .map_err(|e| chain(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(inode: u64) -> FileId {
+        FileId {
+            device: 1,
+            inode,
+            changed: (0, 0),
+        }
+    }
+
+    fn file(kind: Kind, opaque: Option<OpaqueReason>, since_ns: u64) -> TlsFile {
+        TlsFile {
+            path: "/lib/x".to_owned(),
+            stacks: vec![AttachedStack {
+                kind,
+                how: How::Symbols,
+                version: None,
+                probes: Vec::new(),
+                opaque,
+            }],
+            since_ns,
+        }
+    }
+
+    #[test]
+    fn an_unreadable_stack_counts_before_a_readable_one() {
+        let mut inventory = Inventory::default();
+        assert!(inventory.is_new(id(1)) && inventory.is_new(id(2)) && !inventory.is_new(id(1)));
+        inventory.found(id(1), file(Kind::OpenSsl, None, 5));
+        inventory.found(id(2), file(Kind::Ring, Some(OpaqueReason::Ring), 6));
+        inventory.mapped(10, &[id(1)]);
+        inventory.mapped(11, &[id(1), id(2)]);
+        inventory.mapped(12, &[]);
+        assert_eq!(inventory.readability(10), Readability::Readable { since_ns: 5 });
+        assert_eq!(inventory.readability(11), Readability::Opaque(OpaqueReason::Ring));
+        assert_eq!(
+            inventory.readability(12),
+            Readability::Opaque(OpaqueReason::NoProbe)
+        );
+        assert_eq!(inventory.readability(13), Readability::Unknown);
+        assert_eq!(inventory.process_counts(), (2, 1, 1));
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_remembered_until_the_next_sweep() {
+        let mut inventory = Inventory::default();
+        inventory.is_new(id(1));
+        inventory.found(id(1), file(Kind::OpenSsl, None, 5));
+        inventory.mapped(10, &[id(1)]);
+        inventory.keep(&BTreeSet::new());
+        assert_eq!(inventory.readability(10), Readability::Readable { since_ns: 5 });
+        assert_eq!(inventory.process_counts(), (0, 0, 0));
+        inventory.keep(&BTreeSet::new());
+        assert_eq!(inventory.readability(10), Readability::Unknown);
+    }
 }

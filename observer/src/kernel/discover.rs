@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashSet},
+    collections::{BTreeSet, BinaryHeap, HashSet},
     fs::File,
     sync::{
         Arc, Mutex, PoisonError,
@@ -12,11 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::{
-    attach::Inventory,
+    attach::{FileId, Inventory, attach},
     load::Programs,
     procfs::{executable_files, likely_files, open_mapped, processes},
 };
+use crate::stacks::{self, ExamineError, Report};
 
 /// When a process that did something is looked at. The libraries of a new image are mapped a few milliseconds after
 /// the exec, plug-ins of an interpreter much later; loading a library is reported before it is mapped.
@@ -37,10 +40,39 @@ const QUEUE: usize = 4096;
 /// Looks that may be due at the same time.
 const MAX_DUE: usize = 16_384;
 
+/// Files from this size on are examined in a thread of their own: it can take a second, and small ones shall not wait.
+const LARGE_FILE: u64 = 32 << 20;
+
+/// Large files that may wait to be examined.
+const EXAMINE_QUEUE: usize = 256;
+
+/// What the thread is asked for.
+enum Request {
+    /// A look at this process.
+    Look(u32),
+    /// A large file was examined.
+    Examined(Examined),
+}
+
+/// A file on its way through examination.
+struct Examined {
+    id: FileId,
+    file: File,
+    path: String,
+    report: Result<Report, ExamineError>,
+}
+
+/// A large file that is to be examined.
+struct Large {
+    id: FileId,
+    file: File,
+    path: String,
+}
+
 /// Asks the discovery to look at processes. Cheap to clone.
 #[derive(Clone)]
 pub struct Discovery {
-    requests: SyncSender<u32>,
+    requests: SyncSender<Request>,
     inventory: Arc<Mutex<Inventory>>,
 }
 
@@ -49,7 +81,7 @@ impl Discovery {
     /// detached when the last clone is dropped and the thread has ended.
     ///
     /// # Errors
-    /// When the thread cannot be started.
+    /// When a thread cannot be started.
     pub fn start(programs: Programs) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (requests, receiver) = sync_channel(QUEUE);
         let inventory = Arc::new(Mutex::new(Inventory::default()));
@@ -57,9 +89,11 @@ impl Discovery {
             programs,
             inventory: Arc::clone(&inventory),
             due: BinaryHeap::new(),
+            large: None,
         };
         worker.look_at_likely_files();
         worker.sweep();
+        worker.large = Some(start_examiner(requests.clone())?);
         let thread = std::thread::Builder::new()
             .name("discovery".into())
             .spawn(move || worker.run(&receiver))?;
@@ -68,13 +102,38 @@ impl Discovery {
 
     /// Asks for a look at process `pid`; `false` when too many requests wait.
     pub fn look_at(&self, pid: u32) -> bool {
-        !matches!(self.requests.try_send(pid), Err(TrySendError::Full(_)))
+        !matches!(
+            self.requests.try_send(Request::Look(pid)),
+            Err(TrySendError::Full(_))
+        )
     }
 
     /// Runs `read` on what was found so far.
     pub fn with_inventory<T>(&self, read: impl FnOnce(&Inventory) -> T) -> T {
         read(&self.inventory.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Examines large files one after the other. Ends when nobody can ask any more.
+fn start_examiner(results: SyncSender<Request>) -> std::io::Result<SyncSender<Large>> {
+    let (sender, receiver) = sync_channel::<Large>(EXAMINE_QUEUE);
+    std::thread::Builder::new()
+        .name("examiner".into())
+        .spawn(move || {
+            for Large { id, file, path } in receiver {
+                let report = stacks::examine(&file);
+                let examined = Examined {
+                    id,
+                    file,
+                    path,
+                    report,
+                };
+                if results.send(Request::Examined(examined)).is_err() {
+                    return;
+                }
+            }
+        })?;
+    Ok(sender)
 }
 
 #[expect(
@@ -85,14 +144,22 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// CLOCK_BOOTTIME, ns.
+fn boot_ns() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
 struct Worker {
     programs: Programs,
     inventory: Arc<Mutex<Inventory>>,
     due: BinaryHeap<Reverse<(Instant, u32)>>,
+    /// Where large files go; `None` before the thread runs, when all are examined at once.
+    large: Option<SyncSender<Large>>,
 }
 
 impl Worker {
-    fn run(&mut self, requests: &Receiver<u32>) {
+    fn run(&mut self, requests: &Receiver<Request>) {
         let mut next_sweep = now() + SWEEP;
         loop {
             let next = self
@@ -100,11 +167,7 @@ impl Worker {
                 .peek()
                 .map_or(next_sweep, |Reverse((at, _))| (*at).min(next_sweep));
             match requests.recv_timeout(next.saturating_duration_since(now())) {
-                Ok(pid) => {
-                    // Several requests for one process in a row are one.
-                    let pids: HashSet<u32> = requests.try_iter().chain([pid]).collect();
-                    pids.into_iter().for_each(|pid| self.schedule(pid));
-                }
+                Ok(request) => self.take(requests.try_iter().chain([request])),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -116,6 +179,20 @@ impl Worker {
                 next_sweep = now() + SWEEP;
             }
         }
+    }
+
+    fn take(&mut self, requests: impl Iterator<Item = Request>) {
+        // Several requests for one process in a row are one.
+        let mut pids = HashSet::new();
+        for request in requests {
+            match request {
+                Request::Look(pid) => {
+                    pids.insert(pid);
+                }
+                Request::Examined(examined) => self.examined(&examined),
+            }
+        }
+        pids.into_iter().for_each(|pid| self.schedule(pid));
     }
 
     fn schedule(&mut self, pid: u32) {
@@ -141,36 +218,95 @@ impl Worker {
     }
 
     fn look_at_process(&mut self, pid: u32) {
+        let mut files = Vec::new();
         for mapped in executable_files(pid) {
-            if let Ok(file) = open_mapped(pid, &mapped) {
-                self.examine(&file, &mapped.path);
+            if let Ok(file) = open_mapped(pid, &mapped)
+                && let Some(id) = self.examine(file, &mapped.path)
+            {
+                files.push(id);
             }
+        }
+        if !files.is_empty() {
+            self.inventory().mapped(pid, &files);
         }
     }
 
     fn look_at_likely_files(&mut self) {
         for path in likely_files() {
             if let Ok(file) = File::open(&path) {
-                self.examine(&file, &path.to_string_lossy());
+                self.examine(file, &path.to_string_lossy());
             }
         }
     }
 
     fn sweep(&mut self) {
         let own = std::process::id();
-        processes()
-            .into_iter()
-            .filter(|pid| *pid != own)
-            .for_each(|pid| self.look_at_process(pid));
+        let alive: BTreeSet<u32> = processes().into_iter().filter(|pid| *pid != own).collect();
+        for pid in &alive {
+            self.look_at_process(*pid);
+        }
+        self.inventory().keep(&alive);
     }
 
-    fn examine(&mut self, file: &File, path: &str) {
-        let mut inventory = self.inventory.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = inventory.examine(&mut self.programs, file, path) {
-            match found.failure() {
-                None => tracing::info!(path = found.path, "attached to TLS library"),
-                Some(reason) => tracing::warn!(path = found.path, reason, "cannot attach to TLS library"),
+    fn inventory(&self) -> std::sync::MutexGuard<'_, Inventory> {
+        self.inventory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Examines a file that is new, now or, when it is large, soon. Gives its identity when it is a regular file.
+    fn examine(&mut self, file: File, path: &str) -> Option<FileId> {
+        let (id, size) = FileId::of(&file)?;
+        if !self.inventory().is_new(id) {
+            return Some(id);
+        }
+        let path = path.to_owned();
+        if size >= LARGE_FILE
+            && let Some(large) = &self.large
+        {
+            // A full queue is made good by the next sweep.
+            if large.try_send(Large { id, file, path }).is_err() {
+                self.inventory().forget(id);
+            }
+            return Some(id);
+        }
+        let report = stacks::examine(&file);
+        self.examined(&Examined {
+            id,
+            file,
+            path,
+            report,
+        });
+        Some(id)
+    }
+
+    /// Attaches to what was found in a file.
+    fn examined(&mut self, examined: &Examined) {
+        let Ok(report) = &examined.report else {
+            return;
+        };
+        let Some(found) = attach(
+            &mut self.programs,
+            &examined.file,
+            &examined.path,
+            report,
+            boot_ns,
+        ) else {
+            return;
+        };
+        for stack in &found.stacks {
+            let (path, kind) = (found.path.as_str(), stack.kind.name());
+            match (found.failure(), stack.opaque) {
+                (Some(reason), _) => tracing::warn!(path, kind, reason, "cannot attach to TLS library"),
+                (None, Some(reason)) => {
+                    tracing::info!(
+                        path,
+                        kind,
+                        reason = reason.code(),
+                        "TLS library that cannot be read"
+                    );
+                }
+                (None, None) => tracing::info!(path, kind, how = stack.how.name(), "attached to TLS library"),
             }
         }
+        self.inventory().found(examined.id, found);
     }
 }

@@ -16,7 +16,7 @@ use observer_common::{
 
 use super::{
     btf::{Btf, kernel_offsets},
-    probes::{FUNCTION_PROGRAMS, HOST_PROBES, Hook, HostProbe, ProbeState},
+    probes::{HOST_PROBES, Hook, HostProbe, ProbeState, function_programs},
     tracefs::with_tracefs,
 };
 
@@ -346,7 +346,7 @@ fn walked(info: Result<ProgramInfo, ProgramError>) -> Option<u32> {
 }
 
 fn load_function_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
-    for name in FUNCTION_PROGRAMS.iter().copied() {
+    for name in function_programs() {
         let Some(Program::UProbe(program)) = ebpf.program_mut(name) else {
             return Err(LoadError::Loader(format!(
                 "the object has no uprobe program {name}"

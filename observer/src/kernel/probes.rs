@@ -1,5 +1,9 @@
 //! The probes as data: what is wanted, and what became of it.
 
+use std::collections::BTreeSet;
+
+use crate::stacks::{Call, Kind};
+
 /// Where a kernel program is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
@@ -74,92 +78,116 @@ pub const HOST_PROBES: &[HostProbe] = &[
     },
 ];
 
-/// A function of a TLS library and the programs at its entry and return.
+/// The programs for one kind of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FunctionProbe {
-    /// Exported name.
-    pub symbol: &'static str,
+pub struct CallPrograms {
     /// Program at the entry.
     pub enter: &'static str,
-    /// Program at the return.
+    /// Program at the return, by the kernel's return probe.
     pub exit: Option<&'static str>,
+    /// Program at each return instruction, where a return probe would break the program.
+    pub at_returns: Option<&'static str>,
 }
 
-/// Functions of libraries with the OpenSSL interface.
-pub const OPENSSL: &[FunctionProbe] = &[
-    FunctionProbe {
-        symbol: "SSL_write",
-        enter: "ssl_write_enter",
-        exit: Some("ssl_write_exit"),
-    },
-    FunctionProbe {
-        symbol: "SSL_read",
-        enter: "ssl_read_enter",
-        exit: Some("ssl_read_exit"),
-    },
-    FunctionProbe {
-        symbol: "SSL_write_ex",
-        enter: "ssl_write_ex_enter",
-        exit: Some("ssl_write_ex_exit"),
-    },
-    FunctionProbe {
-        symbol: "SSL_read_ex",
-        enter: "ssl_read_ex_enter",
-        exit: Some("ssl_read_ex_exit"),
-    },
-    FunctionProbe {
-        symbol: "SSL_ctrl",
-        enter: "ssl_ctrl_enter",
+const fn pair(enter: &'static str, exit: &'static str) -> CallPrograms {
+    CallPrograms {
+        enter,
+        exit: Some(exit),
+        at_returns: None,
+    }
+}
+
+const fn entry(enter: &'static str) -> CallPrograms {
+    CallPrograms {
+        enter,
         exit: None,
-    },
-    FunctionProbe {
-        symbol: "SSL_free",
-        enter: "handle_free_enter",
-        exit: None,
-    },
+        at_returns: None,
+    }
+}
+
+/// Programs by stack and call.
+const CALL_PROGRAMS: &[(Kind, Call, CallPrograms)] = &[
+    (
+        Kind::OpenSsl,
+        Call::Write,
+        pair("ssl_write_enter", "ssl_write_exit"),
+    ),
+    (Kind::OpenSsl, Call::Read, pair("ssl_read_enter", "ssl_read_exit")),
+    (
+        Kind::OpenSsl,
+        Call::WriteEx { written: 3 },
+        pair("ssl_write_ex_enter", "ssl_write_ex_exit"),
+    ),
+    (
+        Kind::OpenSsl,
+        Call::WriteEx { written: 4 },
+        pair("ssl_write_flags_enter", "ssl_write_flags_exit"),
+    ),
+    (
+        Kind::OpenSsl,
+        Call::ReadEx,
+        pair("ssl_read_ex_enter", "ssl_read_ex_exit"),
+    ),
+    (Kind::OpenSsl, Call::ControlName, entry("ssl_ctrl_enter")),
+    (Kind::OpenSsl, Call::Free, entry("handle_free_enter")),
+    (
+        Kind::BoringSsl,
+        Call::Write,
+        pair("boringssl_write_enter", "boringssl_write_exit"),
+    ),
+    (
+        Kind::BoringSsl,
+        Call::Read,
+        pair("boringssl_read_enter", "boringssl_read_exit"),
+    ),
+    (Kind::BoringSsl, Call::ServerName, entry("boringssl_name_enter")),
+    (Kind::BoringSsl, Call::Free, entry("handle_free_enter")),
+    (
+        Kind::GnuTls,
+        Call::Write,
+        pair("gnutls_send_enter", "gnutls_send_exit"),
+    ),
+    (
+        Kind::GnuTls,
+        Call::Read,
+        pair("gnutls_recv_enter", "gnutls_recv_exit"),
+    ),
+    (Kind::GnuTls, Call::GnuTlsName, entry("gnutls_name_enter")),
+    (Kind::GnuTls, Call::Free, entry("handle_free_enter")),
+    (Kind::Nss, Call::Write, pair("nss_write_enter", "nss_write_exit")),
+    (Kind::Nss, Call::Read, pair("nss_read_enter", "nss_read_exit")),
+    (Kind::Nss, Call::ServerName, entry("nss_name_enter")),
+    (Kind::Nss, Call::Free, entry("handle_free_enter")),
+    (Kind::GoTls, Call::GoWrite, entry("go_write_enter")),
+    (
+        Kind::GoTls,
+        Call::GoRead,
+        CallPrograms {
+            enter: "go_read_enter",
+            exit: None,
+            at_returns: Some("go_read_return"),
+        },
+    ),
+    (Kind::AwsLc, Call::AeadSeal, entry("aead_seal_enter")),
+    (
+        Kind::AwsLc,
+        Call::AeadOpen,
+        pair("aead_open_enter", "aead_open_exit"),
+    ),
 ];
 
-/// Names of all programs for functions of TLS stacks.
-pub const FUNCTION_PROGRAMS: &[&str] = &[
-    "ssl_write_enter",
-    "ssl_write_exit",
-    "ssl_read_enter",
-    "ssl_read_exit",
-    "ssl_write_ex_enter",
-    "ssl_write_ex_exit",
-    "ssl_write_flags_enter",
-    "ssl_write_flags_exit",
-    "ssl_read_ex_enter",
-    "ssl_read_ex_exit",
-    "ssl_ctrl_enter",
-    "boringssl_write_enter",
-    "boringssl_write_exit",
-    "boringssl_read_enter",
-    "boringssl_read_exit",
-    "boringssl_name_enter",
-    "gnutls_send_enter",
-    "gnutls_send_exit",
-    "gnutls_recv_enter",
-    "gnutls_recv_exit",
-    "gnutls_name_enter",
-    "nss_write_enter",
-    "nss_write_exit",
-    "nss_read_enter",
-    "nss_read_exit",
-    "nss_name_enter",
-    "handle_free_enter",
-    "go_write_enter",
-    "go_read_enter",
-    "go_read_return",
-    "aead_seal_enter",
-    "aead_open_enter",
-    "aead_open_exit",
-];
+/// Programs for a call of a stack; `None` where there are none.
+pub fn call_programs(kind: Kind, call: Call) -> Option<CallPrograms> {
+    let known = CALL_PROGRAMS.iter().find(|(k, c, _)| (*k, *c) == (kind, call));
+    known.map(|(_, _, programs)| *programs)
+}
 
-/// Whether a file that defines these functions can be read: it needs a way in and a way out. Old libraries have no
-/// `*_ex`, BoringSSL has no `SSL_ctrl` for names.
-pub fn is_readable(defines: impl Fn(&str) -> bool) -> bool {
-    defines("SSL_write") && defines("SSL_read")
+/// Names of all programs that [`call_programs`] can give, each once.
+pub fn function_programs() -> BTreeSet<&'static str> {
+    let names = CALL_PROGRAMS
+        .iter()
+        .flat_map(|(_, _, p)| [Some(p.enter), p.exit, p.at_returns]);
+    names.flatten().collect()
 }
 
 /// What became of a probe.
@@ -176,9 +204,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_library_without_both_directions_is_not_readable() {
-        assert!(is_readable(|s| ["SSL_write", "SSL_read"].contains(&s)));
-        assert!(!is_readable(|s| s == "SSL_write"));
-        assert!(!is_readable(|_| false));
+    fn go_never_gets_a_return_probe() {
+        for call in [Call::GoWrite, Call::GoRead] {
+            assert_eq!(call_programs(Kind::GoTls, call).unwrap().exit, None);
+        }
+        assert!(
+            call_programs(Kind::GoTls, Call::GoRead)
+                .unwrap()
+                .at_returns
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn what_has_no_program_gets_none() {
+        assert_eq!(call_programs(Kind::Ring, Call::AeadSeal), None);
+        assert!(function_programs().contains("aead_open_exit"));
     }
 }

@@ -264,14 +264,11 @@ impl Connections {
     }
 
     /// Takes over what a flow saw until it was tied, the record that tied it included.
-    pub(super) fn link(&mut self, flow: &Flow) {
+    pub(super) fn link(&mut self, flow: &mut Flow) {
         if let Some(connection) = self.0.get_mut(&flow.connection_id) {
-            if flow.stack != STACK_SOCKET {
-                connection.is_tls = true;
-            }
-            connection.stack = flow.stack;
             connection.flows.push(flow.id);
-            connection.awaited += u32::from(flow.ends_by_itself());
+            flow.awaited = flow.ends_by_itself();
+            connection.awaited += u32::from(flow.awaited);
             for direction in [Direction::Sent, Direction::Received] {
                 let seen = flow.reassembly.position(direction) - flow.reassembly.missing(direction);
                 let sum = &mut connection.plaintext[direction as usize];
@@ -283,9 +280,7 @@ impl Connections {
     pub(super) fn unlink(&mut self, flow: &Flow) {
         if let Some(connection) = self.0.get_mut(&flow.connection_id) {
             connection.flows.retain(|id| *id != flow.id);
-            connection.awaited = connection
-                .awaited
-                .saturating_sub(u32::from(flow.ends_by_itself()));
+            connection.awaited = connection.awaited.saturating_sub(u32::from(flow.awaited));
         }
     }
 
@@ -294,6 +289,8 @@ impl Connections {
         let Some(connection) = self.0.get_mut(&flow.connection_id) else {
             return;
         };
+        connection.is_tls |= flow.stack != STACK_SOCKET;
+        connection.stack = flow.stack;
         connection.speaks_ai |= flow.is_ai() && !flow.name_is_ai;
         connection.unsupported = connection.unsupported.or(flow.unsupported);
         connection.lost |= [Direction::Sent, Direction::Received]

@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use observer_common::{
     maps::FlowKey,
     wire::{
-        CLASS_AI, CLASS_OTHER, Header, STACK_GNUTLS, STACK_NSS, STACK_OPENSSL, STACK_UNKNOWN, TIE_NONE,
-        TlsData, TlsFree,
+        CLASS_AI, CLASS_OTHER, Header, STACK_AWS_LC, STACK_BORINGSSL, STACK_GO, STACK_SOCKET, STACK_UNKNOWN,
+        TIE_NONE, TlsData, TlsFree,
     },
 };
 
@@ -41,6 +41,8 @@ pub(super) struct Flow {
     pub tie: u8,
     /// `wire::STACK_*`.
     pub stack: u8,
+    /// Its connection waits for its end.
+    pub awaited: bool,
     pub server_name: Option<String>,
     pub name_is_ai: bool,
     pub last_ns: u64,
@@ -82,6 +84,7 @@ impl Flow {
             connection_id: 0,
             tie: TIE_NONE,
             stack,
+            awaited: false,
             server_name: None,
             name_is_ai: false,
             last_ns: header.time_ns,
@@ -106,7 +109,10 @@ impl Flow {
 
     /// Whether the program tells the end of its handle.
     pub(super) fn ends_by_itself(&self) -> bool {
-        matches!(self.stack, STACK_OPENSSL | STACK_GNUTLS | STACK_NSS)
+        !matches!(
+            self.stack,
+            STACK_BORINGSSL | STACK_GO | STACK_AWS_LC | STACK_SOCKET
+        )
     }
 
     /// Whether anything says that this flow is AI.

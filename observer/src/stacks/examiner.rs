@@ -61,7 +61,9 @@ impl<'i, 'a> Examiner<'i, 'a> {
     pub(super) fn run(mut self, report: &mut Report) {
         named::find(&self, report);
         if !self.image.is_searchable() {
-            report.notes.push(Refusal::new("structure", RefusalReason::TooLarge));
+            report
+                .notes
+                .push(Refusal::new("structure", RefusalReason::TooLarge));
             return;
         }
         if self.image.x86_64 {
@@ -98,7 +100,12 @@ impl<'i, 'a> Examiner<'i, 'a> {
             }
         }
         self.references = scan::references(self.image, &targets);
-        let from: Vec<u64> = self.references.iter().map(|r| r.from).take(MAX_REFERRING).collect();
+        let from: Vec<u64> = self
+            .references
+            .iter()
+            .map(|r| r.from)
+            .take(MAX_REFERRING)
+            .collect();
         self.functions.collect(&from);
     }
 
@@ -140,7 +147,10 @@ impl<'i, 'a> Examiner<'i, 'a> {
 
     /// Addresses of a text.
     pub(super) fn places(&self, needle: Needle) -> impl Iterator<Item = u64> {
-        self.texts.iter().filter(move |(n, _)| *n == needle).map(|(_, at)| *at)
+        self.texts
+            .iter()
+            .filter(move |(n, _)| *n == needle)
+            .map(|(_, at)| *at)
     }
 
     /// Instructions that refer to a text.
@@ -157,7 +167,10 @@ impl<'i, 'a> Examiner<'i, 'a> {
         let mut bodies: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
         let mut found: BTreeMap<Needle, BTreeSet<u64>> = BTreeMap::new();
         for needle in needles {
-            for body in self.referring(*needle).filter_map(|from| self.functions.containing(from)) {
+            for body in self
+                .referring(*needle)
+                .filter_map(|from| self.functions.containing(from))
+            {
                 bodies.insert(body.start, (body.start, body.end));
                 found.entry(*needle).or_default().insert(body.start);
             }

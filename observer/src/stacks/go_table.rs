@@ -81,7 +81,9 @@ impl Table {
                 }
             }
         });
-        places.into_iter().find_map(|at| Self::at(image, image.offset(at)?))
+        places
+            .into_iter()
+            .find_map(|at| Self::at(image, image.offset(at)?))
     }
 
     fn at(image: &Image<'_>, offset: u64) -> Option<Self> {

@@ -65,11 +65,13 @@ impl<'f> Input<'f> {
         let mut buffer = vec![0; PIECE + overlap];
         let mut at = 0;
         while at < len {
-            let whole = usize::try_from(len - at)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len());
-            let Some(from) = offset.checked_add(at) else { return };
-            let Some(piece) = buffer.get_mut(..whole) else { return };
+            let whole = usize::try_from(len - at).unwrap_or(usize::MAX).min(buffer.len());
+            let Some(from) = offset.checked_add(at) else {
+                return;
+            };
+            let Some(piece) = buffer.get_mut(..whole) else {
+                return;
+            };
             if Self::take(&self.passed, whole as u64).is_err() {
                 return;
             }

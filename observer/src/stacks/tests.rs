@@ -6,6 +6,10 @@ use super::*;
 fn compare() {
     for path in std::env::var("STACK_FILES").unwrap_or_default().split(':') {
         let Ok(file) = File::open(path) else { continue };
-        println!("{path}\n names {:#x?}\n structure {:#x?}", examine_with(&file, true), examine_with(&file, false));
+        println!(
+            "{path}\n names {:#x?}\n structure {:#x?}",
+            examine_with(&file, true),
+            examine_with(&file, false)
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Write};
 
-use observer::kernel::elf::function_offsets;
+use observer::stacks::examine;
 use rustix::fs::{MemfdFlags, memfd_create};
 
 /// Takes `data` as a library.
@@ -12,6 +12,6 @@ pub fn run(data: &[u8]) {
     };
     let mut file = File::from(fd);
     if file.write_all(data).is_ok() {
-        let _ = function_offsets(&file, &["SSL_write", "SSL_read", "main"]);
+        let _ = examine(&file);
     }
 }

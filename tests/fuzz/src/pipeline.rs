@@ -183,7 +183,8 @@ impl Script<'_> {
             class: if at == 4 { CLASS_AI } else { 0 },
             direction,
             tie: 1,
-            pad: [0; 6],
+            stack: (at % 8) as u8,
+            pad: [0; 5],
         };
         self.take(at, &Body::TlsData(data, bytes));
     }
@@ -242,7 +243,9 @@ impl Script<'_> {
                     local_port: 0,
                     flags: 0,
                     fd: 3,
-                    pad: 0,
+                    transport: 6,
+                    pad: [0; 3],
+                    socket: at as u64,
                 };
                 self.take(at, &Body::Connect(connect));
             }

@@ -29,7 +29,7 @@ impl Function {
             .map(PathBuf::from)
             .context("the script has no libssl loaded")?;
         let file = std::fs::File::open(&library).context("libssl")?;
-        let offsets = observer::kernel::elf::function_offsets(&file, &[name])?;
+        let offsets = observer::stacks::symbols::function_offsets(&file, &[name])?;
         let offset = *offsets
             .get(name)
             .with_context(|| format!("no {name} in libssl"))?;

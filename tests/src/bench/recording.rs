@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use observer_common::wire::{
     CLASS_AI, COMM_LEN, DIRECTION_RECEIVED, DIRECTION_SENT, Header, KIND_TLS_DATA, KIND_TLS_NAME, MAX_CHUNK,
-    TIE_IN_CALL, TlsData, TlsName,
+    STACK_OPENSSL, TIE_IN_CALL, TlsData, TlsName,
 };
 use serde_json::json;
 
@@ -168,7 +168,8 @@ impl Recording {
                 class: CLASS_AI,
                 direction,
                 tie: TIE_IN_CALL,
-                pad: [0; 6],
+                stack: STACK_OPENSSL,
+                pad: [0; 5],
             };
             *offset += piece.len() as u64;
             left -= piece.len();

@@ -2,7 +2,7 @@
 
 use crate::{
     kernel::{
-        attach::TlsFile,
+        attach::{AttachedStack, TlsFile},
         btf::{Btf, kernel_offsets},
         probes::{HostProbe, ProbeState},
     },
@@ -247,15 +247,27 @@ pub(super) fn host_probe(probe: &HostProbe, state: &ProbeState) -> Check {
     }
 }
 
-/// A file with a TLS library in it.
+/// A file with TLS stacks in it.
 pub(super) fn tls_file(file: &TlsFile) -> Check {
     let name = format!("TLS library {}", text::safe(&file.path));
-    match file.failure() {
-        None => {
-            let functions: Vec<&str> = file.probes.iter().map(|(function, _)| *function).collect();
-            ok(&name, format!("attaches: {}", functions.join(", ")))
-        }
-        Some(reason) => warning(&name, text::safe(reason), "calls through this file are not read"),
+    if let Some(reason) = file.failure() {
+        return warning(&name, text::safe(reason), "calls through this file are not read");
+    }
+    let stacks: Vec<String> = file.stacks.iter().map(tls_stack).collect();
+    ok(&name, stacks.join("; "))
+}
+
+fn tls_stack(stack: &AttachedStack) -> String {
+    let version = stack.version.as_deref().unwrap_or("version not stated");
+    let what = format!(
+        "{} ({}), by {}",
+        stack.kind.name(),
+        text::safe(version),
+        stack.how.name()
+    );
+    match stack.opaque {
+        None => format!("{what}: {}", text::plural(stack.probes.len(), "function")),
+        Some(reason) => format!("{what}: not readable: {}", reason.says()),
     }
 }
 
@@ -266,7 +278,7 @@ pub(super) fn tls_files(count: usize) -> Check {
         0 => warning(
             NAME,
             "none found",
-            "nothing can be read until a program with OpenSSL's functions runs",
+            "nothing can be read until a program with a known TLS library runs",
         ),
         n => ok(NAME, text::plural(n, "file")),
     }
