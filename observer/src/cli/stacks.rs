@@ -73,7 +73,9 @@ fn section(path: &Path, report: &Result<Report, String>) -> String {
     };
     let rows: Vec<Vec<Value>> = report.stacks.iter().flat_map(rows).collect();
     if !rows.is_empty() {
-        let heads = ["stack", "version", "readable", "found by", "function", "as", "offset", "cost"];
+        let heads = [
+            "stack", "version", "readable", "found by", "function", "as", "offset", "cost",
+        ];
         lines.push_str(&render(&heads.map(left), &rows));
         lines.push('\n');
     }
@@ -90,18 +92,31 @@ fn said(refusal: &Refusal) -> String {
 /// One row for each point and for each refusal; what belongs to the whole stack stands in the first.
 fn rows(stack: &Stack) -> Vec<Vec<Value>> {
     let point = |p: &Point| {
-        let cost = if p.cheap { toned("cheap", Tone::Good) } else { toned("step", Tone::Warn) };
+        let cost = if p.cheap {
+            toned("cheap", Tone::Good)
+        } else {
+            toned("step", Tone::Warn)
+        };
         let call = match p.returns.len() {
             0 => p.call.name().to_owned(),
             n => format!("{} ({n} returns)", p.call.name()),
         };
-        [p.name.as_str().into(), call.into(), format!("{:#x}", p.offset).into(), cost]
+        [
+            p.name.as_str().into(),
+            call.into(),
+            format!("{:#x}", p.offset).into(),
+            cost,
+        ]
     };
     let refusal = |r: &Refusal| {
         let reason = toned(r.reason.name(), Tone::Warn);
         [r.what.as_str().into(), reason, "".into(), "".into()]
     };
-    let details = stack.points.iter().map(point).chain(stack.refused.iter().map(refusal));
+    let details = stack
+        .points
+        .iter()
+        .map(point)
+        .chain(stack.refused.iter().map(refusal));
     details
         .enumerate()
         .map(|(n, detail)| {
@@ -111,7 +126,12 @@ fn rows(stack: &Stack) -> Vec<Vec<Value>> {
             };
             let head = if n == 0 {
                 let version = stack.version.as_deref().unwrap_or_default();
-                [stack.kind.name().into(), version.into(), readable, stack.how.name().into()]
+                [
+                    stack.kind.name().into(),
+                    version.into(),
+                    readable,
+                    stack.how.name().into(),
+                ]
             } else {
                 ["".into(), "".into(), "".into(), "".into()]
             };
@@ -204,7 +224,10 @@ mod tests {
     #[test]
     fn what_is_no_program_is_said_to_be_none() {
         assert!(examine(Path::new("/dev/null")).is_err());
-        let text = section(Path::new("a"), &examine(Path::new("Cargo.toml")).map_err(|e| format!("{e:#}")));
+        let text = section(
+            Path::new("a"),
+            &examine(Path::new("Cargo.toml")).map_err(|e| format!("{e:#}")),
+        );
         assert_eq!(text, "a: not an ELF file\n");
     }
 }

@@ -31,7 +31,9 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
     let functions = putters(examiner, Needle::Aead);
     let mut stack = Stack::new(Kind::AwsLc, How::Structure);
     stack.version = presence::aws_lc_version(examiner);
-    let seal = unique(&functions, |f| f.has(&[TOO_LARGE, BUFFER_TOO_SMALL, OUTPUT_ALIASES_INPUT]));
+    let seal = unique(&functions, |f| {
+        f.has(&[TOO_LARGE, BUFFER_TOO_SMALL, OUTPUT_ALIASES_INPUT])
+    });
     let open = unique(&functions, |f| {
         f.has(&[OUTPUT_ALIASES_INPUT, BAD_DECRYPT, BUFFER_TOO_SMALL]) && !f.reasons.contains(&TOO_LARGE)
     });

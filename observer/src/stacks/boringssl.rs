@@ -32,9 +32,11 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
     }
     let functions = putters(examiner, Needle::SslLib);
     let mut stack = Stack::new(Kind::BoringSsl, How::Structure);
-    let write = unique(functions.iter().filter(|f| {
-        f.has(&[UNINITIALIZED, HANDSHAKE_FAILURE, BAD_LENGTH])
-    }));
+    let write = unique(
+        functions
+            .iter()
+            .filter(|f| f.has(&[UNINITIALIZED, HANDSHAKE_FAILURE, BAD_LENGTH])),
+    );
     let read = read(examiner, &functions);
     let name = unique(functions.iter().filter(|f| f.has(&[INVALID_SERVERNAME])));
     for (call, name, start) in [
@@ -96,7 +98,10 @@ fn around_peek(examiner: &Examiner<'_, '_>, peek: &Body) -> Result<u64, RefusalR
         .filter(|body| {
             let mut sites = body.sites();
             sites.next().is_some_and(|(at, to)| {
-                to == peek.start && [RDI, RSI, RDX].iter().all(|r| holds(body, at, *r) == Holds::Argument)
+                to == peek.start
+                    && [RDI, RSI, RDX]
+                        .iter()
+                        .all(|r| holds(body, at, *r) == Holds::Argument)
             })
         })
         .map(|body| body.start)

@@ -1,8 +1,8 @@
 //! Machine code of x86-64: functions as instructions, and where in them a probe may stand.
 
 use iced_x86::{
-    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
-    Register,
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess,
+    OpKind, Register,
 };
 
 use super::image::Image;
@@ -120,10 +120,18 @@ impl Body {
         self.instructions.first().is_some_and(|first| {
             !matches!(
                 first.mnemonic(),
-                Mnemonic::Leave | Mnemonic::Pop | Mnemonic::Hlt | Mnemonic::In | Mnemonic::Out | Mnemonic::Add
+                Mnemonic::Leave
+                    | Mnemonic::Pop
+                    | Mnemonic::Hlt
+                    | Mnemonic::In
+                    | Mnemonic::Out
+                    | Mnemonic::Add
             ) && !matches!(
                 first.flow_control(),
-                FlowControl::Return | FlowControl::Interrupt | FlowControl::Exception | FlowControl::ConditionalBranch
+                FlowControl::Return
+                    | FlowControl::Interrupt
+                    | FlowControl::Exception
+                    | FlowControl::ConditionalBranch
             )
         })
     }
@@ -251,9 +259,15 @@ pub(super) fn holds(body: &Body, at: usize, register: Register) -> Holds {
 fn value_of(body: &Body, at: usize, i: &Instruction) -> Holds {
     let on_stack = |r: Register| matches!(r.full_register(), Register::RSP | Register::RBP);
     match i.mnemonic() {
-        Mnemonic::Mov if matches!(i.op1_kind(), OpKind::Register) && i.op1_register() == Register::RSP => Holds::Stack,
-        Mnemonic::Mov if i.op1_kind() != OpKind::Register && i.op1_kind() != OpKind::Memory => Holds::Value(i.immediate(1)),
-        Mnemonic::Xor | Mnemonic::Sub if i.op0_kind() == i.op1_kind() && i.op0_register() == i.op1_register() => {
+        Mnemonic::Mov if matches!(i.op1_kind(), OpKind::Register) && i.op1_register() == Register::RSP => {
+            Holds::Stack
+        }
+        Mnemonic::Mov if i.op1_kind() != OpKind::Register && i.op1_kind() != OpKind::Memory => {
+            Holds::Value(i.immediate(1))
+        }
+        Mnemonic::Xor | Mnemonic::Sub
+            if i.op0_kind() == i.op1_kind() && i.op0_register() == i.op1_register() =>
+        {
             Holds::Value(0)
         }
         Mnemonic::Lea if on_stack(i.memory_base()) => Holds::Stack,
@@ -331,7 +345,8 @@ mod tests {
     #[test]
     fn a_probe_moves_to_the_push_unless_an_argument_is_written_or_a_branch_leads_between() {
         let endbr = [0xf3, 0x0f, 0x1e, 0xfa];
-        let later = |rest: &[u8], needed: &[Register]| body(&[&endbr, rest].concat()).later_place(needed, false);
+        let later =
+            |rest: &[u8], needed: &[Register]| body(&[&endbr, rest].concat()).later_place(needed, false);
         let args = [Register::RDI, Register::RSI];
         assert_eq!(later(&[0x55, 0xc3], &args), (0x1004, true));
         // mov edi, eax; push rbp
@@ -340,7 +355,10 @@ mod tests {
         // push rbp; then a jump back to it.
         assert_eq!(later(&[0x55, 0xeb, 0xfd], &args), (0x1000, false));
         // test edi,edi; je +1; push rbp; ret: calls that branch away would be missed.
-        assert_eq!(later(&[0x85, 0xff, 0x74, 0x01, 0x55, 0xc3], &args), (0x1004 + 2, true));
+        assert_eq!(
+            later(&[0x85, 0xff, 0x74, 0x01, 0x55, 0xc3], &args),
+            (0x1004 + 2, true)
+        );
     }
 
     #[test]

@@ -62,9 +62,8 @@ fn reasons(body: &Body, at: usize) -> Vec<u64> {
         Some(value) => found.push(value),
         // Set before the jump to a block that several errors share.
         None => found.extend(
-            jumps_into(body, first, at).filter_map(|jump| {
-                set_between(body, block_start(body, jump), jump, register)
-            }),
+            jumps_into(body, first, at)
+                .filter_map(|jump| set_between(body, block_start(body, jump), jump, register)),
         ),
     }
     found
@@ -82,7 +81,12 @@ fn after(body: &Body, at: usize) -> usize {
 
 /// Index behind the last instruction before `at` that does not fall through, or that is a call.
 fn block_start(body: &Body, at: usize) -> usize {
-    let falls = |i: &Instruction| matches!(i.flow_control(), FlowControl::Next | FlowControl::ConditionalBranch);
+    let falls = |i: &Instruction| {
+        matches!(
+            i.flow_control(),
+            FlowControl::Next | FlowControl::ConditionalBranch
+        )
+    };
     body.instructions
         .get(..at)
         .and_then(|before| before.iter().rposition(|i| !falls(i)))

@@ -22,7 +22,7 @@ const MAX_PATH: usize = 512;
 const MAX_TARGETS: usize = 64;
 
 /// Functions looked at for one text.
-const MAX_REFERRING: usize = 4096;
+const MAX_REFERRING: usize = 2048;
 
 /// What is known of a file while it is examined.
 pub(super) struct Examiner<'i, 'a> {
@@ -61,7 +61,9 @@ impl<'i, 'a> Examiner<'i, 'a> {
     pub(super) fn run(mut self, report: &mut Report) {
         named::find(&self, report);
         if !self.image.is_searchable() {
-            report.notes.push(Refusal::new("structure", RefusalReason::TooLarge));
+            report
+                .notes
+                .push(Refusal::new("structure", RefusalReason::TooLarge));
             return;
         }
         if self.image.x86_64 {
@@ -98,7 +100,12 @@ impl<'i, 'a> Examiner<'i, 'a> {
             }
         }
         self.references = scan::references(self.image, &targets);
-        let from: Vec<u64> = self.references.iter().map(|r| r.from).take(MAX_REFERRING).collect();
+        let from: Vec<u64> = self
+            .references
+            .iter()
+            .map(|r| r.from)
+            .take(MAX_REFERRING)
+            .collect();
         self.functions.collect(&from);
     }
 
@@ -118,12 +125,11 @@ impl<'i, 'a> Examiner<'i, 'a> {
 
     /// Printable text directly before an address.
     pub(super) fn text_before(&self, address: u64) -> Vec<u8> {
-        let start = address.saturating_sub(MAX_PATH as u64);
-        let len = usize::try_from(address - start).unwrap_or(0);
-        let mut bytes = self.image.bytes(start, len);
-        if bytes.len() < len {
+        let Some(end) = self.image.offset(address) else {
             return Vec::new();
-        }
+        };
+        let len = usize::try_from(end).map_or(MAX_PATH, |end| end.min(MAX_PATH));
+        let mut bytes = self.image.input.at(end - len as u64, len);
         let first = bytes
             .iter()
             .rposition(|b| !(32..127).contains(b))
@@ -140,7 +146,10 @@ impl<'i, 'a> Examiner<'i, 'a> {
 
     /// Addresses of a text.
     pub(super) fn places(&self, needle: Needle) -> impl Iterator<Item = u64> {
-        self.texts.iter().filter(move |(n, _)| *n == needle).map(|(_, at)| *at)
+        self.texts
+            .iter()
+            .filter(move |(n, _)| *n == needle)
+            .map(|(_, at)| *at)
     }
 
     /// Instructions that refer to a text.
@@ -157,7 +166,10 @@ impl<'i, 'a> Examiner<'i, 'a> {
         let mut bodies: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
         let mut found: BTreeMap<Needle, BTreeSet<u64>> = BTreeMap::new();
         for needle in needles {
-            for body in self.referring(*needle).filter_map(|from| self.functions.containing(from)) {
+            for body in self
+                .referring(*needle)
+                .filter_map(|from| self.functions.containing(from))
+            {
                 bodies.insert(body.start, (body.start, body.end));
                 found.entry(*needle).or_default().insert(body.start);
             }

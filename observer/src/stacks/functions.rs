@@ -87,19 +87,33 @@ impl<'i, 'a> Functions<'i, 'a> {
 
     /// Whether what stands before an address can end a function, and what stands there can start one.
     pub(super) fn looks_like_a_start(&self, address: u64) -> bool {
-        let Some(before) = address.checked_sub(1) else {
-            return false;
-        };
-        let bytes = self.image.bytes(before, 5);
-        let Some((previous, first)) = bytes.split_first() else {
-            return false;
-        };
-        let padded = matches!(previous, 0xcc | 0xc3 | 0x90 | 0x00 | 0x0b);
+        let first = self.image.bytes(address, 4);
+        // Nothing stands before the first function of all.
+        let padded = address
+            .checked_sub(1)
+            .and_then(|before| self.image.bytes(before, 1).first().copied())
+            .is_none_or(|previous| matches!(previous, 0xcc | 0xc3 | 0x90 | 0x00 | 0x0b));
         let frame = first.starts_with(&[0x55, 0x48, 0x89, 0xe5]);
         let prologue = first.first().is_some_and(|b| {
             matches!(
                 b,
-                0x55 | 0x41 | 0x53 | 0x48 | 0xf3 | 0x31 | 0x89 | 0x0f | 0x83 | 0xb8 | 0x40 | 0x49 | 0x4c | 0x8b | 0x85 | 0x56 | 0x57 | 0x50
+                0x55 | 0x41
+                    | 0x53
+                    | 0x48
+                    | 0xf3
+                    | 0x31
+                    | 0x89
+                    | 0x0f
+                    | 0x83
+                    | 0xb8
+                    | 0x40
+                    | 0x49
+                    | 0x4c
+                    | 0x8b
+                    | 0x85
+                    | 0x56
+                    | 0x57
+                    | 0x50
             )
         });
         frame || prologue && (padded || address.is_multiple_of(16))
@@ -170,7 +184,9 @@ impl<'i, 'a> Functions<'i, 'a> {
 /// Entries of the unwind index (`.eh_frame_hdr`), in its usual encoding only.
 fn index(image: &Image<'_>) -> Option<Vec<(u64, u64)>> {
     const DATA_RELATIVE_TABLE: [u8; 2] = [0x03, 0x3b];
-    let (address, size) = image.unwind.filter(|(_, size)| *size >= 12 && *size <= MAX_INDEX)?;
+    let (address, size) = image
+        .unwind
+        .filter(|(_, size)| *size >= 12 && *size <= MAX_INDEX)?;
     let bytes = image.bytes(address, usize::try_from(size).ok()?);
     let (head, table) = bytes.split_at_checked(12)?;
     if head.get(2..4)? != DATA_RELATIVE_TABLE {

@@ -27,7 +27,9 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
     let mut stack = Stack::new(Kind::GoTls, How::Pclntab);
     stack.version.clone_from(&version);
     let Some(table) = Table::find(examiner.image) else {
-        stack.refused.push(Refusal::new("pclntab", RefusalReason::NoFunctionTable));
+        stack
+            .refused
+            .push(Refusal::new("pclntab", RefusalReason::NoFunctionTable));
         report.stacks.push(stack);
         return;
     };
@@ -41,12 +43,20 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
             return;
         }
     };
-    if version.as_deref().and_then(minor).is_some_and(|minor| minor < REGISTERS_SINCE) {
-        stack.refused.push(Refusal::new(WRITE, RefusalReason::StackArguments));
+    if version
+        .as_deref()
+        .and_then(minor)
+        .is_some_and(|minor| minor < REGISTERS_SINCE)
+    {
+        stack
+            .refused
+            .push(Refusal::new(WRITE, RefusalReason::StackArguments));
     } else {
         match bodies(examiner, &table, entries) {
             Some([write, read]) => add(examiner, &write, &read, &mut stack),
-            None => stack.refused.push(Refusal::new(WRITE, RefusalReason::ImplausibleCode)),
+            None => stack
+                .refused
+                .push(Refusal::new(WRITE, RefusalReason::ImplausibleCode)),
         }
     }
     report.stacks.push(stack);
@@ -64,7 +74,9 @@ fn add(examiner: &Examiner<'_, '_>, write: &Body, read: &Body, stack: &mut Stack
             point.returns = returns;
             stack.points.push(point);
         }
-        _ => stack.refused.push(Refusal::new(READ, RefusalReason::ImplausibleCode)),
+        _ => stack
+            .refused
+            .push(Refusal::new(READ, RefusalReason::ImplausibleCode)),
     }
 }
 
@@ -102,12 +114,20 @@ fn text_starts(examiner: &Examiner<'_, '_>, table: &Table) -> Vec<u64> {
     let relocated = image
         .address(table.text_start_place())
         .and_then(|place| super::functions::relative_pointer_at(image, place));
-    let named = examiner.named.get("runtime.text").and_then(|all| all.first().copied());
+    let named = examiner
+        .named
+        .get("runtime.text")
+        .and_then(|all| all.first().copied());
     let section = image.section(".text").map(|(address, ..)| address);
-    [Some(table.text_start).filter(|at| *at != 0), relocated, named, section]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        Some(table.text_start).filter(|at| *at != 0),
+        relocated,
+        named,
+        section,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Version in Go's build information (`debug/buildinfo`): inline since Go 1.18, behind a pointer before.

@@ -76,7 +76,8 @@ impl Stack {
     /// Whether plaintext of both directions can be read.
     pub fn is_readable(&self) -> bool {
         let any = |wanted: fn(&Call) -> bool| self.points.iter().any(|p| wanted(&p.call));
-        any(|call| call.direction() == Some(Direction::Write)) && any(|call| call.direction() == Some(Direction::Read))
+        any(|call| call.direction() == Some(Direction::Write))
+            && any(|call| call.direction() == Some(Direction::Read))
     }
 }
 

@@ -60,7 +60,9 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
     report.stacks.extend(aws_lc(examiner));
     for (function, name) in UNSUPPORTED {
         if examiner.named.contains_key(*function) {
-            report.notes.push(Refusal::new(*name, RefusalReason::StackNotSupported));
+            report
+                .notes
+                .push(Refusal::new(*name, RefusalReason::StackNotSupported));
         }
     }
 }
@@ -79,9 +81,7 @@ fn function(examiner: &Examiner<'_, '_>, name: &str, stack: &mut Stack) -> Optio
 /// Adds a point for a function that has the name, at its entry.
 fn add(examiner: &Examiner<'_, '_>, name: &str, call: Call, stack: &mut Stack) {
     let point = if examiner.image.x86_64 {
-        function(examiner, name, stack).and_then(|body| {
-            examiner.point(&body, call, name)
-        })
+        function(examiner, name, stack).and_then(|body| examiner.point(&body, call, name))
     } else {
         undecoded(examiner, name, call, stack)
     };
@@ -117,7 +117,11 @@ fn ssl(examiner: &Examiner<'_, '_>) -> Option<Stack> {
         return None;
     }
     let is_boringssl = has("SSL_set_tlsext_host_name");
-    let kind = if is_boringssl { Kind::BoringSsl } else { Kind::OpenSsl };
+    let kind = if is_boringssl {
+        Kind::BoringSsl
+    } else {
+        Kind::OpenSsl
+    };
     let mut stack = Stack::new(kind, How::Symbols);
     if is_boringssl || !examiner.image.x86_64 {
         add(examiner, "SSL_write", Call::Write, &mut stack);
@@ -135,7 +139,11 @@ fn ssl(examiner: &Examiner<'_, '_>) -> Option<Stack> {
 
 fn openssl_points(examiner: &Examiner<'_, '_>, stack: &mut Stack) {
     if examiner.image.x86_64 {
-        let mut write = forms(examiner, ["SSL_write", "SSL_write_ex", "ssl_write_internal"], stack);
+        let mut write = forms(
+            examiner,
+            ["SSL_write", "SSL_write_ex", "ssl_write_internal"],
+            stack,
+        );
         write.ex2 = function(examiner, "SSL_write_ex2", stack);
         let read = forms(examiner, ["SSL_read", "SSL_read_ex", "ssl_read_internal"], stack);
         openssl::place_named(examiner, &write, &read, stack);
@@ -163,8 +171,13 @@ fn gnutls(examiner: &Examiner<'_, '_>) -> Option<Stack> {
     // `send` is `send2` without padding, and jumps there: one probe sees both.
     let send = function(examiner, "gnutls_record_send", &mut stack);
     let send2 = function(examiner, "gnutls_record_send2", &mut stack);
-    let is_same = matches!((&send, &send2), (Some(send), Some(send2)) if send.reaches().contains(&send2.start));
-    let name = if is_same { "gnutls_record_send2" } else { "gnutls_record_send" };
+    let is_same =
+        matches!((&send, &send2), (Some(send), Some(send2)) if send.reaches().contains(&send2.start));
+    let name = if is_same {
+        "gnutls_record_send2"
+    } else {
+        "gnutls_record_send"
+    };
     add(examiner, name, Call::Write, &mut stack);
     add(examiner, "gnutls_record_recv", Call::Read, &mut stack);
     add(examiner, "gnutls_server_name_set", Call::GnuTlsName, &mut stack);

@@ -75,9 +75,7 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
         Needle::Ctrl,
     ];
     let found = examiner.referring_functions(&needles);
-    let starts = |needle: Needle| -> Vec<u64> {
-        found.get(&needle).into_iter().flatten().copied().collect()
-    };
+    let starts = |needle: Needle| -> Vec<u64> { found.get(&needle).into_iter().flatten().copied().collect() };
     let mut stack = Stack::new(Kind::OpenSsl, How::Structure);
     stack.version = presence::openssl_version(examiner);
     for (names, plain, inner) in [
@@ -149,7 +147,10 @@ fn choose(examiner: &Examiner<'_, '_>, names: &Names, forms: &Forms, stack: &mut
     let apis_are_cheap = apis(forms).all(|api| place(api, ex_call(names, 3)).1);
     for body in &inner {
         // One that another one calls is enough; a second report of the same bytes would be wrong.
-        if inner.iter().any(|other| other.start != body.start && leads_to(examiner, body, other)) {
+        if inner
+            .iter()
+            .any(|other| other.start != body.start && leads_to(examiner, body, other))
+        {
             continue;
         }
         let is_reached = forms.ex.is_some() && apis(forms).any(|api| leads_to(examiner, api, body));
@@ -206,7 +207,12 @@ fn inner_functions(examiner: &Examiner<'_, '_>, forms: &Forms) -> Vec<Body> {
 fn common_function(examiner: &Examiner<'_, '_>, forms: &Forms) -> Option<Body> {
     let (plain, ex) = (forms.plain.as_ref()?, forms.ex.as_ref()?);
     let from_ex = reaches_through_thunks(examiner, ex);
-    let is_form = |to: u64| [Some(plain), Some(ex), forms.ex2.as_ref()].into_iter().flatten().any(|b| b.start == to);
+    let is_form = |to: u64| {
+        [Some(plain), Some(ex), forms.ex2.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|b| b.start == to)
+    };
     let mut bodies: Vec<Body> = plain
         .reaches()
         .into_iter()
@@ -217,7 +223,10 @@ fn common_function(examiner: &Examiner<'_, '_>, forms: &Forms) -> Option<Body> {
     if bodies.len() > 1 {
         // What else they share (errors, the check of the stack) comes after it.
         let first = first_call(ex)?;
-        let behind = examiner.functions.starting_at(first).and_then(|thunk| first_call(&thunk));
+        let behind = examiner
+            .functions
+            .starting_at(first)
+            .and_then(|thunk| first_call(&thunk));
         bodies.retain(|body| body.start == first || Some(body.start) == behind);
     }
     match bodies.len() {
@@ -232,7 +241,11 @@ fn first_call(body: &Body) -> Option<u64> {
 
 /// A jump through a table of the dynamic linker.
 fn is_stub(body: &Body) -> bool {
-    body.size() <= 16 && body.instructions.iter().any(iced_x86::Instruction::is_jmp_near_indirect)
+    body.size() <= 16
+        && body
+            .instructions
+            .iter()
+            .any(iced_x86::Instruction::is_jmp_near_indirect)
 }
 
 /// What a function calls, directly or through one function that only passes its arguments on.
@@ -260,7 +273,10 @@ fn inner_call(names: &Names, examiner: &Examiner<'_, '_>, forms: &Forms, body: &
     }
     let by_callers = [
         forms.plain.as_ref().and_then(|api| by_plain_caller(api, body)),
-        forms.ex.as_ref().and_then(|api| by_ex_caller(examiner, api, body)),
+        forms
+            .ex
+            .as_ref()
+            .and_then(|api| by_ex_caller(examiner, api, body)),
     ];
     let mut said = by_callers.into_iter().flatten();
     let written = match (said.next(), said.next()) {
