@@ -84,9 +84,12 @@ impl<'i, 'a> Examiner<'i, 'a> {
         let known = |kind: Kind| report.stacks.iter().any(|s| s.kind == kind);
         let of = |needle: &Needle| match needle {
             Needle::SslLib => !known(Kind::BoringSsl),
-            Needle::WriteInternal | Needle::ReadInternal | Needle::Write | Needle::Read | Needle::Ctrl => {
-                !known(Kind::OpenSsl)
-            }
+            Needle::SslLibC
+            | Needle::WriteInternal
+            | Needle::ReadInternal
+            | Needle::Write
+            | Needle::Read
+            | Needle::Ctrl => !known(Kind::OpenSsl),
             Needle::Aead => !known(Kind::AwsLc),
             _ => false,
         };
@@ -113,7 +116,9 @@ impl<'i, 'a> Examiner<'i, 'a> {
     /// them, so for sources of C code inside a Rust program any start before the needle may be the one.
     fn target(&self, needle: Needle, address: u64) -> Target {
         let start = match needle {
-            Needle::SslLib | Needle::Aead => address - self.text_before(address).len() as u64,
+            Needle::SslLib | Needle::SslLibC | Needle::Aead => {
+                address - self.text_before(address).len() as u64
+            }
             _ => address,
         };
         let end = if needle == Needle::Aead { address } else { start };

@@ -86,6 +86,19 @@ fn a_library_without_tls_has_no_stack() {
     }
 }
 
+/// The programs that look for these texts hold them, and so does this one.
+#[test]
+fn a_program_that_speaks_of_tls_functions_is_not_taken_for_them() {
+    let own = File::open(std::env::current_exe().unwrap()).unwrap();
+    for use_names in [true, false] {
+        let report = examine_with(&own, use_names).unwrap();
+        let kinds: Vec<Kind> = report.stacks.iter().map(|s| s.kind).collect();
+        // The client of the store uses rustls with ring.
+        assert!(kinds.iter().all(|kind| *kind == Kind::Ring), "{report:#?}");
+        assert!(plaintext(&report).is_empty());
+    }
+}
+
 /// The Go tool is itself a program with `crypto/tls`.
 #[test]
 fn go_is_read_behind_the_check_of_the_stack() {
