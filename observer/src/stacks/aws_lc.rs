@@ -9,7 +9,7 @@
 
 use super::{
     Call, How, Kind, Refusal, RefusalReason, Report, Stack,
-    errors::{Putter, putters},
+    errors::{MIN_PUTTERS, Putter, putters},
     examiner::Examiner,
     presence,
     scan::Needle,
@@ -29,6 +29,10 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
         return;
     }
     let functions = putters(examiner, Needle::Aead);
+    if functions.iter().filter(|f| !f.reasons.is_empty()).count() < MIN_PUTTERS {
+        // Spoken of, not there.
+        return;
+    }
     let mut stack = Stack::new(Kind::AwsLc, How::Structure);
     stack.version = presence::aws_lc_version(examiner);
     let seal = unique(&functions, |f| {

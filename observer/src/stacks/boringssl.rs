@@ -6,7 +6,7 @@
 use super::{
     Call, How, Kind, Refusal, RefusalReason, Report, Stack,
     code::{Body, Holds, holds},
-    errors::{Putter, putters},
+    errors::{MIN_PUTTERS, Putter, putters},
     examiner::Examiner,
     scan::{self, Needle},
 };
@@ -31,6 +31,10 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
         return;
     }
     let functions = putters(examiner, Needle::SslLib);
+    if functions.iter().filter(|f| !f.reasons.is_empty()).count() < MIN_PUTTERS {
+        // Spoken of, not there.
+        return;
+    }
     let mut stack = Stack::new(Kind::BoringSsl, How::Structure);
     let write = unique(
         functions

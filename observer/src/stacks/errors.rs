@@ -13,6 +13,9 @@ use super::{
     scan::Needle,
 };
 
+/// Functions that put errors in a source file that is really there; the real ones have dozens.
+pub(super) const MIN_PUTTERS: usize = 3;
+
 /// A function that puts errors, and with which reasons.
 pub(super) struct Putter {
     pub(super) body: Body,

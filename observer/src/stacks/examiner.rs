@@ -22,7 +22,7 @@ const MAX_PATH: usize = 512;
 const MAX_TARGETS: usize = 64;
 
 /// Functions looked at for one text.
-const MAX_REFERRING: usize = 4096;
+const MAX_REFERRING: usize = 2048;
 
 /// What is known of a file while it is examined.
 pub(super) struct Examiner<'i, 'a> {
@@ -84,9 +84,12 @@ impl<'i, 'a> Examiner<'i, 'a> {
         let known = |kind: Kind| report.stacks.iter().any(|s| s.kind == kind);
         let of = |needle: &Needle| match needle {
             Needle::SslLib => !known(Kind::BoringSsl),
-            Needle::WriteInternal | Needle::ReadInternal | Needle::Write | Needle::Read | Needle::Ctrl => {
-                !known(Kind::OpenSsl)
-            }
+            Needle::SslLibC
+            | Needle::WriteInternal
+            | Needle::ReadInternal
+            | Needle::Write
+            | Needle::Read
+            | Needle::Ctrl => !known(Kind::OpenSsl),
             Needle::Aead => !known(Kind::AwsLc),
             _ => false,
         };
@@ -113,7 +116,9 @@ impl<'i, 'a> Examiner<'i, 'a> {
     /// them, so for sources of C code inside a Rust program any start before the needle may be the one.
     fn target(&self, needle: Needle, address: u64) -> Target {
         let start = match needle {
-            Needle::SslLib | Needle::Aead => address - self.text_before(address).len() as u64,
+            Needle::SslLib | Needle::SslLibC | Needle::Aead => {
+                address - self.text_before(address).len() as u64
+            }
             _ => address,
         };
         let end = if needle == Needle::Aead { address } else { start };
@@ -125,12 +130,11 @@ impl<'i, 'a> Examiner<'i, 'a> {
 
     /// Printable text directly before an address.
     pub(super) fn text_before(&self, address: u64) -> Vec<u8> {
-        let start = address.saturating_sub(MAX_PATH as u64);
-        let len = usize::try_from(address - start).unwrap_or(0);
-        let mut bytes = self.image.bytes(start, len);
-        if bytes.len() < len {
+        let Some(end) = self.image.offset(address) else {
             return Vec::new();
-        }
+        };
+        let len = usize::try_from(end).map_or(MAX_PATH, |end| end.min(MAX_PATH));
+        let mut bytes = self.image.input.at(end - len as u64, len);
         let first = bytes
             .iter()
             .rposition(|b| !(32..127).contains(b))

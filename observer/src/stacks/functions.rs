@@ -87,14 +87,12 @@ impl<'i, 'a> Functions<'i, 'a> {
 
     /// Whether what stands before an address can end a function, and what stands there can start one.
     pub(super) fn looks_like_a_start(&self, address: u64) -> bool {
-        let Some(before) = address.checked_sub(1) else {
-            return false;
-        };
-        let bytes = self.image.bytes(before, 5);
-        let Some((previous, first)) = bytes.split_first() else {
-            return false;
-        };
-        let padded = matches!(previous, 0xcc | 0xc3 | 0x90 | 0x00 | 0x0b);
+        let first = self.image.bytes(address, 4);
+        // Nothing stands before the first function of all.
+        let padded = address
+            .checked_sub(1)
+            .and_then(|before| self.image.bytes(before, 1).first().copied())
+            .is_none_or(|previous| matches!(previous, 0xcc | 0xc3 | 0x90 | 0x00 | 0x0b));
         let frame = first.starts_with(&[0x55, 0x48, 0x89, 0xe5]);
         let prologue = first.first().is_some_and(|b| {
             matches!(

@@ -130,8 +130,24 @@ impl Table {
 
     /// The functions of these names, each `None` where the table does not have exactly one.
     pub(super) fn entries<const N: usize>(&self, image: &Image<'_>, names: [&str; N]) -> [Option<Entry>; N] {
-        self.wanted_names(image, names)
-            .map(|wanted| wanted.and_then(|name| self.entry(image, name)))
+        let wanted = self.wanted_names(image, names);
+        let Some((index, records)) = self.read(image).filter(|_| wanted.iter().any(Option::is_some)) else {
+            return [None; N];
+        };
+        wanted.map(|wanted| wanted.and_then(|name| self.entry(&index, &records, name)))
+    }
+
+    /// The index and the part with the records.
+    fn read(&self, image: &Image<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+        let index_bytes = (self.functions + 1) * self.form.entry();
+        let index = image.input.at(self.records, usize::try_from(index_bytes).ok()?);
+        let last = usize::try_from(self.functions).ok()?.checked_sub(1)?;
+        let reach = self.pair(&index, last)?.1.checked_add(64)?;
+        if reach > MAX_RECORDS {
+            return None;
+        }
+        let records = image.input.at(self.records, usize::try_from(reach).ok()?);
+        Some((index, records))
     }
 
     fn wanted_names<const N: usize>(&self, image: &Image<'_>, names: [&str; N]) -> [Option<u32>; N] {
@@ -145,22 +161,14 @@ impl Table {
     }
 
     /// The function whose record has the name at this place.
-    fn entry(&self, image: &Image<'_>, name: u32) -> Option<Entry> {
-        let size = self.form.entry();
-        let index_bytes = usize::try_from((self.functions + 1) * size).ok()?;
-        let index = image.input.at(self.records, index_bytes);
+    fn entry(&self, index: &[u8], records: &[u8], name: u32) -> Option<Entry> {
         let last = usize::try_from(self.functions).ok()?;
-        let record_at = |n: usize| self.pair(&index, n).map(|(_, record)| record);
-        let reach = record_at(last.checked_sub(1)?)?.checked_add(64)?;
-        if reach > MAX_RECORDS {
-            return None;
-        }
-        let records = image.input.at(self.records, usize::try_from(reach).ok()?);
+        let record_at = |n: usize| self.pair(index, n).map(|(_, record)| record);
         // The name's place follows the entry in each record.
-        let skip = size / 2;
+        let skip = self.form.entry() / 2;
         let mut found = (0..last).filter(|n| {
             record_at(*n)
-                .and_then(|record| usize::try_from(record + skip).ok())
+                .and_then(|record| usize::try_from(record.checked_add(skip)?).ok())
                 .and_then(|at| records.get(at..at.checked_add(4)?))
                 .is_some_and(|bytes| *bytes == name.to_le_bytes())
         });
@@ -168,8 +176,8 @@ impl Table {
         if found.next().is_some() {
             return None;
         }
-        let (start, _) = self.pair(&index, one)?;
-        let (end, _) = self.pair(&index, one + 1)?;
+        let (start, _) = self.pair(index, one)?;
+        let (end, _) = self.pair(index, one + 1)?;
         (end > start).then_some(Entry { start, end })
     }
 

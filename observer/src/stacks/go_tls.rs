@@ -20,10 +20,10 @@ const REGISTERS_SINCE: u32 = 17;
 
 /// Finds the functions of a Go program that has `crypto/tls`.
 pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
-    if examiner.places(Needle::GoBuild).next().is_none() && examiner.image.section(".gopclntab").is_none() {
+    let version = version(examiner);
+    if version.is_none() && examiner.image.section(".gopclntab").is_none() {
         return;
     }
-    let version = version(examiner);
     let mut stack = Stack::new(Kind::GoTls, How::Pclntab);
     stack.version.clone_from(&version);
     let Some(table) = Table::find(examiner.image) else {

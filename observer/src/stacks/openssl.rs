@@ -73,9 +73,26 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
         Needle::Read,
         Needle::ReadInternal,
         Needle::Ctrl,
+        Needle::SslLibC,
     ];
     let found = examiner.referring_functions(&needles);
-    let starts = |needle: Needle| -> Vec<u64> { found.get(&needle).into_iter().flatten().copied().collect() };
+    let refers = |start: u64, needle: Needle| found.get(&needle).is_some_and(|all| all.contains(&start));
+    let both = |start: u64| {
+        let is_one_of = |all: [Needle; 2]| all.into_iter().any(|needle| refers(start, needle));
+        is_one_of([Needle::Write, Needle::WriteInternal]) && is_one_of([Needle::Read, Needle::ReadInternal])
+    };
+    // Errors name their file too; a program that only speaks of these functions (as this one does) does not name it there, or speaks of
+    // both directions at once.
+    let is_real = |start: u64, needle: Needle| {
+        needle == Needle::Ctrl && !both(start) || refers(start, Needle::SslLibC) && !both(start)
+    };
+    let starts = |needle: Needle| -> Vec<u64> {
+        let all = found.get(&needle).into_iter().flatten().copied();
+        all.filter(|start| is_real(*start, needle)).collect()
+    };
+    if starts(Needle::WriteInternal).is_empty() && starts(Needle::ReadInternal).is_empty() {
+        return;
+    }
     let mut stack = Stack::new(Kind::OpenSsl, How::Structure);
     stack.version = presence::openssl_version(examiner);
     for (names, plain, inner) in [

@@ -41,7 +41,7 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
 /// libcrypto alone has no TLS, but a version text.
 fn has_tls_of_openssl(examiner: &Examiner<'_, '_>) -> bool {
     let has = |needle| examiner.places(needle).next().is_some();
-    has(Needle::WriteInternal) || has(Needle::SslLibC)
+    has(Needle::WriteInternal) && has(Needle::SslLibC)
 }
 
 fn ring(examiner: &Examiner<'_, '_>) -> Option<(How, Option<String>)> {

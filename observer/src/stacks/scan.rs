@@ -12,6 +12,9 @@ use super::image::Image;
 /// Hits kept of one pass.
 const MAX_HITS: usize = 200_000;
 
+/// Places kept of one text: a file full of it must not hide the others.
+const MAX_PLACES: usize = 1024;
+
 /// Longest needle and longest instruction that a pass finds.
 const OVERLAP: usize = 64;
 
@@ -65,12 +68,16 @@ pub(super) fn strings(image: &Image<'_>) -> Vec<(Needle, u64)> {
         .builder()
         .extend(patterns)
         .build();
-    let mut hits = Vec::new();
+    let mut hits: Vec<(Needle, u64)> = Vec::new();
+    let mut counts = vec![0usize; NEEDLES.len()];
     image.pieces(false, OVERLAP, |address, piece| {
         let mut push = |at: usize, pattern: usize| {
-            if let (Some((needle, _)), Some(place)) = (NEEDLES.get(pattern), address.checked_add(at as u64))
-                && hits.len() < MAX_HITS
-            {
+            if let (Some((needle, _)), Some(count), Some(place)) = (
+                NEEDLES.get(pattern),
+                counts.get_mut(pattern).filter(|count| **count < MAX_PLACES),
+                address.checked_add(at as u64),
+            ) {
+                *count += 1;
                 hits.push((*needle, place));
             }
         };
