@@ -7,7 +7,8 @@ use super::reader::Verdict;
 use super::{ExchangeReader, NotAi, Outcome, TextSink};
 use crate::catalog::Catalog;
 use crate::exchange::Exchange;
-use crate::protocol::http1::{Http1Connection, Sniff, sniff};
+use crate::protocol::http1::Http1Connection;
+use crate::protocol::sniff::{Sniff, sniff};
 use crate::protocol::{HttpEvent, Incomplete, Side};
 
 /// Bytes of a direction that are kept until its protocol is known.

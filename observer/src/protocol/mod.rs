@@ -5,7 +5,9 @@
 
 pub mod encoding;
 pub mod http1;
+pub mod http2;
 pub mod json;
+pub mod sniff;
 pub mod sse;
 
 /// Which half of an HTTP exchange bytes belong to.
@@ -51,7 +53,7 @@ impl std::fmt::Debug for Fields {
 /// Head of a request, without its body.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RequestHead {
-    /// Method as sent, for example `POST`.
+    /// Method as sent, for example `POST`; empty where it is not known (HTTP/2 joined in the middle). So are path and host.
     pub method: String,
     /// Path without the query. May hold an identifier in clear text: classify it, do not store it.
     pub path: String,
@@ -61,6 +63,8 @@ pub struct RequestHead {
     pub host: String,
     /// Header fields.
     pub fields: Fields,
+    /// Fields that came and are not known: their names or values stand in a header table that was not seen whole (HTTP/2).
+    pub unknown_fields: u32,
 }
 
 // Path and query can hold identifiers and keys.
@@ -78,10 +82,12 @@ impl std::fmt::Debug for RequestHead {
 /// Head of a response, without its body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResponseHead {
-    /// Status code.
+    /// Status code; 0 where it is not known.
     pub status: u16,
     /// Header fields.
     pub fields: Fields,
+    /// Fields that came and are not known, as in a request.
+    pub unknown_fields: u32,
 }
 
 /// Why the end of a message is not a clean one. Closed list: it reaches the evidence as a reason code.
@@ -97,7 +103,7 @@ pub enum Incomplete {
     OverBudget,
     /// A content coding that is not known, or one that could not be undone.
     Encoding,
-    /// A protocol that is not read: HTTP/2, or what a connection was switched to.
+    /// A protocol that is not read: what a connection was switched to, or pushed streams.
     Unsupported,
 }
 
@@ -116,7 +122,7 @@ impl Incomplete {
 }
 
 /// What a connection decoder reports. `exchange` numbers the exchanges of one connection from 0 in the order of
-/// their requests (HTTP/1.1: position in the pipeline; HTTP/2, later: one per stream).
+/// their requests (HTTP/1.1: position in the pipeline; HTTP/2: one per stream, trailers not reported).
 pub enum HttpEvent<'a> {
     /// A request head is complete.
     RequestHead {

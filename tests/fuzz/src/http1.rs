@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use observer::protocol::{
     HttpEvent, Side,
-    http1::{Http1Connection, sniff},
+    http1::Http1Connection,
+    sniff::sniff,
 };
 
 use crate::{input::Input, templates};

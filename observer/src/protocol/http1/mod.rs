@@ -6,7 +6,6 @@
 mod chunked;
 mod half;
 mod head;
-mod sniff;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +14,8 @@ use std::collections::VecDeque;
 use super::{HttpEvent, Incomplete, Side};
 use chunked::{Chunked, Piece};
 use half::{Awaiting, Half, Method, State};
-use head::{Framing, StartLine};
-pub use sniff::{Sniff, sniff};
+use head::Framing;
+pub(super) use head::{StartLine, bare_host};
 
 /// Longest head, start line included.
 pub const MAX_HEAD: usize = 64 * 1024;
@@ -435,6 +434,15 @@ impl Http1Connection {
             reason,
         });
         bytes
+    }
+}
+
+/// Judges the first bytes of a direction, empty lines in front left out. What is too long for a head is none.
+pub(super) fn start_line(side: Side, first_bytes: &[u8]) -> StartLine {
+    let rest = first_bytes.get(blank_lines(first_bytes)..).unwrap_or_default();
+    match head::start_line(side, rest) {
+        StartLine::More if first_bytes.len() >= MAX_HEAD => StartLine::No,
+        judged => judged,
     }
 }
 

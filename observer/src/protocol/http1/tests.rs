@@ -496,33 +496,3 @@ fn a_request_that_had_begun_before_a_switch_is_counted() {
     );
     assert!(seen.contains(&Seen::End(0, Side::Request, None, ask.len() as u64)));
 }
-
-#[test]
-fn sniffing() {
-    use Sniff::*;
-    let cases: [(&[u8], Side, Sniff); 16] = [
-        (b"", Side::Request, NeedMore),
-        (b"P", Side::Request, NeedMore),
-        (b"PRI * HTTP/2.0\r\n", Side::Request, NeedMore),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Side::Request, Http2Preface),
-        (b"POST / HTTP/1.1\r", Side::Request, Http1Request),
-        (b"post / HTTP/1.1\r", Side::Request, Other),
-        (b"SSH-2.0-OpenSSH", Side::Request, Other),
-        (b"GET / HTTP/3", Side::Request, Other),
-        (b"\x16\x03\x01", Side::Request, Other),
-        (b"QUIT\r\n", Side::Request, Other),
-        (b"HTTP/1.1 2", Side::Response, NeedMore),
-        (b"HTTP/1.1 200 ", Side::Response, Http1Response),
-        (b"HTTP/1.1 ok ", Side::Response, Other),
-        (b"\x00\x00\x12\x04\x00\x00\x00\x00", Side::Response, NeedMore),
-        (
-            b"\x00\x00\x12\x04\x00\x00\x00\x00\x00",
-            Side::Response,
-            Http2Preface,
-        ),
-        (b"220 mail", Side::Response, Other),
-    ];
-    for (bytes, side, want) in cases {
-        assert_eq!(sniff(bytes, side), want, "{bytes:?}");
-    }
-}
