@@ -9,6 +9,7 @@ pub mod http2;
 pub mod json;
 pub mod sniff;
 pub mod sse;
+pub mod websocket;
 
 /// Which half of an HTTP exchange bytes belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -177,9 +178,27 @@ pub enum HttpEvent<'a> {
         /// Why.
         reason: Incomplete,
     },
-    /// The connection changed protocol (101, CONNECT): nothing more will be decoded here.
+    /// The connection changed protocol (101, CONNECT): what follows is handed on as it is.
     Switched {
         /// Exchange number of the request that asked for it.
         exchange: u64,
+    },
+    /// Bytes of the protocol that the connection changed to.
+    Tunnel {
+        /// Exchange number of the request that asked for it.
+        exchange: u64,
+        /// Direction of the bytes.
+        side: Side,
+        /// The bytes.
+        data: &'a [u8],
+    },
+    /// Bytes of that protocol are missing here.
+    TunnelGap {
+        /// Exchange number of the request that asked for it.
+        exchange: u64,
+        /// Direction of the bytes.
+        side: Side,
+        /// How many, where known.
+        missing: Option<u64>,
     },
 }

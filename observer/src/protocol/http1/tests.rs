@@ -11,6 +11,8 @@ enum Seen {
     End(u64, Side, Option<Incomplete>, u64),
     Skipped(Side, u64, Incomplete),
     Switched(u64),
+    Tunnel(u64, Side, Vec<u8>),
+    TunnelGap(u64, Side, Option<u64>),
 }
 
 fn note(seen: &mut Vec<Seen>, event: HttpEvent<'_>) {
@@ -39,6 +41,16 @@ fn note(seen: &mut Vec<Seen>, event: HttpEvent<'_>) {
             _ => seen.push(Seen::Skipped(side, bytes, reason)),
         },
         HttpEvent::Switched { exchange } => seen.push(Seen::Switched(exchange)),
+        HttpEvent::Tunnel { exchange, side, data } => {
+            seen.push(Seen::Tunnel(exchange, side, data.to_vec()));
+        }
+        HttpEvent::TunnelGap {
+            exchange,
+            side,
+            missing,
+        } => {
+            seen.push(Seen::TunnelGap(exchange, side, missing));
+        }
     }
 }
 
@@ -474,12 +486,14 @@ fn switched_connections() {
     assert!(run.seen.contains(&Seen::Switched(0)));
     assert!(
         run.seen
-            .contains(&Seen::Skipped(Side::Response, 3, Incomplete::Unsupported))
+            .contains(&Seen::Tunnel(0, Side::Response, b"\x16\x03\x01".to_vec()))
     );
     assert_eq!(
         run.seen.last(),
-        Some(&Seen::Skipped(Side::Request, 2, Incomplete::Unsupported))
+        Some(&Seen::Tunnel(0, Side::Request, b"\x16\x03".to_vec()))
     );
+    run.gap(Side::Request, Some(7));
+    assert_eq!(run.seen.last(), Some(&Seen::TunnelGap(0, Side::Request, Some(7))));
 }
 
 #[test]

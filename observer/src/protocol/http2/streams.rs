@@ -86,6 +86,8 @@ pub(super) struct Streams {
     last: u32,
     next_exchange: u64,
     resets: VecDeque<u32>,
+    /// Streams were refused since there were too many.
+    refused: bool,
 }
 
 impl Streams {
@@ -201,13 +203,11 @@ impl Streams {
         why: Incomplete,
         sink: Sink<'_>,
     ) -> Option<u64> {
-        let closed = self.resets.contains(&number);
         let Some(stream) = self.open.get_mut(&number) else {
-            let over_budget = number <= self.last && !closed;
-            let reason = match (closed, over_budget) {
+            let reason = match (self.resets.contains(&number), self.refused) {
                 (true, _) => Incomplete::Closed,
-                (_, true) => Incomplete::OverBudget,
-                _ => why,
+                (false, true) => Incomplete::OverBudget,
+                (false, false) => why,
             };
             skipped(side, octets as u64, reason, sink);
             return None;
@@ -304,6 +304,7 @@ impl Streams {
         }
         self.last = block.stream;
         if !self.make_room(sink) {
+            self.refused = true;
             return skipped(Side::Request, block.wire, Incomplete::OverBudget, sink);
         }
         let exchange = self.fresh_exchange();
