@@ -193,6 +193,8 @@ impl ConnectionReader {
         }
         match self.protocol {
             Protocol::Foreign => Scope::Other,
+            // Beside other calls of the connection, one that is not decided may still be AI.
+            Protocol::Http if self.http.is_multiplexed() && !inner.open.is_empty() => Scope::Undecided,
             Protocol::Http if inner.other => Scope::Other,
             Protocol::Http | Protocol::Unknown => Scope::Undecided,
         }

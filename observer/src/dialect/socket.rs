@@ -109,7 +109,7 @@ impl Inner {
         };
         let Socket { wire, talk, .. } = &mut *socket;
         wire.push(side, data, &mut |event| {
-            self.socket_event(talk, event, now_ns, hooks)
+            self.socket_event(talk, event, now_ns, hooks);
         });
         self.socket = Some(socket);
     }
@@ -127,7 +127,7 @@ impl Inner {
         };
         let Socket { wire, talk, .. } = &mut *socket;
         wire.gap(side, missing, &mut |event| {
-            self.socket_event(talk, event, now_ns, hooks)
+            self.socket_event(talk, event, now_ns, hooks);
         });
         self.socket = Some(socket);
     }

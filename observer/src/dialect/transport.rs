@@ -20,6 +20,11 @@ impl Transport {
         Self::Http2(Box::new(Http2Connection::new(joined)))
     }
 
+    /// Whether several exchanges run at a time.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
     /// Whether no byte of a head of this side is pending.
     pub(super) fn is_idle(&self, side: Side) -> bool {
         match self {

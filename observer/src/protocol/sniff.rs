@@ -19,7 +19,8 @@ pub enum Sniff {
     NeedMore,
 }
 
-/// Judges the first bytes of a direction. A connection joined in its middle is `Other`, or looks as if it began here.
+/// Judges the first bytes of a direction. A connection joined in its middle is `Other`
+/// (for HTTP/2 see [`http2::joined`]), or looks as if it began here.
 pub fn sniff(first_bytes: &[u8], side: Side) -> Sniff {
     let http2 = http2::opening(first_bytes, side);
     match (http2, http1::start_line(side, first_bytes), side) {
@@ -29,11 +30,6 @@ pub fn sniff(first_bytes: &[u8], side: Side) -> Sniff {
         (Opening::No, StartLine::Yes, Side::Response) => Sniff::Http1Response,
         (Opening::No, StartLine::No, _) => Sniff::Other,
     }
-}
-
-/// Whether the first bytes may be those of an HTTP/2 connection joined in its middle: see [`http2::joined`].
-pub fn http2_joined(first_bytes: &[u8]) -> Opening {
-    http2::joined(first_bytes)
 }
 
 #[cfg(test)]
@@ -86,7 +82,7 @@ mod tests {
             (b"GET / HTTP/1.1", Opening::No),
         ];
         for (bytes, want) in cases {
-            assert_eq!(http2_joined(bytes), want, "{bytes:?}");
+            assert_eq!(http2::joined(bytes), want, "{bytes:?}");
         }
     }
 }

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use observer::protocol::{
-    HttpEvent, Side,
-    http1::Http1Connection,
-    sniff::sniff,
-};
+use observer::protocol::{HttpEvent, Side, http1::Http1Connection, sniff::sniff};
 
 use crate::{input::Input, templates};
 

@@ -1,7 +1,7 @@
 //! HTTP/2 of one connection, both directions, with holes.
 
 use observer::protocol::{
-    HttpEvent, Side,
+    HttpEvent, Incomplete, Side,
     http2::{Http2Connection, sniff},
 };
 
@@ -16,7 +16,17 @@ pub fn frame(input: &mut Input<'_>) -> Vec<u8> {
     let (kind, flags, stream) = (input.byte() % 12, input.byte(), input.byte());
     let size = input.byte();
     let payload = input.bytes(usize::from(size));
-    let mut out = vec![0, 0, u8::try_from(payload.len()).unwrap_or(0), kind, flags, 0, 0, 0, stream];
+    let mut out = vec![
+        0,
+        0,
+        u8::try_from(payload.len()).unwrap_or(0),
+        kind,
+        flags,
+        0,
+        0,
+        0,
+        stream,
+    ];
     out.extend_from_slice(payload);
     out
 }
@@ -59,11 +69,12 @@ fn script(input: &mut Input<'_>) {
     seen.all_over();
 }
 
-/// Events of bytes that come in pieces, joined where the pieces are.
-fn events(request: &[&[u8]], response: &[&[u8]]) -> Vec<String> {
+/// Events of bytes that come in pieces, joined where the pieces are. `None` where a boundary had to be looked for: where
+/// a frame ends with a piece, it is found earlier.
+fn events(request: &[&[u8]], response: &[&[u8]]) -> Option<Vec<String>> {
     let mut connection = Http2Connection::new([false, false]);
     let mut events: Vec<String> = Vec::new();
-    let mut body = (u64::MAX, Side::Request);
+    let (mut body, mut lost) = ((u64::MAX, Side::Request), false);
     let mut sink = |event: HttpEvent<'_>| {
         let now = match &event {
             HttpEvent::Body { exchange, side, .. } => (*exchange, *side),
@@ -71,7 +82,10 @@ fn events(request: &[&[u8]], response: &[&[u8]]) -> Vec<String> {
         };
         let text = match &event {
             HttpEvent::RequestHead { exchange, head } => {
-                format!("ask {exchange} {} {} {:?} {}", head.method, head.path, head.fields, head.unknown_fields)
+                format!(
+                    "ask {exchange} {} {} {:?} {}",
+                    head.method, head.path, head.fields, head.unknown_fields
+                )
             }
             HttpEvent::ResponseHead { exchange, head } => format!("answer {exchange} {head:?}"),
             HttpEvent::Body { data, .. } => format!("body {now:?} {data:?}"),
@@ -83,7 +97,10 @@ fn events(request: &[&[u8]], response: &[&[u8]]) -> Vec<String> {
                 wire_bytes,
             } => format!("end {exchange} {side:?} {incomplete:?} {wire_bytes}"),
             // How much is skipped at a time depends on the pieces.
-            HttpEvent::Skipped { .. } => return,
+            HttpEvent::Skipped { reason, .. } => {
+                lost |= *reason == Incomplete::Malformed;
+                return;
+            }
             HttpEvent::Switched { .. } | HttpEvent::Tunnel { .. } | HttpEvent::TunnelGap { .. } => {
                 panic!("no stream switches the connection")
             }
@@ -97,10 +114,14 @@ fn events(request: &[&[u8]], response: &[&[u8]]) -> Vec<String> {
         }
         body = now;
     };
-    request.iter().for_each(|piece| connection.push(Side::Request, piece, &mut sink));
-    response.iter().for_each(|piece| connection.push(Side::Response, piece, &mut sink));
+    request
+        .iter()
+        .for_each(|piece| connection.push(Side::Request, piece, &mut sink));
+    response
+        .iter()
+        .for_each(|piece| connection.push(Side::Response, piece, &mut sink));
     connection.close(&mut sink);
-    events
+    (!lost).then_some(events)
 }
 
 /// A script of pushes and gaps, or bytes of both sides in different pieces.
@@ -121,6 +142,9 @@ pub fn run(data: &[u8]) {
         }
     }
     let whole = events(&[&request], &[&response]);
+    if whole.is_none() {
+        return;
+    }
     let cut = events(&pieces(&request, seed), &pieces(&response, seed));
     assert_eq!(cut, whole, "the pieces of the input matter");
 }

@@ -29,7 +29,13 @@ fn of(target: &str) -> Vec<Vec<u8>> {
         "http1" => scripts(&[], 4, 5),
         "http2" => http2(),
         "websocket" => websocket(),
-        "connection" => (0..4u8).flat_map(|name| scripts(&[name], 2, 3)).collect(),
+        "connection" => {
+            let http2 = [
+                1, 1, 0, 1, 1, 1, 2, 1, 3, 1, 4, 9, 0, 9, 1, 9, 2, 9, 3, 9, 4, 9, 5,
+            ];
+            let all = (0..4u8).flat_map(|name| scripts(&[name], 2, 3));
+            all.chain([http2.to_vec()]).collect()
+        }
         "encoding" => encoding(),
         "sse" | "json" | "scan" => texts(target),
         "pipeline" => pipeline(),
@@ -179,7 +185,9 @@ fn scripts(front: &[u8], request: u8, response: u8) -> Vec<Vec<u8>> {
 fn http2() -> Vec<Vec<u8>> {
     let talk = [2, 0, 3, 0, 2, 1, 2, 2, 2, 3, 2, 4, 3, 1, 3, 2, 3, 3, 3, 4, 3, 5];
     let hole = [0x47, 5];
-    let frames = [1, 5, 1, 4, 1, 2, 0x83, 0x87, 0, 1, 1, 2, b'{', b'}', 1, 0x84, 1, 1, 0x88];
+    let frames = [
+        1, 5, 1, 4, 1, 2, 0x83, 0x87, 0, 1, 1, 2, b'{', b'}', 1, 0x84, 1, 1, 0x88,
+    ];
     vec![
         [&[0, 0], &talk[..]].concat(),
         [&[0, 3], &talk[4..]].concat(),

@@ -248,6 +248,45 @@ fn bodies_of_other_protocols_do_not_disturb_the_connection() {
 }
 
 #[test]
+fn a_connection_is_other_once_none_of_its_calls_can_be_ai() {
+    let mut hooks = Hooks::default();
+    let mut reader = ConnectionReader::new(catalog(), None);
+    let head = |stream: u32, method: &str| {
+        let fields = [
+            (":method", method),
+            (":path", "/ask"),
+            (":authority", "app.example"),
+        ];
+        frame(1, 4 | u8::from(method == "GET"), stream, &block(&fields, false))
+    };
+    reader.push(
+        Side::Request,
+        &[PREFACE, &head(1, "POST")].concat(),
+        1,
+        &mut hooks,
+    );
+    reader.push(Side::Request, &head(3, "GET"), 2, &mut hooks);
+    assert_eq!((hooks.not_ai.len(), reader.scope()), (1, Scope::Undecided));
+    reader.push(Side::Request, &data(1, b"{}", true), 3, &mut hooks);
+    reader.push(Side::Response, SETTINGS, 4, &mut hooks);
+    let answer = frame(1, 5, 1, &block(&[(":status", "200")], false));
+    reader.push(Side::Response, &answer, 5, &mut hooks);
+    assert_eq!(reader.scope(), Scope::Other);
+    // With a call that is AI beside the others, everything is read.
+    let mut reader = ConnectionReader::new(catalog(), None);
+    let body = prompt("x");
+    let both = [
+        PREFACE,
+        &head(1, "GET"),
+        &head(3, "POST"),
+        &data(3, body.as_bytes(), true),
+    ]
+    .concat();
+    reader.push(Side::Request, &both, 1, &mut hooks);
+    assert_eq!(reader.scope(), Scope::Ai);
+}
+
+#[test]
 fn many_calls_at_a_time_are_bounded() {
     let mut hooks = Hooks::default();
     let mut reader = ConnectionReader::new(catalog(), None);

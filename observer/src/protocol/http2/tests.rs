@@ -133,7 +133,7 @@ fn requests() -> Vec<u8> {
         frame(9, 4, 1, &head[20..]),
         data(1, b"hel", false),
         // The second call, from the table: newest first, so the path is at 63.
-        frame(1, 4 | 1, 3, &[0x83, 0x87, 62 + 2 | 0x80, 62 + 1 | 0x80]),
+        frame(1, 4 | 1, 3, &[0x83, 0x87, 0x80 | 64, 0x80 | 63]),
         frame(0, 0x8, 1, b"\x04lopad!"),
         frame(0x10, 0, 0, b"u=3"),
         frame(6, 0, 0, &[0; 8]),

@@ -207,10 +207,10 @@ impl Half {
         self.left -= take as u64;
         if self.opcode <= BINARY {
             self.count(take as u64);
-            let mut piece = [0; PIECE];
             match self.mask {
                 None => self.content(octets, sink),
                 Some(mask) => {
+                    let mut piece = [0; PIECE];
                     let keys = mask.iter().cycle().skip(self.turn);
                     for ((place, octet), key) in piece.iter_mut().zip(octets).zip(keys) {
                         *place = octet ^ key;

@@ -155,7 +155,7 @@ mod tests {
             // Twice, filled up with ones.
             let mut bits = u128::from(code) << length | u128::from(code);
             let fill = (8 - (2 * length) % 8) % 8;
-            bits = (bits + 1 << fill) - 1;
+            bits = ((bits + 1) << fill) - 1;
             let size = (2 * length + fill) / 8;
             let coded = &bits.to_be_bytes()[16 - size..];
             let mut out = Vec::new();
