@@ -63,7 +63,7 @@ fn gzip(data: &[u8]) -> Vec<u8> {
 fn conversation(kind: usize, number: usize) -> Vec<Turn> {
     let (sent, received) = (DIRECTION_SENT, DIRECTION_RECEIVED);
     let prompt = format!("conversation {number}: {} and 4111 1111 1111 1111", secret());
-    match kind % 6 {
+    match kind % 8 {
         0 => vec![(sent, chat(&prompt)), (received, answer(&prompt))],
         1 => vec![(sent, chat(&prompt)), (received, streamed(40))],
         2 => (0..3)
@@ -87,11 +87,108 @@ fn conversation(kind: usize, number: usize) -> Vec<Turn> {
                 b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec(),
             ),
         ],
-        _ => vec![
+        5 => vec![
             (sent, [chat(&prompt), chat("second")].concat()),
             (received, [answer("a"), streamed(3)].concat()),
         ],
+        6 => http2(&prompt),
+        _ => websocket(&prompt),
     }
+}
+
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut out = vec![0, length[0], length[1], kind, flags, 0, 0, 0, stream];
+    out.extend_from_slice(payload);
+    out
+}
+
+/// Two calls at the same time over HTTP/2; the second head refers to the table that the first one filled.
+fn http2(prompt: &str) -> Vec<Turn> {
+    let literal = |name: &str, value: &str| {
+        let octet = |text: &str| u8::try_from(text.len()).unwrap();
+        [
+            &[0x40, octet(name)],
+            name.as_bytes(),
+            &[octet(value)],
+            value.as_bytes(),
+        ]
+        .concat()
+    };
+    let head = [
+        b"\x83\x87".to_vec(),
+        literal(":authority", "api.openai.com"),
+        literal(":path", "/v1/chat/completions"),
+        literal("content-type", "application/json"),
+    ]
+    .concat();
+    let body =
+        |text: &str| format!(r#"{{"model":"gpt-4o","messages":[{{"role":"user","content":"{text}"}}]}}"#);
+    let (first, second) = (body(prompt), body("second"));
+    let (front, back) = first.as_bytes().split_at(40);
+    let sent = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        frame(4, 0, 0, b""),
+        frame(1, 0, 1, &head[..20]),
+        frame(9, 4, 1, &head[20..]),
+        frame(0, 0, 1, front),
+        frame(1, 4, 3, b"\x83\x87\xc0\xbf\xbe"),
+        frame(0, 1, 3, second.as_bytes()),
+        frame(0, 9, 1, &[&[2], back, b"\0\0"].concat()),
+    ];
+    let stream = "data: {\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"}}]}\n\n";
+    let end =
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":6}}\n\ndata: [DONE]\n\n";
+    let received = [
+        frame(4, 0, 0, b""),
+        frame(
+            1,
+            4,
+            3,
+            &[&b"\x88"[..], &literal("content-type", "text/event-stream")].concat(),
+        ),
+        frame(1, 4, 1, b"\x88\xbe"),
+        frame(0, 0, 1, stream.as_bytes()),
+        frame(0, 0, 3, stream.as_bytes()),
+        frame(0, 1, 3, end.as_bytes()),
+        frame(8, 0, 0, &[0, 0, 1, 0]),
+        frame(0, 1, 1, end.as_bytes()),
+    ];
+    vec![
+        (DIRECTION_SENT, sent.concat()),
+        (DIRECTION_RECEIVED, received.concat()),
+    ]
+}
+
+/// A call over a WebSocket.
+fn websocket(prompt: &str) -> Vec<Turn> {
+    let message = |first: u8, key: Option<u8>, text: &str| {
+        let length = u16::try_from(text.len()).unwrap().to_be_bytes();
+        let mut out = vec![
+            first,
+            126 | if key.is_some() { 0x80 } else { 0 },
+            length[0],
+            length[1],
+        ];
+        out.extend(key.map(|key| [key; 4]).iter().flatten());
+        out.extend(text.bytes().map(|octet| octet ^ key.unwrap_or(0)));
+        out
+    };
+    let handshake = b"GET /v1/responses HTTP/1.1\r\nHost: api.openai.com\r\nUpgrade: websocket\r\n\r\n";
+    let accepted = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+    let ask = format!(r#"{{"type":"response.create","model":"gpt-5","input":"{prompt}"}}"#);
+    let events = [
+        r#"{"type":"response.created","response":{"id":"resp_1","object":"response","status":"in_progress","model":"m"}}"#,
+        r#"{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"hi"}"#,
+        r#"{"type":"response.completed","response":{"id":"resp_1","object":"response","status":"completed","model":"m","usage":{"input_tokens":5,"output_tokens":6}}}"#,
+    ];
+    let events = events.map(|event| message(0x81, None, event));
+    vec![
+        (DIRECTION_SENT, handshake.to_vec()),
+        (DIRECTION_RECEIVED, accepted.to_vec()),
+        (DIRECTION_SENT, message(0x81, Some(7), &ask)),
+        (DIRECTION_RECEIVED, events.concat()),
+    ]
 }
 
 /// Cuts every turn into records of random sizes.
@@ -180,11 +277,11 @@ fn conversations(count: usize) -> Vec<Vec<Turn>> {
 
 #[test]
 fn where_records_end_and_how_flows_interleave_does_not_matter() {
-    let whole = conversations(12);
+    let whole = conversations(16);
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let expected = facts(&play(&whole, &mut random, false));
-    // Ten conversations are AI: they have rows and a connection; two are not.
-    assert_eq!(expected.values().filter(|rows| rows.len() > 1).count(), 10);
+    // Fourteen conversations are AI: they have rows and a connection; two are not.
+    assert_eq!(expected.values().filter(|rows| rows.len() > 1).count(), 14);
     for round in 0..60 {
         let largest = [1, 7, 60, 500, 3_000][round % 5];
         let pieces: Vec<_> = whole
@@ -201,7 +298,7 @@ fn where_records_end_and_how_flows_interleave_does_not_matter() {
 
 #[test]
 fn records_that_come_twice_are_taken_once() {
-    let whole = conversations(12);
+    let whole = conversations(16);
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let expected = facts(&play(&whole, &mut random, false));
     for round in 0..20 {
@@ -214,7 +311,7 @@ fn records_that_come_twice_are_taken_once() {
 /// Every single place at which a conversation can be cut in two.
 #[test]
 fn every_single_cut_gives_the_same() {
-    for kind in [0, 1, 3, 5] {
+    for kind in [0, 1, 3, 5, 6, 7] {
         let turns = conversation(kind, kind);
         let expected = facts(&play(std::slice::from_ref(&turns), &mut Random(1), false));
         for (at, (direction, bytes)) in turns.iter().enumerate() {
@@ -291,7 +388,7 @@ fn what_was_sent_is_delivered_or_booked_as_a_gap() {
 
 #[test]
 fn a_hostile_flow_does_not_change_the_rows_of_another() {
-    let honest = conversations(6);
+    let honest = conversations(8);
     let mut random = Random(0xdead_beef_cafe_f00d);
     let expected = facts(&play(&honest, &mut random, false));
     for round in 0..60 {

@@ -83,7 +83,7 @@ fn recordings() -> Vec<PathBuf> {
 #[test]
 fn every_recording_gives_what_stands_beside_it() {
     let all = recordings();
-    assert!(all.len() >= 7, "recordings are missing: {all:?}");
+    assert!(all.len() >= 8, "recordings are missing: {all:?}");
     let mut wrong = Vec::new();
     for recording in all {
         let found = format!("{:#}\n", comparable(replay(&recording)));
@@ -100,6 +100,69 @@ fn every_recording_gives_what_stands_beside_it() {
         "differs from what is expected:\n{}",
         wrong.join("\n")
     );
+}
+
+/// Rows of whole calls in a form of HTTP, without what the framing decides.
+fn calls(file: &Path, http: &str) -> Vec<Value> {
+    let output = observer(&[
+        "replay",
+        "--format",
+        "json",
+        "--http",
+        http,
+        file.to_str().unwrap(),
+    ]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let outcome: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut outcome = comparable(outcome);
+    let mut rows: Vec<Value> = ["interactions", "findings"]
+        .into_iter()
+        .flat_map(|table| std::mem::take(outcome[table].as_array_mut().unwrap()))
+        .collect();
+    for row in rows.iter_mut().filter_map(Value::as_object_mut) {
+        row.retain(|name, _| !["request_bytes", "response_bytes"].contains(&name.as_str()));
+    }
+    rows
+}
+
+#[test]
+fn whole_calls_give_the_same_rows_over_http1_and_http2() {
+    let file = tempfile::NamedTempFile::with_suffix(".jsonl").unwrap();
+    let call = |host: &str, body: &str| {
+        serde_json::json!({
+            "method": "POST", "host": host, "path": "/v1/chat/completions", "query": "a=b", "status": 200,
+            "req_headers": [["Content-Type", "application/json"], ["User-Agent", "test/1"], ["Connection", "keep-alive"]],
+            "req_body": format!(r#"{{"model":"gpt-4o","messages":[{{"role":"user","content":"{body} 4242 4242 4242 4242"}}]}}"#),
+            "resp_headers": [["Content-Type", "application/json"]],
+            "resp_body": r#"{"object":"chat.completion","model":"m","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+        })
+        .to_string()
+    };
+    let lines = [
+        call("api.openai.com", "one"),
+        call("unknown.example", &"two ".repeat(5_000)),
+    ];
+    fs::write(file.path(), lines.join("\n")).unwrap();
+    let rows = calls(file.path(), "1.1");
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    assert_eq!(calls(file.path(), "2"), rows);
+}
+
+#[test]
+fn recorded_calls_give_the_same_rows_over_http1_and_http2() {
+    let shared = std::env::var_os("OBSERVER_SHARED").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")),
+        PathBuf::from,
+    );
+    let file = shared.join("data/ai-recordings.jsonl.gz");
+    if !file.exists() {
+        println!("SKIP: no recordings at {} (set OBSERVER_SHARED)", file.display());
+        return;
+    }
+    let rows = calls(&file, "1.1");
+    assert!(rows.len() > 400, "{}", rows.len());
+    assert!(calls(&file, "2") == rows, "rows differ");
 }
 
 #[test]

@@ -29,6 +29,8 @@ enum Mode {
 pub(super) struct Body {
     side: Side,
     decoder: ContentDecoder,
+    /// A field that is not known may name a content coding: the first byte has to tell.
+    coding_unknown: bool,
     mode: Mode,
     /// The head says that this is an event stream.
     event_stream: bool,
@@ -39,8 +41,8 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// A reader for a body behind a head with these fields.
-    pub(super) fn new(side: Side, fields: &Fields) -> Self {
+    /// A reader for a body behind a head with these fields; `unknown`: and with others that are not known.
+    pub(super) fn new(side: Side, fields: &Fields, unknown: bool) -> Self {
         let codings: Vec<String> = fields
             .all("content-encoding")
             .map(|v| String::from_utf8_lossy(v).into_owned())
@@ -52,6 +54,7 @@ impl Body {
         Self {
             side,
             decoder: ContentDecoder::new(Some(&codings.join(","))),
+            coding_unknown: unknown && codings.is_empty(),
             mode: Mode::Sniff,
             event_stream: side == Side::Response && media.contains("text/event-stream"),
             decoded: 0,
@@ -73,6 +76,10 @@ impl Body {
     }
 
     pub(super) fn push(&mut self, data: &[u8], document: &mut impl Document) {
+        if let (true, Some(first)) = (self.coding_unknown, data.first()) {
+            self.coding_unknown = false;
+            self.decoder = ContentDecoder::new(coding_by_first_byte(*first));
+        }
         let Self {
             side,
             decoder,
@@ -80,6 +87,7 @@ impl Body {
             event_stream,
             decoded,
             incomplete,
+            ..
         } = self;
         let result = decoder.push(data, &mut |piece| {
             *decoded += piece.len() as u64;
@@ -129,6 +137,18 @@ impl Body {
         if clean && !self.decoder.is_complete() {
             self.incomplete.get_or_insert(Incomplete::Encoding);
         }
+    }
+}
+
+/// The coding of a body that begins with this byte, where a head does not tell: gzip and zstd name themselves, text
+/// begins with a character. Anything else has a coding that is not known.
+fn coding_by_first_byte(first: u8) -> Option<&'static str> {
+    match first {
+        0x1f => Some("gzip"),
+        0x28 => Some("zstd"),
+        0xef => None,
+        b if b.is_ascii_graphic() || b.is_ascii_whitespace() => None,
+        _ => Some("unknown"),
     }
 }
 

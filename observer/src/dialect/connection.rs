@@ -4,17 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::reader::Verdict;
+use super::socket::{self, Socket};
+use super::transport::Transport;
 use super::{ExchangeReader, NotAi, Outcome, TextSink};
 use crate::catalog::Catalog;
 use crate::exchange::Exchange;
-use crate::protocol::http1::{Http1Connection, Sniff, sniff};
-use crate::protocol::{HttpEvent, Incomplete, Side};
+use crate::protocol::http2::sniff::{Opening, joined, opening};
+use crate::protocol::sniff::{Sniff, sniff};
+use crate::protocol::{HttpEvent, Incomplete, RequestHead, ResponseHead, Side};
 
 /// Bytes of a direction that are kept until its protocol is known.
 pub const MAX_SNIFF: usize = 64 * 1024;
-/// Most exchanges of one connection that are read at a time. The decoder below holds at most this many requests
+/// Most exchanges of one HTTP/1.1 connection that are read at a time. The decoder below holds at most this many requests
 /// open; the rest is room for what it has given up.
 pub const MAX_OPEN: usize = 64;
+/// Most exchanges of one HTTP/2 connection that are read at a time. Servers hardly ever allow more streams; of more, those
+/// that wait longest are given up.
+pub const MAX_OPEN_STREAMS: usize = 256;
 
 /// What a connection is, as far as the bytes so far say. Drives the scope gate in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,29 +51,40 @@ pub trait ConnectionHooks {
 enum Protocol {
     /// Not a byte of a direction is decided.
     Unknown,
-    Http1,
-    /// Known, but not read.
-    Unread(&'static str),
+    /// HTTP, in one of its versions.
+    Http,
     /// Not a protocol that carries AI calls.
+    Foreign,
+}
+
+/// What the first bytes say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Http1,
+    Http2,
     Foreign,
 }
 
 /// Reader of one connection.
 pub struct ConnectionReader {
     inner: Inner,
-    http: Http1Connection,
+    http: Transport,
     protocol: Protocol,
     /// First bytes of each direction while the protocol is unknown, and the time of the first of them.
     first: [Vec<u8>; 2],
     first_ns: [u64; 2],
+    /// Holes in front of them.
+    holes: [Option<Option<u64>>; 2],
 }
 
-struct Inner {
-    catalog: Arc<Catalog>,
-    server_name: Option<String>,
+pub(super) struct Inner {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) server_name: Option<String>,
     /// The server name is in the catalogue.
     known_host: bool,
-    open: BTreeMap<u64, Box<ExchangeReader>>,
+    pub(super) open: BTreeMap<u64, Box<ExchangeReader>>,
+    /// Most of them.
+    room: usize,
     /// Above the highest exchange number opened so far.
     next: u64,
     /// Time of the first byte of the message being read, by direction.
@@ -78,7 +95,14 @@ struct Inner {
     confirmed: bool,
     /// An exchange was clearly something else.
     other: bool,
+    /// The connection changed to a protocol that is not read.
     switched: bool,
+    /// A request for a WebSocket that is not answered yet.
+    handshake: Option<(u64, RequestHead)>,
+    /// The connection as a whole is the WebSocket.
+    tunnelled: bool,
+    /// A WebSocket that is read.
+    pub(super) socket: Option<Box<Socket>>,
 }
 
 impl ConnectionReader {
@@ -90,20 +114,25 @@ impl ConnectionReader {
             server_name: server_name.map(str::to_ascii_lowercase),
             known_host,
             open: BTreeMap::new(),
+            room: MAX_OPEN,
             next: 0,
             message_ns: [0; 2],
             ai: false,
             confirmed: false,
             other: false,
             switched: false,
+            handshake: None,
+            tunnelled: false,
+            socket: None,
         };
         let first = [Vec::new(), Vec::new()];
         Self {
             inner,
-            http: Http1Connection::new(),
+            http: Transport::http1(),
             protocol: Protocol::Unknown,
             first,
             first_ns: [0; 2],
+            holes: [None; 2],
         }
     }
 
@@ -120,8 +149,7 @@ impl ConnectionReader {
         }
         match self.protocol {
             Protocol::Unknown => self.sniff(side, data, now_ns, hooks),
-            Protocol::Http1 => self.http(side, data, now_ns, hooks),
-            Protocol::Unread(_) => hooks.lost(side, data.len() as u64, Incomplete::Unsupported),
+            Protocol::Http => self.http(side, data, now_ns, hooks),
             Protocol::Foreign => hooks.lost(side, data.len() as u64, Incomplete::Malformed),
         }
     }
@@ -129,8 +157,14 @@ impl ConnectionReader {
     /// Bytes of one direction are missing here: `missing` of them, or an unknown number.
     pub fn gap(&mut self, side: Side, missing: Option<u64>, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
         if self.protocol == Protocol::Unknown {
+            let first = &self.first[side as usize];
+            if first.is_empty() {
+                self.holes[side as usize] = Some(missing);
+                return;
+            }
             // Whatever came before the hole, the rest is looked through for the next message.
-            self.decide(Protocol::Http1, hooks);
+            let http2 = opening(first, side) != Opening::No || joined(first) != Opening::No;
+            self.decide(side, if http2 { Start::Http2 } else { Start::Http1 }, hooks);
         }
         let inner = &mut self.inner;
         self.http
@@ -140,8 +174,10 @@ impl ConnectionReader {
     /// The connection, handle or process is over: everything open is finished now.
     pub fn close(&mut self, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
         if self.protocol == Protocol::Unknown {
-            self.decide(Protocol::Http1, hooks);
+            self.decide(Side::Request, Start::Http1, hooks);
         }
+        self.inner.socket_close(now_ns, hooks);
+        self.inner.refuse_handshake(now_ns, hooks);
         let inner = &mut self.inner;
         self.http.close(&mut |event| inner.event(event, now_ns, hooks));
         while let Some((exchange, reader)) = inner.open.pop_first() {
@@ -152,23 +188,21 @@ impl ConnectionReader {
     /// What the connection is, as far as known.
     pub fn scope(&self) -> Scope {
         let inner = &self.inner;
-        if inner.ai || inner.confirmed || inner.known_host {
+        if inner.ai || inner.confirmed || inner.known_host || inner.socket.is_some() {
             return Scope::Ai;
         }
         match self.protocol {
-            Protocol::Foreign | Protocol::Unread(_) => Scope::Other,
-            Protocol::Http1 if inner.other => Scope::Other,
-            Protocol::Http1 | Protocol::Unknown => Scope::Undecided,
+            Protocol::Foreign => Scope::Other,
+            // Beside other calls of the connection, one that is not decided may still be AI.
+            Protocol::Http if self.http.is_multiplexed() && !inner.open.is_empty() => Scope::Undecided,
+            Protocol::Http if inner.other => Scope::Other,
+            Protocol::Http | Protocol::Unknown => Scope::Undecided,
         }
     }
 
-    /// Protocol that is spoken here and not read: `http2`, `websocket` (or what else HTTP/1 was switched to).
+    /// Protocol that is spoken here and not read: `websocket` (or what else HTTP/1 was switched to).
     pub fn unsupported(&self) -> Option<&'static str> {
-        match self.protocol {
-            Protocol::Unread(name) => Some(name),
-            _ if self.inner.switched => Some("websocket"),
-            _ => None,
-        }
+        self.inner.switched.then_some("websocket")
     }
 
     fn sniff(&mut self, side: Side, data: &[u8], now_ns: u64, hooks: &mut dyn ConnectionHooks) {
@@ -177,24 +211,44 @@ impl ConnectionReader {
             self.first_ns[side as usize] = now_ns;
         }
         first.extend_from_slice(data);
-        let protocol = match sniff(first, side) {
-            Sniff::Http1Request | Sniff::Http1Response => Protocol::Http1,
-            Sniff::Http2Preface => Protocol::Unread("http2"),
+        let holed = self.holes[side as usize].is_some();
+        let known = self.inner.known_host || side == Side::Response || holed;
+        let room = first.len() < MAX_SNIFF;
+        let start = match (sniff(first, side), joined(first)) {
+            (Sniff::Http1Request | Sniff::Http1Response, _) => Start::Http1,
+            (Sniff::Http2Preface, _) | (Sniff::Other, Opening::Yes) => Start::Http2,
+            (Sniff::NeedMore, _) | (Sniff::Other, Opening::More) if room => return,
             // Joined in the middle of a connection to an AI host, or of one whose other direction may tell.
-            Sniff::Other if self.inner.known_host || side == Side::Response => Protocol::Http1,
-            Sniff::Other => Protocol::Foreign,
-            Sniff::NeedMore if first.len() < MAX_SNIFF => return,
-            Sniff::NeedMore => Protocol::Foreign,
+            (Sniff::Other, _) if known => Start::Http1,
+            (Sniff::Other | Sniff::NeedMore, _) => Start::Foreign,
         };
-        self.decide(protocol, hooks);
+        self.decide(side, start, hooks);
     }
 
-    /// The protocol is known: bytes kept so far go where they belong.
-    fn decide(&mut self, protocol: Protocol, hooks: &mut dyn ConnectionHooks) {
-        self.protocol = protocol;
+    /// The protocol is known, since `side` told it: bytes kept so far go where they belong.
+    fn decide(&mut self, side: Side, start: Start, hooks: &mut dyn ConnectionHooks) {
+        self.protocol = match start {
+            Start::Http1 | Start::Http2 => Protocol::Http,
+            Start::Foreign => Protocol::Foreign,
+        };
+        if start == Start::Http2 {
+            let begun = |side: Side| opening(&self.first[side as usize], side);
+            let whole = begun(side) != Opening::No && self.holes == [None; 2];
+            let request = !whole || begun(Side::Request) == Opening::No;
+            self.http = Transport::http2([request, !whole]);
+            self.inner.room = MAX_OPEN_STREAMS;
+            // Behind its hole, this side begins with a frame.
+            self.holes[side as usize] = None;
+        }
         for side in [Side::Request, Side::Response] {
-            let kept = std::mem::take(&mut self.first[side as usize]);
-            self.push(side, &kept, self.first_ns[side as usize], hooks);
+            let (kept, at) = (
+                std::mem::take(&mut self.first[side as usize]),
+                self.first_ns[side as usize],
+            );
+            if let Some(missing) = self.holes[side as usize].take() {
+                self.gap(side, missing, at, hooks);
+            }
+            self.push(side, &kept, at, hooks);
         }
     }
 
@@ -212,27 +266,25 @@ impl Inner {
     fn event(&mut self, event: HttpEvent<'_>, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
         let number = exchange_of(&event);
         match event {
-            HttpEvent::RequestHead { exchange, head } => {
-                let began = std::mem::replace(&mut self.message_ns[Side::Request as usize], now_ns);
-                self.make_room(now_ns, hooks);
-                let reader =
-                    ExchangeReader::new(&self.catalog, Some(head), self.server_name.as_deref(), began);
-                self.insert(exchange, reader);
-            }
+            HttpEvent::RequestHead { exchange, head } => self.request_head(exchange, head, now_ns, hooks),
             HttpEvent::ResponseHead { exchange, head } => {
-                let began = std::mem::replace(&mut self.message_ns[Side::Response as usize], now_ns);
-                self.unseen_request(exchange, began, now_ns, hooks);
-                if let Some(reader) = self.open.get_mut(&exchange) {
-                    reader.response_head(&head, began);
-                }
+                self.response_head(exchange, &head, now_ns, hooks);
             }
             HttpEvent::Body { exchange, side, data } => {
-                if let Some(reader) = self.open.get_mut(&exchange) {
+                if self.is_socket(exchange) {
+                    self.socket_data(side, data, now_ns, hooks);
+                } else if let Some(reader) = self.open.get_mut(&exchange) {
                     reader.body(side, data, now_ns, hooks.text_sink(exchange));
                 }
             }
-            HttpEvent::BodyGap { exchange, side, .. } => {
-                if let Some(reader) = self.open.get_mut(&exchange) {
+            HttpEvent::BodyGap {
+                exchange,
+                side,
+                missing,
+            } => {
+                if self.is_socket(exchange) {
+                    self.socket_gap(side, missing, now_ns, hooks);
+                } else if let Some(reader) = self.open.get_mut(&exchange) {
                     reader.gap(side, hooks.text_sink(exchange));
                 }
             }
@@ -242,14 +294,77 @@ impl Inner {
                 incomplete,
                 wire_bytes,
             } => {
-                if let Some(reader) = self.open.get_mut(&exchange) {
+                if self.is_socket(exchange) && side == Side::Response {
+                    // Over HTTP/1.1, the answer to the handshake ends where the socket begins.
+                    if !self.tunnelled {
+                        self.socket_close(now_ns, hooks);
+                    }
+                } else if let Some(reader) = self.open.get_mut(&exchange) {
                     reader.end(side, incomplete, wire_bytes, now_ns, hooks.text_sink(exchange));
                 }
             }
             HttpEvent::Skipped { side, bytes, reason } => hooks.lost(side, bytes, reason),
-            HttpEvent::Switched { .. } => self.switched = true,
+            HttpEvent::Switched { exchange } => self.switched = !self.is_socket(exchange),
+            HttpEvent::Tunnel { side, data, .. } if self.switched => {
+                hooks.lost(side, data.len() as u64, Incomplete::Unsupported);
+            }
+            HttpEvent::Tunnel { side, data, .. } => self.socket_data(side, data, now_ns, hooks),
+            HttpEvent::TunnelGap { side, missing, .. } => self.socket_gap(side, missing, now_ns, hooks),
         }
         self.settle(number, now_ns, hooks);
+    }
+
+    fn request_head(
+        &mut self,
+        exchange: u64,
+        head: RequestHead,
+        now_ns: u64,
+        hooks: &mut dyn ConnectionHooks,
+    ) {
+        let began = std::mem::replace(&mut self.message_ns[Side::Request as usize], now_ns);
+        if socket::is_handshake(&head) && self.handshake.is_none() && self.socket.is_none() {
+            self.next = exchange + 1;
+            self.handshake = Some((exchange, head));
+            return;
+        }
+        self.make_room(now_ns, hooks);
+        let reader = ExchangeReader::new(&self.catalog, Some(head), self.server_name.as_deref(), began);
+        self.insert(exchange, reader);
+    }
+
+    fn response_head(
+        &mut self,
+        exchange: u64,
+        head: &ResponseHead,
+        now_ns: u64,
+        hooks: &mut dyn ConnectionHooks,
+    ) {
+        let began = std::mem::replace(&mut self.message_ns[Side::Response as usize], now_ns);
+        if let Some((number, asked)) = &self.handshake
+            && *number == exchange
+        {
+            self.socket = Socket::accepted(exchange, asked, head).map(Box::new);
+            if self.socket.is_some() {
+                self.tunnelled = head.status == 101;
+                self.handshake = None;
+            } else {
+                self.refuse_handshake(now_ns, hooks);
+            }
+            return;
+        }
+        self.unseen_request(exchange, began, now_ns, hooks);
+        if let Some(reader) = self.open.get_mut(&exchange) {
+            reader.response_head(head, began);
+        }
+    }
+
+    /// A request for a WebSocket that got none is a request like others.
+    fn refuse_handshake(&mut self, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
+        let Some((exchange, head)) = self.handshake.take() else {
+            return;
+        };
+        let reader = ExchangeReader::new(&self.catalog, Some(head), self.server_name.as_deref(), now_ns);
+        self.finish(exchange, Box::new(reader), now_ns, hooks);
     }
 
     /// A response whose request was not seen opens an exchange of its own, unless the exchange was judged before.
@@ -268,7 +383,7 @@ impl Inner {
     }
 
     /// After each event: the verdict counts for the scope, and what is over or not AI leaves.
-    fn settle(&mut self, exchange: Option<u64>, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
+    pub(super) fn settle(&mut self, exchange: Option<u64>, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
         let Some(exchange) = exchange else { return };
         let Some(reader) = self.open.get(&exchange) else {
             return;
@@ -306,8 +421,8 @@ impl Inner {
         }
     }
 
-    fn make_room(&mut self, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
-        while self.open.len() >= MAX_OPEN {
+    pub(super) fn make_room(&mut self, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
+        while self.open.len() >= self.room {
             let Some((exchange, mut reader)) = self.open.pop_first() else {
                 return;
             };
@@ -331,6 +446,6 @@ fn exchange_of(event: &HttpEvent<'_>) -> Option<u64> {
         | HttpEvent::BodyGap { exchange, .. }
         | HttpEvent::End { exchange, .. }
         | HttpEvent::Switched { exchange } => Some(*exchange),
-        HttpEvent::Skipped { .. } => None,
+        HttpEvent::Skipped { .. } | HttpEvent::Tunnel { .. } | HttpEvent::TunnelGap { .. } => None,
     }
 }

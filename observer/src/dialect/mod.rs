@@ -9,9 +9,11 @@ mod recognise;
 mod request;
 mod response;
 mod rules;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod transport;
 
 pub use connection::{ConnectionHooks, ConnectionReader, Scope};
 pub use reader::{ExchangeReader, NotAi, Outcome, Verdict};

@@ -81,6 +81,8 @@ pub struct ExchangeReader {
     response_body: Option<Body>,
     /// The request is one that cannot carry a body in JSON.
     request_foreign: bool,
+    /// The request is a message on a WebSocket.
+    socket: bool,
     /// The response head says that its body is neither JSON nor an event stream.
     response_foreign: bool,
     pub(super) request: RequestBody,
@@ -100,6 +102,26 @@ impl ExchangeReader {
         server_name: Option<&str>,
         started_ns: u64,
     ) -> Self {
+        Self::build(catalog, head, server_name, started_ns, false)
+    }
+
+    /// A reader for a request that is a message on a WebSocket, which was asked for with this head.
+    pub(super) fn over_socket(
+        catalog: &Arc<Catalog>,
+        head: RequestHead,
+        server_name: Option<&str>,
+        started_ns: u64,
+    ) -> Self {
+        Self::build(catalog, Some(head), server_name, started_ns, true)
+    }
+
+    fn build(
+        catalog: &Arc<Catalog>,
+        head: Option<RequestHead>,
+        server_name: Option<&str>,
+        started_ns: u64,
+        socket: bool,
+    ) -> Self {
         let named = head
             .as_ref()
             .map(|h| h.host.clone())
@@ -112,10 +134,14 @@ impl ExchangeReader {
             catalog_host: catalog.host_is_ai(&host),
             catalog: catalog.lookup(&host, path),
             host,
-            request_body: head.as_ref().map(|h| Body::new(Side::Request, &h.fields)),
-            request_foreign: head
+            request_body: head
                 .as_ref()
-                .is_some_and(|h| h.method != "POST" || !may_be_json(&h.fields, false)),
+                .map(|h| Body::new(Side::Request, &h.fields, h.unknown_fields > 0)),
+            request_foreign: !socket
+                && head
+                    .as_ref()
+                    .is_some_and(|h| !may_post(h) || !may_be_json(&h.fields, false)),
+            socket,
             head,
             status: None,
             started_ns,
@@ -152,9 +178,9 @@ impl ExchangeReader {
 
     /// Takes the response head, whose first byte came at `first_ns`.
     pub fn response_head(&mut self, head: &ResponseHead, first_ns: u64) {
-        self.status = Some(head.status);
+        self.status = Some(head.status).filter(|status| *status > 0);
         self.first_response_ns = Some(first_ns);
-        self.response_body = Some(Body::new(Side::Response, &head.fields));
+        self.response_body = Some(Body::new(Side::Response, &head.fields, head.unknown_fields > 0));
         self.response_foreign = !may_be_json(&head.fields, true);
         self.judge();
     }
@@ -366,7 +392,7 @@ impl ExchangeReader {
     /// Which kind of "not AI" this is.
     fn not_ai(&self) -> NotAi {
         let head = self.head.as_ref();
-        let post = head.is_some_and(|h| h.method == "POST");
+        let post = self.socket || head.is_some_and(may_post);
         let path = head.map_or("", |h| h.path.as_str());
         let shaped = recognise::by_request(self.request.marks, false).is_some();
         let known = self.catalog_host || self.catalog.is_some();
@@ -378,6 +404,11 @@ impl ExchangeReader {
             NotAi::Other
         }
     }
+}
+
+/// Whether a request is a POST, as far as known.
+fn may_post(head: &RequestHead) -> bool {
+    head.method == "POST" || (head.method.is_empty() && head.unknown_fields > 0)
 }
 
 enum Doc<'a> {

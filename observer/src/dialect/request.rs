@@ -31,6 +31,8 @@ pub(super) struct RequestBody {
     message: TextRole,
     pub(super) marks: u32,
     pub(super) model: Option<String>,
+    /// `type` at the top: what a message over a WebSocket asks for.
+    pub(super) kind: Option<String>,
     pub(super) stream: Option<bool>,
     pub(super) conversation: Option<String>,
 }
@@ -45,6 +47,7 @@ impl RequestBody {
             message: TextRole::Prompt,
             marks: 0,
             model: None,
+            kind: None,
             stream: None,
             conversation: None,
         }
@@ -53,6 +56,7 @@ impl RequestBody {
     fn fact(&mut self, fact: Fact, value: String) {
         match fact {
             Fact::Model => self.model = Some(value),
+            Fact::Type => self.kind = Some(value),
             Fact::Conversation => self.conversation = Some(value),
             Fact::Role => {
                 if ROLES.contains(&value.as_bytes()) {

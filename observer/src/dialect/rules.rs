@@ -98,6 +98,7 @@ pub(super) struct Rules {
 const REQUEST: &[(&str, Slot)] = &[
     ("$.model", Slot::Fact(Fact::Model)),
     ("$.stream", Slot::Fact(Fact::Stream)),
+    ("$.type", Slot::Fact(Fact::Type)),
     ("$.previous_response_id", Slot::Fact(Fact::Conversation)),
     ("$.conversation", Slot::Fact(Fact::Conversation)),
     ("$.conversation.id", Slot::Fact(Fact::Conversation)),

@@ -17,7 +17,10 @@ use crate::{
     exchange::Exchange,
     flow::{Direction, Reassembly},
     identity::Identity,
-    protocol::{Incomplete, Side, http1},
+    protocol::{
+        Incomplete, Side,
+        sniff::{Sniff, sniff},
+    },
     sensitive::{Engine, HmacKey, Scan, ScanReport},
 };
 
@@ -178,10 +181,10 @@ impl Flow {
         if direction == Direction::Received {
             let room = MAX_OPENING - opening.len();
             opening.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            match http1::sniff(opening, Side::Request) {
-                http1::Sniff::Http1Request | http1::Sniff::Http2Preface => is_request = true,
-                http1::Sniff::NeedMore => kept = opening.len() < MAX_OPENING,
-                http1::Sniff::Http1Response | http1::Sniff::Other => {}
+            match sniff(opening, Side::Request) {
+                Sniff::Http1Request | Sniff::Http2Preface => is_request = true,
+                Sniff::NeedMore => kept = opening.len() < MAX_OPENING,
+                Sniff::Http1Response | Sniff::Other => {}
             }
         }
         if !kept {

@@ -654,7 +654,15 @@ fn a_protocol_that_is_not_read_makes_the_connection_opaque() {
     let (mut bed, mut flow) = (Bed::new(), flow(1, &process(42)));
     bed.connect(&flow);
     bed.name(&flow, "API.OpenAI.com");
-    bed.sent(&mut flow, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    bed.sent(
+        &mut flow,
+        b"GET /v1/realtime HTTP/1.1\r\nHost: api.openai.com\r\nUpgrade: websocket\r\n\r\n",
+    );
+    bed.received(
+        &mut flow,
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+    );
+    bed.sent(&mut flow, b"\x81\x85\x00\x00\x00\x00hello");
     bed.free(&flow);
     bed.close(&flow, 1, 1);
     bed.tick_after(GRACE_NS);
@@ -670,7 +678,7 @@ fn a_protocol_that_is_not_read_makes_the_connection_opaque() {
     );
     assert_eq!(bed.pipeline.totals().ai_connections_opaque, 1);
     let (events, bytes) = bed.lost(Stage::Protocol, "protocol_unsupported");
-    assert_eq!((events > 0, bytes), (true, flow.offset[0]));
+    assert_eq!((events > 0, bytes), (true, 11));
 }
 
 #[test]

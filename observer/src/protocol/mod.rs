@@ -6,9 +6,12 @@
 pub mod dns;
 pub mod encoding;
 pub mod http1;
+pub mod http2;
 pub mod json;
+pub mod sniff;
 pub mod sse;
 pub mod tls;
+pub mod websocket;
 
 /// Which half of an HTTP exchange bytes belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,7 +56,7 @@ impl std::fmt::Debug for Fields {
 /// Head of a request, without its body.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RequestHead {
-    /// Method as sent, for example `POST`.
+    /// Method as sent, for example `POST`; empty where it is not known (HTTP/2 joined in the middle). So are path and host.
     pub method: String,
     /// Path without the query. May hold an identifier in clear text: classify it, do not store it.
     pub path: String,
@@ -63,6 +66,8 @@ pub struct RequestHead {
     pub host: String,
     /// Header fields.
     pub fields: Fields,
+    /// Fields that came and are not known: their names or values stand in a header table that was not seen whole (HTTP/2).
+    pub unknown_fields: u32,
 }
 
 // Path and query can hold identifiers and keys.
@@ -80,10 +85,12 @@ impl std::fmt::Debug for RequestHead {
 /// Head of a response, without its body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResponseHead {
-    /// Status code.
+    /// Status code; 0 where it is not known.
     pub status: u16,
     /// Header fields.
     pub fields: Fields,
+    /// Fields that came and are not known, as in a request.
+    pub unknown_fields: u32,
 }
 
 /// Why the end of a message is not a clean one. Closed list: it reaches the evidence as a reason code.
@@ -99,7 +106,7 @@ pub enum Incomplete {
     OverBudget,
     /// A content coding that is not known, or one that could not be undone.
     Encoding,
-    /// A protocol that is not read: HTTP/2, or what a connection was switched to.
+    /// A protocol that is not read: what a connection was switched to, or pushed streams.
     Unsupported,
 }
 
@@ -118,7 +125,7 @@ impl Incomplete {
 }
 
 /// What a connection decoder reports. `exchange` numbers the exchanges of one connection from 0 in the order of
-/// their requests (HTTP/1.1: position in the pipeline; HTTP/2, later: one per stream).
+/// their requests (HTTP/1.1: position in the pipeline; HTTP/2: one per stream, trailers not reported).
 pub enum HttpEvent<'a> {
     /// A request head is complete.
     RequestHead {
@@ -173,9 +180,27 @@ pub enum HttpEvent<'a> {
         /// Why.
         reason: Incomplete,
     },
-    /// The connection changed protocol (101, CONNECT): nothing more will be decoded here.
+    /// The connection changed protocol (101, CONNECT): what follows is handed on as it is.
     Switched {
         /// Exchange number of the request that asked for it.
         exchange: u64,
+    },
+    /// Bytes of the protocol that the connection changed to.
+    Tunnel {
+        /// Exchange number of the request that asked for it.
+        exchange: u64,
+        /// Direction of the bytes.
+        side: Side,
+        /// The bytes.
+        data: &'a [u8],
+    },
+    /// Bytes of that protocol are missing here.
+    TunnelGap {
+        /// Exchange number of the request that asked for it.
+        exchange: u64,
+        /// Direction of the bytes.
+        side: Side,
+        /// How many, where known.
+        missing: Option<u64>,
     },
 }

@@ -79,7 +79,18 @@ pub fn run(data: &[u8]) {
             Side::Response
         };
         match op % 8 {
-            0 | 1 => reader.push(side, input.bytes(usize::from(op >> 3)), now, &mut hooks),
+            0 => reader.push(side, input.bytes(usize::from(op >> 3)), now, &mut hooks),
+            1 => {
+                let (side, number) = (
+                    if op & 8 == 0 {
+                        Side::Request
+                    } else {
+                        Side::Response
+                    },
+                    input.byte(),
+                );
+                reader.push(side, templates::http2(side, number), now, &mut hooks);
+            }
             2..=5 => {
                 // A part of a good message, so that lengths come out right now and then.
                 let template = templates::get(side, input.byte());

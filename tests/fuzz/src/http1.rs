@@ -2,16 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use observer::protocol::{
-    HttpEvent, Side,
-    http1::{Http1Connection, sniff},
-};
+use observer::protocol::{HttpEvent, Side, http1::Http1Connection, sniff::sniff};
 
 use crate::{input::Input, templates};
 
 /// What has been reported so far.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     /// Exchange and side: whether that side is over.
     sides: BTreeMap<(u64, bool), bool>,
     requests: Vec<u64>,
@@ -20,7 +17,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn event(&mut self, event: &HttpEvent<'_>) {
+    pub(crate) fn event(&mut self, event: &HttpEvent<'_>) {
         match event {
             HttpEvent::RequestHead { exchange, .. } => {
                 assert!(
@@ -41,14 +38,30 @@ impl Seen {
             } => {
                 let over = self.sides.insert((*exchange, *side == Side::Request), true);
                 assert_ne!(over, Some(true), "a side ends twice");
-                let sum = &mut self.accounted[*side as usize];
-                *sum = sum.saturating_add(*wire_bytes);
+                self.count(*side, *wire_bytes);
             }
-            HttpEvent::Skipped { side, bytes, .. } => {
-                let sum = &mut self.accounted[*side as usize];
-                *sum = sum.saturating_add(*bytes);
-            }
+            HttpEvent::Skipped { side, bytes, .. } => self.count(*side, *bytes),
+            HttpEvent::Tunnel { side, data, .. } => self.count(*side, data.len() as u64),
+            HttpEvent::TunnelGap { side, missing, .. } => self.count(*side, missing.unwrap_or(0)),
             HttpEvent::ResponseHead { .. } | HttpEvent::Switched { .. } => {}
+        }
+    }
+
+    fn count(&mut self, side: Side, bytes: u64) {
+        let sum = &mut self.accounted[side as usize];
+        *sum = sum.saturating_add(bytes);
+    }
+
+    /// Every request that came has an end on both sides.
+    pub(crate) fn all_over(&self) {
+        for exchange in &self.requests {
+            for side in [true, false] {
+                assert_eq!(
+                    self.sides.get(&(*exchange, side)),
+                    Some(&true),
+                    "exchange {exchange} is left open"
+                );
+            }
         }
     }
 }
@@ -86,15 +99,7 @@ pub fn run(data: &[u8]) {
         connection.push(side, bytes, &mut |event| seen.event(&event));
     }
     connection.close(&mut |event| seen.event(&event));
-    for exchange in &seen.requests {
-        for side in [true, false] {
-            assert_eq!(
-                seen.sides.get(&(*exchange, side)),
-                Some(&true),
-                "exchange {exchange} is left open"
-            );
-        }
-    }
+    seen.all_over();
     for side in 0..2 {
         let most = pushed[side].saturating_add(missing[side]);
         let got = seen.accounted[side];

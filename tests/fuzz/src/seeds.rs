@@ -27,7 +27,15 @@ fn of(target: &str) -> Vec<Vec<u8>> {
         "btf" => btf(),
         "elf" => vec![elf()],
         "http1" => scripts(&[], 4, 5),
-        "connection" => (0..4u8).flat_map(|name| scripts(&[name], 2, 3)).collect(),
+        "http2" => http2(),
+        "websocket" => websocket(),
+        "connection" => {
+            let http2 = [
+                1, 1, 0, 1, 1, 1, 2, 1, 3, 1, 4, 9, 0, 9, 1, 9, 2, 9, 3, 9, 4, 9, 5,
+            ];
+            let all = (0..4u8).flat_map(|name| scripts(&[name], 2, 3));
+            all.chain([http2.to_vec()]).collect()
+        }
         "encoding" => encoding(),
         "sse" | "json" | "scan" => texts(target),
         "pipeline" => pipeline(),
@@ -171,6 +179,33 @@ fn scripts(front: &[u8], request: u8, response: u8) -> Vec<Vec<u8>> {
         .concat(),
     );
     all
+}
+
+/// Scripts of [`crate::http2`]: a conversation of the templates, with and without its beginning and a hole.
+fn http2() -> Vec<Vec<u8>> {
+    let talk = [2, 0, 3, 0, 2, 1, 2, 2, 2, 3, 2, 4, 3, 1, 3, 2, 3, 3, 3, 4, 3, 5];
+    let hole = [0x47, 5];
+    let frames = [
+        1, 5, 1, 4, 1, 2, 0x83, 0x87, 0, 1, 1, 2, b'{', b'}', 1, 0x84, 1, 1, 0x88,
+    ];
+    vec![
+        [&[0, 0], &talk[..]].concat(),
+        [&[0, 3], &talk[4..]].concat(),
+        [&[0, 0], &talk[..18], &hole, &talk[18..]].concat(),
+        frames.to_vec(),
+    ]
+}
+
+/// Frames for [`crate::websocket`]: plain, masked, in parts, compressed.
+fn websocket() -> Vec<Vec<u8>> {
+    let frames: [&[u8]; 5] = [
+        b"\x81\x05Hello",
+        b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58",
+        b"\x01\x03Hel\x89\0\x80\x02lo\x88\x02\x03\xe8",
+        b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\0\xc1\x05\xf2\0\x11\0\0",
+        b"\x82\x7e\0\x7eabc",
+    ];
+    frames.iter().map(|frame| [&[2, 5], *frame].concat()).collect()
 }
 
 fn encoding() -> Vec<Vec<u8>> {

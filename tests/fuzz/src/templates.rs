@@ -24,6 +24,31 @@ fn of(side: Side) -> &'static Vec<Vec<u8>> {
     }
 }
 
+/// Template `number` of a side for HTTP/2: the preface with settings, heads with what they put into the table or
+/// refer to in it, bodies.
+pub fn http2(side: Side, number: u8) -> &'static [u8] {
+    let all: &[&[u8]] = match side {
+        Side::Request => &[
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+            b"\0\0\x2f\x01\x04\0\0\0\x01\x83\x87\x41\x0eapi.openai.com\x44\x14/v1/chat/completions\x5f\x04json",
+            b"\0\0\x05\x01\x04\0\0\0\x03\x83\x87\xc0\xbf\xbe",
+            b"\0\0\x3a\0\x01\0\0\0\x01{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}",
+            b"\0\0\x02\0\x01\0\0\0\x03{}",
+            b"\0\0\x04\x03\0\0\0\0\x03\0\0\0\x08",
+        ],
+        Side::Response => &[
+            b"\0\0\0\x04\0\0\0\0\0",
+            b"\0\0\x01\x01\x04\0\0\0\x01\x88",
+            b"\0\0\x1e\x01\x04\0\0\0\x03\x88\x40\x0ccontent-type\x0etext/event-str",
+            b"\0\0\x2d\0\0\0\0\0\x01data: {\"choices\":[{\"delta\":{\"content\":\"ab\"}}]}",
+            b"\0\0\x02\0\x01\0\0\0\x01\n\n",
+            b"\0\0\x02\x01\x05\0\0\0\x03\xbe\x88",
+            b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x03\0\0\0\0",
+        ],
+    };
+    all[usize::from(number) % all.len()]
+}
+
 /// A made-up AWS access key id, put together here so that no scanner takes this file for a leak.
 pub fn secret() -> String {
     ["AKIA", "QX7M", "2NPV", "4KDT", "WZ3H"].concat()

@@ -1,11 +1,11 @@
-//! A whole HTTP call as test suites record it, framed again as HTTP/1.1 (RFC 9112). Pure.
+//! A whole HTTP call as test suites record it, framed again as HTTP/1.1 (RFC 9112) or HTTP/2. Pure.
 //!
 //! Such recordings are no captures: bodies are stored joined and decoded whatever their head fields say. So the
 //! fields that speak of framing and coding are replaced by a length.
 
 use serde_json::{Map, Value};
 
-use super::{fields::Fields, recording::Open};
+use super::{Framing, fields::Fields, http2::Framer, recording::Open};
 
 /// A call, ready to be sent.
 pub(super) struct Call {
@@ -26,11 +26,12 @@ const NO_HOST: &str = "host.invalid";
 /// The user of a call, of which a recording says nothing: the number that no user has.
 const NO_USER: u32 = u32::MAX;
 
-/// Reads a call. Keys that are not known are labels of the recording.
+/// Reads a call. Keys that are not known are labels of the recording. Where frames of HTTP/2 are cut follows from the
+/// number of the call.
 ///
 /// # Errors
 /// All that is wrong in the line.
-pub(super) fn read(map: &Map<String, Value>) -> Result<Call, Vec<String>> {
+pub(super) fn read(map: &Map<String, Value>, framing: Framing, number: u64) -> Result<Call, Vec<String>> {
     let mut fields = Fields::new(map, "", None);
     let method = token(&mut fields, "method").unwrap_or("GET");
     let host = token(&mut fields, "host").unwrap_or(NO_HOST);
@@ -51,13 +52,34 @@ pub(super) fn read(map: &Map<String, Value>) -> Result<Call, Vec<String>> {
     if !fields.problems.is_empty() {
         return Err(fields.problems);
     }
-    let request = message(
-        &format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n"),
-        &headers[0],
-        &request_body,
-    );
-    // The reason phrase says nothing that the status does not.
-    let response = message(&format!("HTTP/1.1 {status} \r\n"), &headers[1], &response_body);
+    let (request, response) = match framing {
+        Framing::Http1 => {
+            let line = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
+            // The reason phrase says nothing that the status does not.
+            let status_line = format!("HTTP/1.1 {status} \r\n");
+            (
+                message(&line, &headers[0], &request_body),
+                message(&status_line, &headers[1], &response_body),
+            )
+        }
+        Framing::Http2 => {
+            let status = status.to_string();
+            let pseudo = [
+                (":method", method),
+                (":scheme", "https"),
+                (":authority", host),
+                (":path", &target),
+            ];
+            let mut framer = Framer::new(number + 1);
+            (
+                framer.request(&http2_fields(&pseudo, &headers[0]), &request_body),
+                framer.response(
+                    &http2_fields(&[(":status", &status)], &headers[1]),
+                    &response_body,
+                ),
+            )
+        }
+    };
     let open = Open {
         pid: 1,
         uid: NO_USER,
@@ -71,6 +93,20 @@ pub(super) fn read(map: &Map<String, Value>) -> Result<Call, Vec<String>> {
         request,
         response,
     })
+}
+
+/// Pseudo-header fields, then those of the call that HTTP/2 knows (RFC 9113 section 8.2.2).
+fn http2_fields<'a>(
+    pseudo: &[(&'a str, &'a str)],
+    headers: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
+    const OF_CONNECTION: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "upgrade"];
+    let of_call = |(name, _): &&(&str, &str)| !OF_CONNECTION.contains(&name.to_ascii_lowercase().as_str());
+    pseudo
+        .iter()
+        .chain(headers.iter().filter(of_call))
+        .copied()
+        .collect()
 }
 
 /// A text that stands in the first line: spaces and line ends in it would make another line of it.
@@ -117,7 +153,7 @@ mod tests {
     use super::*;
 
     fn read_value(value: &Value) -> Result<Call, Vec<String>> {
-        read(value.as_object().unwrap())
+        read(value.as_object().unwrap(), Framing::Http1, 0)
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod feed;
 mod fields;
 mod http;
+mod http2;
 mod recording;
 
 use std::{
@@ -44,6 +45,18 @@ Examples:
 
 A recording with a wrong line is not replayed: all wrong lines are named, exit code 2.";
 
+/// How a whole call is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Framing {
+    /// HTTP/1.1, with a length.
+    #[default]
+    #[value(name = "1.1")]
+    Http1,
+    /// HTTP/2, bodies in frames of random sizes.
+    #[value(name = "2")]
+    Http2,
+}
+
 /// Run a recording through the pipeline: what would be stored, without a kernel and without a store.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -53,6 +66,9 @@ pub(super) struct Args {
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Protocol in which whole calls are framed again.
+    #[arg(long, value_enum, default_value_t)]
+    http: Framing,
     /// Configuration file: policy, rules and extra hosts are used.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -63,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let loaded = setup::load(args.config.as_deref()).map_err(|problems| Failure::problems(&problems))?;
     let name = args.recording.display().to_string();
     let text = read(&args.recording).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
-    let steps = recording::parse(&text).map_err(|problems| {
+    let steps = recording::parse(&text, args.http).map_err(|problems| {
         Failure::Usage(
             problems
                 .into_iter()

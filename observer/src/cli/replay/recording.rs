@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr};
 
 use serde_json::{Map, Value};
 
-use super::{fields::Fields, http};
+use super::{Framing, fields::Fields, http};
 use crate::flow::Direction;
 
 /// Most wrong lines named.
@@ -95,8 +95,11 @@ const PROCESS_KEYS: [&str; 10] = [
 ///
 /// # Errors
 /// All wrong lines, at most [`MAX_PROBLEMS`].
-pub(super) fn parse(text: &[u8]) -> Result<Vec<Step>, Vec<Problem>> {
-    let mut reader = Reader::default();
+pub(super) fn parse(text: &[u8], framing: Framing) -> Result<Vec<Step>, Vec<Problem>> {
+    let mut reader = Reader {
+        framing,
+        ..Reader::default()
+    };
     for (number, line) in (1..).zip(text.split(|b| *b == b'\n')) {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
@@ -126,6 +129,7 @@ struct Reader {
     open: HashMap<u64, bool>,
     /// Number for the next whole call; counts down so as not to meet the numbers of a person.
     calls: u64,
+    framing: Framing,
 }
 
 impl Reader {
@@ -147,7 +151,7 @@ impl Reader {
 
     /// A whole call is a flow of its own.
     fn call(&mut self, map: &Map<String, Value>) -> Result<(), Vec<String>> {
-        let call = http::read(map)?;
+        let call = http::read(map, self.framing, self.calls)?;
         let flow = u64::MAX - self.calls;
         self.calls += 1;
         let events = [
@@ -300,7 +304,7 @@ mod tests {
     use super::*;
 
     fn problems(text: &str) -> Vec<Problem> {
-        parse(text.as_bytes()).err().unwrap_or_default()
+        parse(text.as_bytes(), Framing::Http1).err().unwrap_or_default()
     }
 
     const OPEN: &str =
@@ -315,7 +319,9 @@ mod tests {
             r#"{"flow": 1, "gap": {"direction": "received", "bytes": 10}}"#,
             r#"{"flow": 1, "at_ms": 7, "end": true}"#,
         );
-        let steps = parse(text.as_bytes()).map_err(|p| p[0].clone()).unwrap();
+        let steps = parse(text.as_bytes(), Framing::Http1)
+            .map_err(|p| p[0].clone())
+            .unwrap();
         let times: Vec<u64> = steps.iter().map(|s| s.at_ms).collect();
         assert_eq!(times, [0, 5, 5, 5, 7, 7]);
         assert!(matches!(&steps[0].event, Event::Open(o) if o.pid == 10 && o.login_uid.is_none()));

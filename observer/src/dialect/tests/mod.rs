@@ -2,13 +2,15 @@
 
 mod connection;
 mod golden;
+mod http2;
 mod replay;
 mod shapes;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{ConnectionHooks, ConnectionReader, NotAi, Place, TextRole, TextSink};
+use super::{ConnectionHooks, ConnectionReader, NotAi, Place, Scope, TextRole, TextSink};
 use crate::catalog::Catalog;
 use crate::exchange::Exchange;
 use crate::protocol::{Incomplete, Side};

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::connection::Random;
 use super::*;
+use crate::protocol::http2::testing as frames;
 
 /// Dialects of the recordings that are read, with the path endings that mean them.
 const APIS: &[&str] = &[
@@ -105,6 +106,169 @@ fn random_chunks(body: &[u8], random: &mut Random) -> Vec<u8> {
     }
     out.extend_from_slice(b"0\r\n\r\n");
     out
+}
+
+/// The fields of a side as HTTP/2 has them: lower case, none that speaks of the connection.
+fn fields2(row: &Value, side: &str) -> Vec<(String, String)> {
+    let text = fields(row, side);
+    let lines = text.split("\r\n").filter_map(|line| line.split_once(": "));
+    lines
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect()
+}
+
+/// Body octets in DATA frames of random sizes.
+fn random_frames(stream: u32, body: &[u8], random: &mut Random) -> Vec<Vec<u8>> {
+    let (mut out, mut rest) = (Vec::new(), body);
+    while !rest.is_empty() {
+        let (part, after) = rest.split_at((1 + random.below(3000)).min(rest.len()));
+        out.push(if random.below(4) == 0 {
+            frames::frame(0, 8, stream, &[&[3][..], part, &[0; 3]].concat())
+        } else {
+            frames::data(stream, part, false)
+        });
+        rest = after;
+    }
+    out.push(frames::data(stream, b"", true));
+    out
+}
+
+/// The frames of both sides of a call.
+fn call2(row: &Value, stream: u32, random: &mut Random) -> [Vec<Vec<u8>>; 2] {
+    let (path, query) = (
+        row["path"].as_str().unwrap_or("/"),
+        row["query"].as_str().unwrap_or(""),
+    );
+    let mark = if query.is_empty() { "" } else { "?" };
+    let target = format!("{path}{mark}{query}");
+    let head = [
+        (":method", row["method"].as_str().unwrap_or("POST")),
+        (":scheme", "https"),
+        (":authority", row["host"].as_str().unwrap_or("host.invalid")),
+        (":path", &target),
+    ];
+    let asked = fields2(row, "req_headers");
+    let fields = |head: &[(&str, &str)], rest: &[(String, String)], indexed: bool| {
+        let rest = rest.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let block = frames::block(&head.iter().copied().chain(rest).collect::<Vec<_>>(), indexed);
+        frames::frame(1, 4, stream, &block)
+    };
+    let mut request = vec![fields(&head, &asked, random.below(2) == 0)];
+    request.extend(random_frames(
+        stream,
+        &bytes(row, "req_body", "req_body_b64"),
+        random,
+    ));
+    let answer = bytes(row, "resp_body", "resp_body_b64");
+    let mut told = fields2(row, "resp_headers");
+    let packed = random.below(3) == 0;
+    let answer = if packed { gzip(&answer) } else { answer };
+    if packed {
+        told.push(("content-encoding".to_owned(), "gzip".to_owned()));
+    }
+    let status = row["status"].as_u64().unwrap_or(200).to_string();
+    let mut response = vec![fields(&[(":status", &status)], &told, random.below(2) == 0)];
+    response.extend(random_frames(stream, &answer, random));
+    [request, response]
+}
+
+/// Frames of several calls in random order, each call's in its own.
+fn shuffle(mut calls: Vec<std::vec::IntoIter<Vec<u8>>>, random: &mut Random) -> Vec<u8> {
+    let mut out = Vec::new();
+    // Calls begin in the order of their streams.
+    calls.iter_mut().for_each(|call| out.extend(call.next().unwrap()));
+    while !calls.is_empty() {
+        let at = random.below(calls.len());
+        match calls[at].next() {
+            Some(frame) => out.extend(frame),
+            None => drop(calls.remove(at)),
+        }
+    }
+    out
+}
+
+/// Several calls on one HTTP/2 connection.
+fn replay2(rows: &[&Value], catalog: &Arc<Catalog>, random: &mut Random) -> Hooks {
+    let calls: Vec<_> = (0..)
+        .zip(rows)
+        .map(|(n, row)| call2(row, 2 * n + 1, random))
+        .collect();
+    let (asked, told): (Vec<_>, Vec<_>) = calls
+        .into_iter()
+        .map(|[a, b]| (a.into_iter(), b.into_iter()))
+        .unzip();
+    let request = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(),
+        shuffle(asked, random),
+    ]
+    .concat();
+    let response = [frames::frame(4, 0, 0, &[]), shuffle(told, random)].concat();
+    let mut hooks = Hooks::default();
+    let mut reader = ConnectionReader::new(Arc::clone(catalog), None);
+    for (side, bytes) in [(Side::Request, &request), (Side::Response, &response)] {
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at((1 + random.below(1500)).min(rest.len()));
+            reader.push(side, part, 1, &mut hooks);
+            rest = after;
+        }
+    }
+    reader.close(2, &mut hooks);
+    hooks
+}
+
+/// What does not depend on the framing.
+fn unframed(facts: &Exchange) -> Exchange {
+    let (request_bytes, response_bytes) = (0, 0);
+    Exchange {
+        request_bytes,
+        response_bytes,
+        ..facts.clone()
+    }
+}
+
+#[test]
+fn recordings_say_the_same_over_http2() {
+    let Some(rows) = recordings() else { return };
+    let catalog = catalog();
+    let mut random = Random(88_172_645_463_325_252);
+    let mut compared = 0;
+    // Calls of one host share a connection. Its scope is not followed here: each call is judged by itself.
+    let mut hosts: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for row in &rows {
+        hosts
+            .entry(row["host"].as_str().unwrap_or(""))
+            .or_default()
+            .push(row);
+    }
+    for rows in hosts.values().flat_map(|rows| rows.chunks(5)) {
+        let together = replay2(rows, &catalog, &mut random);
+        assert!(together.lost.is_empty());
+        for (number, row) in (0..).zip(rows) {
+            let alone = replay(row, &catalog, &mut random);
+            let of = |hooks: &Hooks, number: u64| {
+                let found = hooks.finished.iter().find(|(n, _)| *n == number);
+                found.map(|(_, facts)| unframed(facts))
+            };
+            assert_eq!(
+                of(&together, number),
+                of(&alone, 0),
+                "{} {}",
+                row["id"],
+                row["path"]
+            );
+            if of(&alone, 0).is_some() {
+                assert!(
+                    together.texts[&number].all() == alone.texts[&0].all(),
+                    "texts of {}",
+                    row["id"]
+                );
+                compared += 1;
+            }
+        }
+    }
+    println!("{compared} calls say the same over HTTP/1.1 and HTTP/2");
+    assert!(compared > 400, "{compared}");
 }
 
 fn replay(row: &Value, catalog: &Arc<Catalog>, random: &mut Random) -> Hooks {

@@ -182,11 +182,8 @@ fn scope_is_decided_early() {
     );
     assert_eq!(scope_after(None, b"SSH-2.0-x\r\n").0, Scope::Other);
     let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04";
-    assert_eq!(scope_after(None, http2), (Scope::Other, Some("http2")));
-    assert_eq!(
-        scope_after(Some("api.openai.com"), http2),
-        (Scope::Ai, Some("http2"))
-    );
+    assert_eq!(scope_after(None, http2), (Scope::Undecided, None));
+    assert_eq!(scope_after(Some("api.openai.com"), http2), (Scope::Ai, None));
 }
 
 #[test]

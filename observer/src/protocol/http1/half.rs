@@ -8,7 +8,7 @@ use crate::protocol::Incomplete;
 /// Start -> Length | Chunked | UntilClose -> Start
 ///   any -> Seeking (hole, nonsense) -> Start at the next push
 ///   Chunked -> Rejoin (hole) -> Chunked, or Start, at a push that begins like a chunk or a message
-///   any -> Over (closed, switched protocol)
+///   any -> Tunnel (switched protocol), Over (closed)
 /// ```
 #[derive(Debug)]
 pub(super) enum State {
@@ -23,6 +23,8 @@ pub(super) enum State {
     /// In a chunked body behind a hole.
     Rejoin,
     UntilClose,
+    /// The connection speaks another protocol.
+    Tunnel,
     Over,
 }
 

@@ -8,7 +8,7 @@ const MAX_METHOD: usize = 20;
 
 /// What a prefix of a message says about its start line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StartLine {
+pub(in crate::protocol) enum StartLine {
     /// A complete start line.
     Yes,
     /// Cannot become a start line.
@@ -152,6 +152,7 @@ pub(super) fn parse_request(head: &[u8]) -> Result<(RequestHead, Framing), Incom
             query,
             host,
             fields,
+            unknown_fields: 0,
         },
         framing,
     ))
@@ -175,6 +176,7 @@ pub(super) fn parse_response(head: &[u8]) -> Result<(ResponseHead, Framing), Inc
         ResponseHead {
             status: response.code.unwrap_or_default(),
             fields,
+            unknown_fields: 0,
         },
         framing,
     ))
@@ -215,7 +217,7 @@ fn split_target<'a>(method: &str, target: &'a str) -> (&'a str, &'a str, &'a str
 }
 
 /// Host in lower case without user information and port; brackets of an IPv6 address are kept off.
-fn bare_host(authority: &str) -> String {
+pub(in crate::protocol) fn bare_host(authority: &str) -> String {
     let authority = authority.trim();
     let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = match authority.strip_prefix('[') {

@@ -6,7 +6,6 @@
 mod chunked;
 mod half;
 mod head;
-mod sniff;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +14,8 @@ use std::collections::VecDeque;
 use super::{HttpEvent, Incomplete, Side};
 use chunked::{Chunked, Piece};
 use half::{Awaiting, Half, Method, State};
-use head::{Framing, StartLine};
-pub use sniff::{Sniff, sniff};
+use head::Framing;
+pub(super) use head::{StartLine, bare_host};
 
 /// Longest head, start line included.
 pub const MAX_HEAD: usize = 64 * 1024;
@@ -62,8 +61,10 @@ impl Http1Connection {
     /// Whether no byte of a message of this side is pending.
     pub fn is_idle(&self, side: Side) -> bool {
         let half = self.half(side);
-        matches!(half.state, State::Seeking | State::Rejoin | State::Over)
-            || (matches!(half.state, State::Start) && half.head.is_empty())
+        matches!(
+            half.state,
+            State::Seeking | State::Rejoin | State::Tunnel | State::Over
+        ) || (matches!(half.state, State::Start) && half.head.is_empty())
     }
 
     /// Takes the next bytes of one direction.
@@ -80,6 +81,7 @@ impl Http1Connection {
                 State::Length { left } => self.length(side, left, rest, sink),
                 State::Chunked(_) => self.chunked(side, rest, sink),
                 State::UntilClose => self.body(side, rest, sink),
+                State::Tunnel => self.tunnel(side, rest, sink),
                 State::Seeking | State::Rejoin | State::Over => self.skip(side, rest.len(), sink),
             };
             rest = &rest[used..];
@@ -94,6 +96,15 @@ impl Http1Connection {
         let half = self.half_mut(side);
         let inside = match (&mut half.state, missing) {
             (State::Over | State::Seeking | State::Rejoin, _) => return,
+            (State::Tunnel, _) => {
+                let exchange = half.exchange;
+                sink(HttpEvent::TunnelGap {
+                    exchange,
+                    side,
+                    missing,
+                });
+                return;
+            }
             (State::UntilClose, _) => true,
             (State::Length { left }, Some(missing)) if missing <= *left => {
                 *left -= missing;
@@ -124,7 +135,7 @@ impl Http1Connection {
                 State::Start | State::Length { .. } | State::Chunked(_) => {
                     self.give_up(side, Incomplete::Closed, sink);
                 }
-                State::Seeking | State::Over => {}
+                State::Seeking | State::Tunnel | State::Over => {}
             }
             self.half_mut(side).state = State::Over;
         }
@@ -284,7 +295,8 @@ impl Http1Connection {
             _ => self.end(Side::Request, Some(Incomplete::Unsupported), sink),
         }
         for half in [&mut self.request, &mut self.response] {
-            half.state = State::Over;
+            half.state = State::Tunnel;
+            half.exchange = exchange;
             half.skip_reason = Incomplete::Unsupported;
         }
     }
@@ -427,6 +439,12 @@ impl Http1Connection {
         }
     }
 
+    fn tunnel(&self, side: Side, data: &[u8], sink: Sink<'_>) -> usize {
+        let exchange = self.half(side).exchange;
+        sink(HttpEvent::Tunnel { exchange, side, data });
+        data.len()
+    }
+
     fn skip(&mut self, side: Side, bytes: usize, sink: Sink<'_>) -> usize {
         let reason = self.half(side).skip_reason;
         sink(HttpEvent::Skipped {
@@ -435,6 +453,15 @@ impl Http1Connection {
             reason,
         });
         bytes
+    }
+}
+
+/// Judges the first bytes of a direction, empty lines in front left out. What is too long for a head is none.
+pub(super) fn start_line(side: Side, first_bytes: &[u8]) -> StartLine {
+    let rest = first_bytes.get(blank_lines(first_bytes)..).unwrap_or_default();
+    match head::start_line(side, rest) {
+        StartLine::More if first_bytes.len() >= MAX_HEAD => StartLine::No,
+        judged => judged,
     }
 }
 

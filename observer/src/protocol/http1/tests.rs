@@ -11,6 +11,8 @@ enum Seen {
     End(u64, Side, Option<Incomplete>, u64),
     Skipped(Side, u64, Incomplete),
     Switched(u64),
+    Tunnel(u64, Side, Vec<u8>),
+    TunnelGap(u64, Side, Option<u64>),
 }
 
 fn note(seen: &mut Vec<Seen>, event: HttpEvent<'_>) {
@@ -39,6 +41,16 @@ fn note(seen: &mut Vec<Seen>, event: HttpEvent<'_>) {
             _ => seen.push(Seen::Skipped(side, bytes, reason)),
         },
         HttpEvent::Switched { exchange } => seen.push(Seen::Switched(exchange)),
+        HttpEvent::Tunnel { exchange, side, data } => {
+            seen.push(Seen::Tunnel(exchange, side, data.to_vec()));
+        }
+        HttpEvent::TunnelGap {
+            exchange,
+            side,
+            missing,
+        } => {
+            seen.push(Seen::TunnelGap(exchange, side, missing));
+        }
     }
 }
 
@@ -474,12 +486,14 @@ fn switched_connections() {
     assert!(run.seen.contains(&Seen::Switched(0)));
     assert!(
         run.seen
-            .contains(&Seen::Skipped(Side::Response, 3, Incomplete::Unsupported))
+            .contains(&Seen::Tunnel(0, Side::Response, b"\x16\x03\x01".to_vec()))
     );
     assert_eq!(
         run.seen.last(),
-        Some(&Seen::Skipped(Side::Request, 2, Incomplete::Unsupported))
+        Some(&Seen::Tunnel(0, Side::Request, b"\x16\x03".to_vec()))
     );
+    run.gap(Side::Request, Some(7));
+    assert_eq!(run.seen.last(), Some(&Seen::TunnelGap(0, Side::Request, Some(7))));
 }
 
 #[test]
@@ -495,34 +509,4 @@ fn a_request_that_had_begun_before_a_switch_is_counted() {
         "{seen:?}"
     );
     assert!(seen.contains(&Seen::End(0, Side::Request, None, ask.len() as u64)));
-}
-
-#[test]
-fn sniffing() {
-    use Sniff::*;
-    let cases: [(&[u8], Side, Sniff); 16] = [
-        (b"", Side::Request, NeedMore),
-        (b"P", Side::Request, NeedMore),
-        (b"PRI * HTTP/2.0\r\n", Side::Request, NeedMore),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Side::Request, Http2Preface),
-        (b"POST / HTTP/1.1\r", Side::Request, Http1Request),
-        (b"post / HTTP/1.1\r", Side::Request, Other),
-        (b"SSH-2.0-OpenSSH", Side::Request, Other),
-        (b"GET / HTTP/3", Side::Request, Other),
-        (b"\x16\x03\x01", Side::Request, Other),
-        (b"QUIT\r\n", Side::Request, Other),
-        (b"HTTP/1.1 2", Side::Response, NeedMore),
-        (b"HTTP/1.1 200 ", Side::Response, Http1Response),
-        (b"HTTP/1.1 ok ", Side::Response, Other),
-        (b"\x00\x00\x12\x04\x00\x00\x00\x00", Side::Response, NeedMore),
-        (
-            b"\x00\x00\x12\x04\x00\x00\x00\x00\x00",
-            Side::Response,
-            Http2Preface,
-        ),
-        (b"220 mail", Side::Response, Other),
-    ];
-    for (bytes, side, want) in cases {
-        assert_eq!(sniff(bytes, side), want, "{bytes:?}");
-    }
 }

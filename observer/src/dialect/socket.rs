@@ -1,0 +1,359 @@
+//! OpenAI responses over a WebSocket: each `response.create` of the client and the events that answer it are one
+//! exchange, read as a request and an event stream of it would be.
+
+use std::collections::VecDeque;
+
+use super::connection::{ConnectionHooks, Inner};
+use super::reader::{ExchangeReader, NotAi};
+use super::recognise;
+use crate::exchange::Dialect;
+use crate::protocol::websocket::{Agreement, WebSocketConnection, WebSocketEvent};
+use crate::protocol::{Fields, Incomplete, RequestHead, ResponseHead, Side};
+
+/// Most requests of one socket that wait for their answer. The oldest is given up for a new one.
+const MAX_WAITING: usize = 64;
+/// Numbers of exchanges inside sockets begin here, apart from those of the connection around them.
+const FIRST_EXCHANGE: u64 = 1 << 63;
+/// The client's message that asks for a response.
+const CREATE: &str = "response.create";
+/// Types of server messages that end a response.
+const LAST: &[&str] = &[
+    "response.completed",
+    "response.failed",
+    "response.incomplete",
+    "response.cancelled",
+    "error",
+];
+
+/// A socket on which responses are asked for.
+pub(super) struct Socket {
+    /// The exchange that opened it.
+    handshake: u64,
+    wire: WebSocketConnection,
+    talk: Talk,
+}
+
+struct Talk {
+    head: RequestHead,
+    status: u16,
+    /// Next exchange, counted from `FIRST_EXCHANGE`.
+    next: u64,
+    /// Exchange whose request is being sent.
+    asking: Option<u64>,
+    /// Exchanges whose answer is not over; the first one is being answered.
+    waiting: VecDeque<u64>,
+    /// Bytes of the answer so far, and what is missing in it.
+    answer_bytes: u64,
+    answer_flaw: Option<Incomplete>,
+    /// A server message is being read.
+    answering: bool,
+}
+
+/// Whether a request asks for a WebSocket on which responses may be asked for: HTTP/1.1 (RFC 6455) or HTTP/2
+/// (RFC 8441).
+pub(super) fn is_handshake(head: &RequestHead) -> bool {
+    let is = |name: &str| {
+        head.fields
+            .get(name)
+            .is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+    };
+    (is("upgrade") || is(":protocol"))
+        && recognise::by_path(&head.path).is_some_and(|(dialect, _)| dialect == Dialect::OpenAiResponses)
+}
+
+impl Socket {
+    /// A socket that the exchange `handshake` opens, if the server's answer says so.
+    pub(super) fn accepted(handshake: u64, head: &RequestHead, answer: &ResponseHead) -> Option<Self> {
+        let connect = head.method == "CONNECT" && (200..300).contains(&answer.status);
+        if answer.status != 101 && !connect {
+            return None;
+        }
+        let agreed = Agreement::read(answer.fields.all("sec-websocket-extensions"));
+        let talk = Talk {
+            head: head.clone(),
+            status: answer.status,
+            next: FIRST_EXCHANGE,
+            asking: None,
+            waiting: VecDeque::new(),
+            answer_bytes: 0,
+            answer_flaw: None,
+            answering: false,
+        };
+        let wire = WebSocketConnection::new(agreed);
+        Some(Self {
+            handshake,
+            wire,
+            talk,
+        })
+    }
+}
+
+impl Inner {
+    /// Whether the bytes of this exchange are those of the socket.
+    pub(super) fn is_socket(&self, exchange: u64) -> bool {
+        self.socket
+            .as_ref()
+            .is_some_and(|socket| socket.handshake == exchange)
+    }
+
+    /// Bytes of the socket.
+    pub(super) fn socket_data(
+        &mut self,
+        side: Side,
+        data: &[u8],
+        now_ns: u64,
+        hooks: &mut dyn ConnectionHooks,
+    ) {
+        let Some(mut socket) = self.socket.take() else {
+            return;
+        };
+        let Socket { wire, talk, .. } = &mut *socket;
+        wire.push(side, data, &mut |event| {
+            self.socket_event(talk, event, now_ns, hooks);
+        });
+        self.socket = Some(socket);
+    }
+
+    /// Bytes of the socket are missing.
+    pub(super) fn socket_gap(
+        &mut self,
+        side: Side,
+        missing: Option<u64>,
+        now_ns: u64,
+        hooks: &mut dyn ConnectionHooks,
+    ) {
+        let Some(mut socket) = self.socket.take() else {
+            return;
+        };
+        let Socket { wire, talk, .. } = &mut *socket;
+        wire.gap(side, missing, &mut |event| {
+            self.socket_event(talk, event, now_ns, hooks);
+        });
+        self.socket = Some(socket);
+    }
+
+    /// The connection around the socket is over.
+    pub(super) fn socket_close(&mut self, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
+        let Some(mut socket) = self.socket.take() else {
+            return;
+        };
+        let Socket { wire, talk, .. } = &mut *socket;
+        wire.close(&mut |event| self.socket_event(talk, event, now_ns, hooks));
+    }
+
+    fn socket_event(
+        &mut self,
+        talk: &mut Talk,
+        event: WebSocketEvent<'_>,
+        now_ns: u64,
+        hooks: &mut dyn ConnectionHooks,
+    ) {
+        match event {
+            WebSocketEvent::Begin {
+                side: Side::Request,
+                text: true,
+            } => {
+                self.ask(talk, now_ns, hooks);
+            }
+            WebSocketEvent::Begin {
+                side: Side::Response,
+                text: true,
+            } => {
+                self.answer(talk, now_ns, hooks);
+            }
+            WebSocketEvent::Begin { text: false, .. } => {}
+            WebSocketEvent::Data { side, data } => self.socket_content(talk, side, data, now_ns, hooks),
+            WebSocketEvent::Gap { side } => {
+                if let Some((number, reader)) = self.speaking(talk, side) {
+                    reader.gap(side, hooks.text_sink(number));
+                }
+            }
+            WebSocketEvent::End {
+                side: Side::Request,
+                incomplete,
+                wire_bytes,
+            } => {
+                self.asked(talk, incomplete, wire_bytes, now_ns, hooks);
+            }
+            WebSocketEvent::End {
+                side: Side::Response,
+                incomplete,
+                wire_bytes,
+            } => {
+                self.answered(talk, incomplete, wire_bytes, now_ns, hooks);
+            }
+            WebSocketEvent::Closed {
+                side: Side::Response,
+                reason,
+            } => {
+                while !talk.waiting.is_empty() {
+                    self.answer_end(talk, Some(reason), now_ns, hooks);
+                }
+            }
+            WebSocketEvent::Closed {
+                side: Side::Request, ..
+            } => {}
+            WebSocketEvent::Skipped { side, bytes, reason } => hooks.lost(side, bytes, reason),
+        }
+    }
+
+    /// The exchange whose message is being read.
+    fn speaking(&mut self, talk: &Talk, side: Side) -> Option<(u64, &mut ExchangeReader)> {
+        let number = match side {
+            Side::Request => talk.asking,
+            Side::Response => talk.waiting.front().copied().filter(|_| talk.answering),
+        }?;
+        self.open.get_mut(&number).map(|reader| (number, &mut **reader))
+    }
+
+    /// A message of the client begins: perhaps a request.
+    fn ask(&mut self, talk: &mut Talk, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
+        self.make_room(now_ns, hooks);
+        let number = talk.next;
+        talk.next += 1;
+        talk.asking = Some(number);
+        let head = talk.head.clone();
+        let reader = ExchangeReader::over_socket(&self.catalog, head, self.server_name.as_deref(), now_ns);
+        self.open.insert(number, Box::new(reader));
+    }
+
+    /// A message of the client is over.
+    fn asked(
+        &mut self,
+        talk: &mut Talk,
+        incomplete: Option<Incomplete>,
+        wire_bytes: u64,
+        now_ns: u64,
+        hooks: &mut dyn ConnectionHooks,
+    ) {
+        let Some(number) = talk.asking.take() else { return };
+        let Some(reader) = self.open.get_mut(&number) else {
+            return;
+        };
+        reader.end(
+            Side::Request,
+            incomplete,
+            wire_bytes,
+            now_ns,
+            hooks.text_sink(number),
+        );
+        let create = match reader.request.kind.as_deref() {
+            Some(kind) => kind == CREATE,
+            // The type was in what is missing.
+            None => incomplete.is_some(),
+        };
+        if !create {
+            self.open.remove(&number);
+            hooks.not_ai(number, NotAi::Other);
+            return;
+        }
+        if talk.waiting.len() == MAX_WAITING {
+            self.answer_end(talk, Some(Incomplete::OverBudget), now_ns, hooks);
+        }
+        talk.waiting.push_back(number);
+        self.settle(Some(number), now_ns, hooks);
+    }
+
+    /// A message of the server begins.
+    fn answer(&mut self, talk: &mut Talk, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
+        talk.answering = true;
+        let status = talk.status;
+        let Some((number, reader)) = self.speaking(talk, Side::Response) else {
+            return;
+        };
+        if reader.first_response_ns.is_none() {
+            // What a server's event stream would say of itself.
+            let kind = ("content-type".to_owned(), b"text/event-stream".to_vec());
+            let fields = Fields(vec![kind]);
+            let head = ResponseHead {
+                status,
+                fields,
+                unknown_fields: 0,
+            };
+            reader.response_head(&head, now_ns);
+        }
+        reader.body(Side::Response, b"data: ", now_ns, hooks.text_sink(number));
+    }
+
+    fn socket_content(
+        &mut self,
+        talk: &Talk,
+        side: Side,
+        data: &[u8],
+        now_ns: u64,
+        hooks: &mut dyn ConnectionHooks,
+    ) {
+        let Some((number, reader)) = self.speaking(talk, side) else {
+            return;
+        };
+        let sink = hooks.text_sink(number);
+        if side == Side::Response && memchr::memchr2(b'\r', b'\n', data).is_some() {
+            // Between the values of JSON a line end is a blank; in an event stream it would end the line.
+            let blank = |byte: &u8| {
+                if matches!(byte, b'\r' | b'\n') {
+                    b' '
+                } else {
+                    *byte
+                }
+            };
+            let data: Vec<u8> = data.iter().map(blank).collect();
+            reader.body(side, &data, now_ns, sink);
+        } else {
+            reader.body(side, data, now_ns, sink);
+        }
+    }
+
+    /// A message of the server is over.
+    fn answered(
+        &mut self,
+        talk: &mut Talk,
+        incomplete: Option<Incomplete>,
+        wire_bytes: u64,
+        now_ns: u64,
+        hooks: &mut dyn ConnectionHooks,
+    ) {
+        let Some((number, reader)) = self.speaking(talk, Side::Response) else {
+            talk.answering = false;
+            return;
+        };
+        reader.body(Side::Response, b"\n\n", now_ns, hooks.text_sink(number));
+        let last = reader
+            .response
+            .kind
+            .as_deref()
+            .is_some_and(|kind| LAST.contains(&kind));
+        talk.answering = false;
+        talk.answer_bytes = talk.answer_bytes.saturating_add(wire_bytes);
+        talk.answer_flaw = talk.answer_flaw.or(incomplete);
+        if last {
+            self.answer_end(talk, None, now_ns, hooks);
+        } else {
+            self.settle(Some(number), now_ns, hooks);
+        }
+    }
+
+    /// The answer being sent is over, or the connection is.
+    fn answer_end(
+        &mut self,
+        talk: &mut Talk,
+        why: Option<Incomplete>,
+        now_ns: u64,
+        hooks: &mut dyn ConnectionHooks,
+    ) {
+        let (bytes, flaw) = (std::mem::take(&mut talk.answer_bytes), talk.answer_flaw.take());
+        let Some(number) = talk.waiting.pop_front() else {
+            return;
+        };
+        let Some(reader) = self.open.get_mut(&number) else {
+            return;
+        };
+        reader.end(
+            Side::Response,
+            flaw.or(why),
+            bytes,
+            now_ns,
+            hooks.text_sink(number),
+        );
+        self.settle(Some(number), now_ns, hooks);
+    }
+}
