@@ -280,10 +280,12 @@ fn attach_one(programs: &mut Programs, name: &str, offset: u64, target: &str) ->
     let Some(Program::UProbe(program)) = programs.ebpf.program_mut(name) else {
         return Err(format!("no program {name}"));
     };
-    program
+    let link = program
         .attach(offset, target, UProbeScope::AllProcesses)
-        .map(drop)
-        .map_err(|e| chain(&e))
+        .and_then(|id| program.take_link(id))
+        .map_err(|e| chain(&e))?;
+    programs.links.push(link);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ enum Request {
     Look(u32),
     /// A large file was examined.
     Examined(Examined),
+    /// To end.
+    Stop,
 }
 
 /// A file on its way through examination.
@@ -72,8 +74,18 @@ struct Large {
 /// Asks the discovery to look at processes. Cheap to clone.
 #[derive(Clone)]
 pub struct Discovery {
-    requests: SyncSender<Request>,
+    requests: Arc<Requests>,
     inventory: Arc<Mutex<Inventory>>,
+}
+
+/// The way to the thread, which the examiner has too: so the end has to be said.
+struct Requests(SyncSender<Request>);
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        // A thread that is gone needs no telling.
+        let _ = self.0.send(Request::Stop);
+    }
 }
 
 impl Discovery {
@@ -97,13 +109,14 @@ impl Discovery {
         let thread = std::thread::Builder::new()
             .name("discovery".into())
             .spawn(move || worker.run(&receiver))?;
+        let requests = Arc::new(Requests(requests));
         Ok((Self { requests, inventory }, thread))
     }
 
     /// Asks for a look at process `pid`; `false` when too many requests wait.
     pub fn look_at(&self, pid: u32) -> bool {
         !matches!(
-            self.requests.try_send(Request::Look(pid)),
+            self.requests.0.try_send(Request::Look(pid)),
             Err(TrySendError::Full(_))
         )
     }
@@ -167,7 +180,11 @@ impl Worker {
                 .peek()
                 .map_or(next_sweep, |Reverse((at, _))| (*at).min(next_sweep));
             match requests.recv_timeout(next.saturating_duration_since(now())) {
-                Ok(request) => self.take(requests.try_iter().chain([request])),
+                Ok(request) => {
+                    if self.take([request].into_iter().chain(requests.try_iter())) {
+                        return;
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -181,18 +198,21 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, requests: impl Iterator<Item = Request>) {
+    /// Takes requests; gives whether one was to end.
+    fn take(&mut self, requests: impl Iterator<Item = Request>) -> bool {
         // Several requests for one process in a row are one.
-        let mut pids = HashSet::new();
+        let (mut pids, mut stop) = (HashSet::new(), false);
         for request in requests {
             match request {
                 Request::Look(pid) => {
                     pids.insert(pid);
                 }
                 Request::Examined(examined) => self.examined(&examined),
+                Request::Stop => stop = true,
             }
         }
         pids.into_iter().for_each(|pid| self.schedule(pid));
+        stop
     }
 
     fn schedule(&mut self, pid: u32) {
