@@ -280,12 +280,10 @@ fn attach_one(programs: &mut Programs, name: &str, offset: u64, target: &str) ->
     let Some(Program::UProbe(program)) = programs.ebpf.program_mut(name) else {
         return Err(format!("no program {name}"));
     };
-    let link = program
+    program
         .attach(offset, target, UProbeScope::AllProcesses)
-        .and_then(|id| program.take_link(id))
-        .map_err(|e| chain(&e))?;
-    programs.links.push(link);
-    Ok(())
+        .map(drop)
+        .map_err(|e| chain(&e))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{fs, io};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{HashMap, LpmTrie, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
-    programs::{Program, ProgramError, ProgramInfo, uprobe::UProbeLink},
+    programs::{Program, ProgramError, ProgramInfo},
 };
 use aya_log::EbpfLogger;
 use observer_common::{
@@ -106,8 +106,6 @@ pub struct Loaded {
 /// Owner of the loaded programs.
 pub struct Programs {
     pub(super) ebpf: Ebpf,
-    /// Probes on functions.
-    pub(super) links: Vec<UProbeLink>,
     flush_log: Option<Box<dyn FnMut() + Send>>,
 }
 
@@ -116,11 +114,7 @@ impl Programs {
         let logger = debugging().then(|| EbpfLogger::init(&mut ebpf).ok()).flatten();
         let flush_log =
             logger.map(|mut logger| -> Box<dyn FnMut() + Send> { Box::new(move || logger.flush()) });
-        Self {
-            ebpf,
-            links: Vec::new(),
-            flush_log,
-        }
+        Self { ebpf, flush_log }
     }
 
     /// Writes to the log what the programs logged, where debugging is switched on.
@@ -128,22 +122,6 @@ impl Programs {
         if let Some(flush) = &mut self.flush_log {
             flush();
         }
-    }
-}
-
-/// Threads that detach probes at the end. The kernel waits for all processors to let go of each probe, some ten
-/// milliseconds, and many can wait at once.
-const DETACHERS: usize = 32;
-
-impl Drop for Programs {
-    fn drop(&mut self) {
-        let share = self.links.len().div_ceil(DETACHERS).max(1);
-        std::thread::scope(|scope| {
-            while !self.links.is_empty() {
-                let part = self.links.split_off(self.links.len().saturating_sub(share));
-                scope.spawn(move || drop(part));
-            }
-        });
     }
 }
 
