@@ -45,7 +45,7 @@ mount --bind "$dir/bundle.pem" $bundle || fail "certificates"
 
 mkdir -p "$dir/home"
 cd "$dir/home" || fail "home"
-export HOME="$dir/home" TMPDIR="$dir/home" XDG_RUNTIME_DIR="$dir/home" CI_CA="$dir/ca.pem"
+export HOME="$dir/home" TMPDIR="$dir/home" XDG_RUNTIME_DIR="$dir/home" OBSERVER_CA="$dir/ca.pem"
 export SSL_CERT_FILE="$dir/bundle.pem" REQUESTS_CA_BUNDLE="$dir/bundle.pem" CURL_CA_BUNDLE="$dir/bundle.pem"
 export NODE_EXTRA_CA_CERTS="$dir/ca.pem" DENO_TLS_CA_STORE=system GIT_SSL_CAINFO="$dir/bundle.pem"
 export GRPC_DEFAULT_SSL_ROOTS_FILE_PATH="$dir/bundle.pem" PYTHONDONTWRITEBYTECODE=1

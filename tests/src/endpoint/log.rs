@@ -17,7 +17,7 @@ pub struct LoggedRequest {
     pub connection: usize,
     /// The client's port on that connection.
     pub client_port: u16,
-    /// `http/1.1`, `h2` or `websocket`.
+    /// `http/1.1`, `h2`, `websocket` or `websocket+deflate`.
     pub protocol: String,
     /// `Host` field (or HTTP/2 authority), as sent.
     pub host: String,

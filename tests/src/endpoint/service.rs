@@ -140,7 +140,6 @@ fn logged(request: &Request<Incoming>) -> LoggedRequest {
 /// The body of a call that came as a message, which has its model inside.
 pub(super) fn message_logged(head: &LoggedRequest, body: &Value, bytes: usize) -> LoggedRequest {
     LoggedRequest {
-        protocol: "websocket".to_owned(),
         method: "MESSAGE".to_owned(),
         model: body["model"].as_str().unwrap_or_default().to_owned(),
         status: 200,

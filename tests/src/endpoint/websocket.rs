@@ -54,6 +54,8 @@ pub(super) fn respond(
     };
     let compressed = web_sockets == WebSockets::Deflate && offers_deflate(&request);
     head.status = 101;
+    let protocol = if compressed { "websocket+deflate" } else { "websocket" };
+    protocol.clone_into(&mut head.protocol);
     connection.note(head.clone());
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {

@@ -36,6 +36,8 @@ pub struct Options {
     pub daemon: bool,
     /// Size of the ring buffer, bytes.
     pub ring_buffer_bytes: Option<u64>,
+    /// Bytes of an undecided connection that may reach user space.
+    pub undecided_prefix: u64,
 }
 
 impl Default for Options {
@@ -44,6 +46,7 @@ impl Default for Options {
             embedded_store: false,
             daemon: true,
             ring_buffer_bytes: None,
+            undecided_prefix: UNDECIDED_PREFIX,
         }
     }
 }
@@ -160,8 +163,8 @@ impl Host {
         let mut text = format!(
             "policy:\n  file: {dir}/policy.yaml\nstore:\n  database: {DATABASE}\n  batch_seconds: 1\n{store}metrics:\n  \
              listen: {}\nseal:\n  interval_seconds: 1\nstate_dir: {dir}/state\nrun_dir: {dir}/run\ncapture:\n  \
-             undecided_prefix_bytes: {UNDECIDED_PREFIX}\n",
-            self.metrics_address
+             undecided_prefix_bytes: {}\n",
+            self.metrics_address, self.options.undecided_prefix
         );
         if let Some(bytes) = self.options.ring_buffer_bytes {
             // Writing to a String cannot fail.
