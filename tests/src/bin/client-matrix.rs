@@ -36,8 +36,18 @@ fn progress(outcome: &Outcome) {
     let counts: Vec<String> = outcome
         .runs
         .iter()
-        .map(|seen| format!("{}/{} calls, {}/{} connections", seen.decoded, seen.calls, seen.connection_rows, seen.connections))
+        .map(|seen| {
+            format!(
+                "{}/{} calls, {}/{} connections",
+                seen.decoded, seen.calls, seen.connection_rows, seen.connections
+            )
+        })
         .collect();
     let silent = if outcome.silent { " SILENT" } else { "" };
-    eprintln!("[clients] {:40} {}{silent} {}", outcome.client, counts.join("; "), outcome.trouble);
+    eprintln!(
+        "[clients] {:40} {}{silent} {}",
+        outcome.client,
+        counts.join("; "),
+        outcome.trouble
+    );
 }

@@ -28,7 +28,12 @@ pub(super) struct Installed {
 }
 
 /// Installs what these clients need.
-pub(super) fn install(clients: &[&Client], work: &Path, scripts: &Path, endpoint: &Path) -> Result<Installed> {
+pub(super) fn install(
+    clients: &[&Client],
+    work: &Path,
+    scripts: &Path,
+    endpoint: &Path,
+) -> Result<Installed> {
     fs::create_dir_all(work.join("bin")).with_context(|| format!("cannot make {}", work.display()))?;
     let mut installed = Installed {
         places: Places {
@@ -53,8 +58,14 @@ pub(super) fn install(clients: &[&Client], work: &Path, scripts: &Path, endpoint
             continue;
         }
         let outcome = match source {
-            Source::Pypi(_) => groups.entry("pypi").or_insert_with(|| said(installed.python())).clone(),
-            Source::Npm(_) => groups.entry("npm").or_insert_with(|| said(installed.node())).clone(),
+            Source::Pypi(_) => groups
+                .entry("pypi")
+                .or_insert_with(|| said(installed.python()))
+                .clone(),
+            Source::Npm(_) => groups
+                .entry("npm")
+                .or_insert_with(|| said(installed.node()))
+                .clone(),
             Source::Debian { package, program } => said(debian(package, program)),
             Source::Go { .. } => said(installed.go(source)),
             Source::Rust { .. } => said(installed.rust(source)),
@@ -97,9 +108,13 @@ impl Installed {
         let venv = &self.places.venv;
         once(&list, &venv.join("installed-requirements.txt"), || {
             // The system's Python, since it uses the system's libssl.
-            step("python3 -m venv", Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(venv))?;
+            step(
+                "python3 -m venv",
+                Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(venv),
+            )?;
             let mut pip = Command::new(venv.join("bin/pip"));
-            pip.args(["install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&list);
+            pip.args(["install", "--quiet", "--disable-pip-version-check", "-r"])
+                .arg(&list);
             step("pip install (about 80 packages)", &mut pip)
         })
     }
@@ -111,13 +126,20 @@ impl Installed {
         once(&list, &node.join("installed-package.json"), || {
             fs::copy(&list, node.join("package.json"))?;
             let mut npm = Command::new("npm");
-            npm.current_dir(node).args(["install", "--no-audit", "--no-fund", "--silent"]);
+            npm.current_dir(node)
+                .args(["install", "--no-audit", "--no-fund", "--silent"]);
             step("npm install (agents are large: about 1.5 GB)", &mut npm)
         })
     }
 
     fn go(&self, source: Source) -> Result<()> {
-        let Source::Go { root, package, file, flags } = source else {
+        let Source::Go {
+            root,
+            package,
+            file,
+            flags,
+        } = source
+        else {
             bail!("not a Go client");
         };
         let go = Path::new(root).join("bin/go");
@@ -153,7 +175,15 @@ impl Installed {
             let mut cargo = Command::new("cargo");
             cargo
                 .current_dir(self.places.scripts.join("rust"))
-                .args(["build", "--quiet", "--release", "--locked", "--features", feature, "--target-dir"])
+                .args([
+                    "build",
+                    "--quiet",
+                    "--release",
+                    "--locked",
+                    "--features",
+                    feature,
+                    "--target-dir",
+                ])
                 .arg(&built);
             step(&format!("cargo build, reqwest with {feature}"), &mut cargo)?;
             fs::copy(built.join("release/matrix-client"), &plain).context("cannot copy the built client")?;
@@ -166,7 +196,12 @@ impl Installed {
     }
 
     fn python_versions(&self) -> BTreeMap<String, String> {
-        let listed = output(Command::new(self.places.venv.join("bin/pip")).args(["list", "--format", "json", "--disable-pip-version-check"]));
+        let listed = output(Command::new(self.places.venv.join("bin/pip")).args([
+            "list",
+            "--format",
+            "json",
+            "--disable-pip-version-check",
+        ]));
         let listed: Value = serde_json::from_str(&listed).unwrap_or_default();
         let packages = listed.as_array().into_iter().flatten();
         packages
@@ -180,25 +215,44 @@ impl Installed {
     /// Version of a client as it is installed; `-` when it does not say.
     pub(super) fn version(&self, client: &Client) -> String {
         let version = match client.source {
-            Source::Debian { program: "java", .. } => first_line(&output(Command::new("java").arg("--version"))),
+            Source::Debian { program: "java", .. } => {
+                first_line(&output(Command::new("java").arg("--version")))
+            }
             Source::Debian { package, .. } => {
                 output(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]))
             }
             Source::Pypi("") => output(Command::new(self.places.venv.join("bin/python")).arg("--version")),
-            Source::Pypi(package) => self.pypi.get(&package.to_lowercase()).cloned().unwrap_or_default(),
+            Source::Pypi(package) => self
+                .pypi
+                .get(&package.to_lowercase())
+                .cloned()
+                .unwrap_or_default(),
             Source::Npm(package) => self.npm_version(package),
             Source::Go { file, .. } => {
-                let text = output(Command::new("/usr/local/go/bin/go").arg("version").arg(self.places.bin.join(file)));
+                let text = output(
+                    Command::new("/usr/local/go/bin/go")
+                        .arg("version")
+                        .arg(self.places.bin.join(file)),
+                );
                 text.rsplit(": ").next().unwrap_or_default().to_owned()
             }
             Source::Rust { .. } => self.rust_version("reqwest"),
         };
         let version = version.trim();
-        if version.is_empty() { "-".to_owned() } else { version.to_owned() }
+        if version.is_empty() {
+            "-".to_owned()
+        } else {
+            version.to_owned()
+        }
     }
 
     fn npm_version(&self, package: &str) -> String {
-        let file = self.places.node.join("node_modules").join(package).join("package.json");
+        let file = self
+            .places
+            .node
+            .join("node_modules")
+            .join(package)
+            .join("package.json");
         let text = fs::read_to_string(file).unwrap_or_default();
         let value: Value = serde_json::from_str(&text).unwrap_or_default();
         value["version"].as_str().unwrap_or_default().to_owned()
@@ -208,7 +262,9 @@ impl Installed {
         let lock = fs::read_to_string(self.places.scripts.join("rust/Cargo.lock")).unwrap_or_default();
         let start = format!("name = \"{package}\"\nversion = \"");
         let rest = lock.split_once(&start).map(|(_, rest)| rest);
-        rest.and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
+        rest.and_then(|rest| rest.split('"').next())
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -233,7 +289,10 @@ fn step(what: &str, command: &mut Command) -> Result<()> {
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
         let last = errors.lines().rev().find(|line| !line.trim().is_empty());
-        bail!("{what} failed after {seconds:.0} s: {}", last.unwrap_or("no message"));
+        bail!(
+            "{what} failed after {seconds:.0} s: {}",
+            last.unwrap_or("no message")
+        );
     }
     eprintln!("[clients] {what}: done in {seconds:.1} s");
     Ok(())
@@ -241,7 +300,10 @@ fn step(what: &str, command: &mut Command) -> Result<()> {
 
 fn output(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
-    output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
+    output.map_or_else(
+        |_| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
 }
 
 fn first_line(text: &str) -> String {

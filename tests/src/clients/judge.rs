@@ -105,7 +105,10 @@ fn of_trace(trace: &[Value]) -> Seen {
         }
     }
     // No name: plain HTTP, or a handshake that failed before it was known.
-    seen.connections = hosts.values().filter(|host| host.is_empty() || is_ai(host)).count();
+    seen.connections = hosts
+        .values()
+        .filter(|host| host.is_empty() || is_ai(host))
+        .count();
     if seen.calls == 0 {
         seen.protocols = others;
     }
@@ -131,7 +134,9 @@ fn is_of(run: &Run, row: &Value, endpoint: &str) -> bool {
     }
     let pid = row["process_pid"].as_u64();
     let known = pid.is_some_and(|pid| run.processes.contains_key(&pid));
-    let port = row["server_port"].as_u64().is_some_and(|port| PORTS.contains(&port));
+    let port = row["server_port"]
+        .as_u64()
+        .is_some_and(|port| PORTS.contains(&port));
     let peer = row["network_peer_address"].as_str();
     let loopback = peer.is_some_and(|peer| peer == "::1" || peer.starts_with("::ffff:127."));
     known || port && loopback
@@ -152,7 +157,9 @@ fn nanoseconds(text: &str) -> Option<i64> {
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - 719_468;
     let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
-    seconds.checked_mul(1_000_000_000)?.checked_add(digits.parse().ok()?)
+    seconds
+        .checked_mul(1_000_000_000)?
+        .checked_add(digits.parse().ok()?)
 }
 
 #[cfg(test)]
@@ -191,7 +198,10 @@ mod tests {
     fn the_store_s_times_are_read() {
         assert_eq!(nanoseconds("1970-01-01 00:00:00.000000001"), Some(1));
         assert_eq!(nanoseconds("2026-11-25 01:26:40"), Some(START));
-        assert_eq!(nanoseconds("2024-02-29 12:00:00.5"), Some(1_709_208_000_500_000_000));
+        assert_eq!(
+            nanoseconds("2024-02-29 12:00:00.5"),
+            Some(1_709_208_000_500_000_000)
+        );
         assert_eq!(nanoseconds("soon"), None);
     }
 
@@ -199,7 +209,10 @@ mod tests {
     fn a_connection_without_plaintext_has_its_reason() {
         let seen = judge(&run(), &[], &[row(|_| ())], "/ai-endpoint");
         assert_eq!((seen.connections, seen.calls, seen.connection_rows), (1, 1, 1));
-        assert_eq!(seen.reasons, [("connection opaque: no_probe".to_owned(), 1)].into());
+        assert_eq!(
+            seen.reasons,
+            [("connection opaque: no_probe".to_owned(), 1)].into()
+        );
         assert_eq!(seen.protocols, ["h2".to_owned()].into());
         assert!(!seen.is_silent());
     }

@@ -64,7 +64,7 @@ pub fn run(words: &[String], mut report: impl FnMut(&Outcome)) -> Result<Vec<Out
         ..Options::default()
     };
     let mut host = Host::start(options)?;
-    let mut all: Vec<(&Client, String, Result<Vec<Run>, String>)> = Vec::new();
+    let mut all: Vec<(&Client, String, Runs)> = Vec::new();
     for client in chosen {
         let version = installed.version(client);
         let runs = twice(client, &installed, &host);
@@ -79,17 +79,24 @@ pub fn run(words: &[String], mut report: impl FnMut(&Outcome)) -> Result<Vec<Out
         .collect())
 }
 
+/// Both runs of a client, or why there are none.
+type Runs = Result<Vec<Run>, String>;
+
 fn is_chosen(client: &Client, words: &[String]) -> bool {
     let name = client.name.to_lowercase();
     words.is_empty() || words.iter().any(|word| name.contains(&word.to_lowercase()))
 }
 
 /// Runs a client twice, the second time with everything that the first left in its home.
-fn twice(client: &Client, installed: &Installed, host: &Host) -> Result<Vec<Run>, String> {
+fn twice(client: &Client, installed: &Installed, host: &Host) -> Runs {
     if let Some(reason) = installed.obstacle(client) {
         return Err(reason.to_owned());
     }
-    let name: String = client.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+    let name: String = client
+        .name
+        .chars()
+        .map(|c| if c.is_alphanumeric() { c } else { '-' })
+        .collect();
     let dir = host.dir().join("clients").join(name);
     let mut runs = Vec::new();
     for _ in 0..2 {
@@ -130,16 +137,24 @@ impl Tables {
 
     fn judge(&self, run: &Run) -> Seen {
         let endpoint = harness::endpoint();
-        judge::judge(run, &self.interactions, &self.connections, &endpoint.to_string_lossy())
+        judge::judge(
+            run,
+            &self.interactions,
+            &self.connections,
+            &endpoint.to_string_lossy(),
+        )
     }
 }
 
-fn outcome(client: &Client, version: &str, runs: &Result<Vec<Run>, String>, tables: &Tables) -> Outcome {
+fn outcome(client: &Client, version: &str, runs: &Runs, tables: &Tables) -> Outcome {
     let (seen, trouble) = match runs {
         Err(reason) => (Vec::new(), format!("not run: {reason}")),
         Ok(runs) => {
             let seen: Vec<Seen> = runs.iter().map(|run| tables.judge(run)).collect();
-            let trouble = runs.iter().zip(&seen).find_map(|(run, seen)| trouble(client, run, seen));
+            let trouble = runs
+                .iter()
+                .zip(&seen)
+                .find_map(|(run, seen)| trouble(client, run, seen));
             (seen, trouble.unwrap_or_default())
         }
     };
@@ -155,7 +170,12 @@ fn outcome(client: &Client, version: &str, runs: &Result<Vec<Run>, String>, tabl
 
 /// What went wrong on the client's side, by its exit code and the endpoint's trace.
 fn trouble(client: &Client, run: &Run, seen: &Seen) -> Option<String> {
-    let last = run.output.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let last = run
+        .output
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default();
     let last: String = last.trim().chars().take(160).collect();
     if run.code == Some(124) {
         return Some(format!("did not end in time: {last}"));

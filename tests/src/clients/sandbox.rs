@@ -108,7 +108,16 @@ pub(super) fn run(client: &Client, places: &Places, dir: &Path) -> Result<Run> {
 fn command(client: &Client, places: &Places, dir: &Path) -> Command {
     let mut command = Command::new("unshare");
     command
-        .args(["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--", "sh"])
+        .args([
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--kill-child",
+            "--",
+            "sh",
+        ])
         .arg(places.scripts.join("sandbox.sh"))
         .arg(dir)
         .arg(&places.endpoint)
@@ -123,7 +132,10 @@ fn command(client: &Client, places: &Places, dir: &Path) -> Command {
     // Nothing of the environment of whoever runs this reaches a client: no proxy, no key.
     command
         .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
         .env("LANG", "C.UTF-8")
         .env("TERM", "dumb")
         .env("OBSERVER_NODE_MODULES", &places.node)

@@ -140,6 +140,9 @@ mod tests {
                 "type": "object", "properties": {"choice": {"type": "string", "enum": ["flash", "pro"]}, "score": {"type": "INTEGER"}}}},
         });
         let text = answer(&body, "gemini-2.5-flash").text();
-        assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), json!({"choice": "flash", "score": 1}));
+        assert_eq!(
+            serde_json::from_str::<Value>(&text).expect("JSON"),
+            json!({"choice": "flash", "score": 1})
+        );
     }
 }

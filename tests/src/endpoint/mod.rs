@@ -111,9 +111,9 @@ impl Endpoint {
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let address = listener.local_addr().context("listener without an address")?;
         let log = Arc::new(match &settings.trace {
-            Some(path) => Log::traced(
-                File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
-            ),
+            Some(path) => {
+                Log::traced(File::create(path).with_context(|| format!("cannot write {}", path.display()))?)
+            }
             None => Log::default(),
         });
         let mut service = service::Service {

@@ -148,7 +148,12 @@ fn response_object(answer: &Answer, body: &Value, id: &str, completed: bool) -> 
 pub(super) fn response_stream(answer: &Answer, body: &Value) -> Vec<String> {
     response_events(answer, body)
         .iter()
-        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()))
+        .map(|event| {
+            format!(
+                "event: {}\ndata: {event}\n\n",
+                event["type"].as_str().unwrap_or_default()
+            )
+        })
         .collect()
 }
 
@@ -193,7 +198,8 @@ pub(super) fn response_events(answer: &Answer, body: &Value) -> Vec<Value> {
         "response.content_part.done",
         json!({"item_id": item, "output_index": 0, "content_index": 0, "part": part}),
     ));
-    let message = json!({"id": item, "type": "message", "status": "completed", "role": "assistant", "content": [part]});
+    let message =
+        json!({"id": item, "type": "message", "status": "completed", "role": "assistant", "content": [part]});
     events.push(event(
         "response.output_item.done",
         json!({"output_index": 0, "item": message}),

@@ -46,7 +46,13 @@ pub(super) fn plain(status: u16, value: &Value, headers: &HeaderMap) -> Reply {
 }
 
 /// A JSON body, compressed where wished and allowed.
-pub(super) fn json_reply(status: u16, value: &Value, headers: &HeaderMap, gzip: bool, chunked: bool) -> Response<Body> {
+pub(super) fn json_reply(
+    status: u16,
+    value: &Value,
+    headers: &HeaderMap,
+    gzip: bool,
+    chunked: bool,
+) -> Response<Body> {
     let gzip = gzip && accepts_gzip(headers);
     let text = value.to_string().into_bytes();
     let bytes = Bytes::from(if gzip { compress(&text) } else { text });

@@ -147,7 +147,13 @@ fn beside(method: &Method, path: &str, headers: &HeaderMap, bytes: &[u8]) -> Rep
         _ if path.ends_with(":countTokens") => json!({"totalTokens": bytes.len() / 4 + 1}),
         "/api/version" => json!({"version": "0.12.0"}),
         "/api/tags" => ollama::tags(),
-        "/page" => return Reply { status: 200, model: String::new(), response: super::reply::page() },
+        "/page" => {
+            return Reply {
+                status: 200,
+                model: String::new(),
+                response: super::reply::page(),
+            };
+        }
         _ if path.ends_with("/messages") => return plain(404, &anthropic::error(404), headers),
         _ => return plain(404, &openai::error(404), headers),
     };
@@ -168,7 +174,10 @@ mod tests {
         };
         assert_eq!(Call::of("/v1/chat/completions"), Some(Call::Chat));
         assert_eq!(Call::of("/v1/responses"), Some(Call::Responses));
-        assert_eq!(Call::of("/v1beta/models/gemini-2.5-pro:generateContent"), gemini(false));
+        assert_eq!(
+            Call::of("/v1beta/models/gemini-2.5-pro:generateContent"),
+            gemini(false)
+        );
         assert_eq!(
             Call::of("/v1beta/models/gemini-2.5-pro:streamGenerateContent"),
             gemini(true)

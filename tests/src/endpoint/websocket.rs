@@ -54,7 +54,11 @@ pub(super) fn respond(
     };
     let compressed = web_sockets == WebSockets::Deflate && offers_deflate(&request);
     head.status = 101;
-    let protocol = if compressed { "websocket+deflate" } else { "websocket" };
+    let protocol = if compressed {
+        "websocket+deflate"
+    } else {
+        "websocket"
+    };
     protocol.clone_into(&mut head.protocol);
     connection.note(head.clone());
     let upgrade = hyper::upgrade::on(&mut request);
@@ -71,11 +75,14 @@ pub(super) fn respond(
 fn offers_deflate(request: &Request<Incoming>) -> bool {
     let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS);
     // A smaller window for our side is a wish that flate2 cannot fulfil; then the offer is declined.
-    offers.iter().filter_map(|value| value.to_str().ok()).any(|offer| {
-        offer.contains("permessage-deflate")
-            && !offer.contains("server_max_window_bits")
-            && !offer.contains("server_no_context_takeover")
-    })
+    offers
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|offer| {
+            offer.contains("permessage-deflate")
+                && !offer.contains("server_max_window_bits")
+                && !offer.contains("server_no_context_takeover")
+        })
 }
 
 fn switching(key: &HeaderValue, compressed: bool) -> Response<Body> {
@@ -103,11 +110,7 @@ fn accept_key(key: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(hash.finalize())
 }
 
-async fn serve<S>(
-    socket: &mut Socket<S>,
-    head: &LoggedRequest,
-    connection: &ConnectionLog,
-) -> io::Result<()>
+async fn serve<S>(socket: &mut Socket<S>, head: &LoggedRequest, connection: &ConnectionLog) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -310,7 +313,10 @@ mod tests {
     /// The example of RFC 6455, 1.3.
     #[test]
     fn accept_key_is_the_standard_s() {
-        assert_eq!(accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(
+            accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="),
+            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        );
     }
 
     #[test]
@@ -321,7 +327,11 @@ mod tests {
             let text: Vec<u8> = (0..size).map(|n| (n * n % 251) as u8).collect();
             for _ in 0..2 {
                 let packed = deflate(&mut send, &text).expect("deflate");
-                assert_eq!(inflate(&mut receive, packed).expect("inflate"), text, "size {size}");
+                assert_eq!(
+                    inflate(&mut receive, packed).expect("inflate"),
+                    text,
+                    "size {size}"
+                );
             }
         }
     }
@@ -340,7 +350,10 @@ mod tests {
         for byte in frames.concat() {
             writing.write_all(&[byte]).await.expect("write");
         }
-        assert_eq!(socket.message().await.expect("message").as_deref(), Some(&b"Hello"[..]));
+        assert_eq!(
+            socket.message().await.expect("message").as_deref(),
+            Some(&b"Hello"[..])
+        );
         let mut pong = [0; 3];
         reading.read_exact(&mut pong).await.expect("pong");
         assert_eq!(pong, [0x8a, 1, b'p']);
