@@ -323,7 +323,7 @@ mod tests {
     fn compressed_messages_of_any_size_come_back_with_context() {
         let mut send = Compress::new(Compression::fast(), false);
         let mut receive = Decompress::new(false);
-        for size in [0, 1, 5, 100, 16 << 10, 300_000] {
+        for size in [0_u64, 1, 5, 100, 16 << 10, 300_000] {
             let text: Vec<u8> = (0..size).map(|n| (n * n % 251) as u8).collect();
             for _ in 0..2 {
                 let packed = deflate(&mut send, &text).expect("deflate");
