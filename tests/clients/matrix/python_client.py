@@ -196,6 +196,14 @@ def curl_cffi_():
     return text_of(requests.post(URL, json=BODY, headers=HEADERS, impersonate="chrome", verify=verify).json())
 
 
+def tls_client_():
+    import tls_client
+
+    # It brings its own list of authorities.
+    session = tls_client.Session(client_identifier="chrome_120")
+    return text_of(session.post(URL, json=BODY, headers=HEADERS, insecure_skip_verify=True).json())
+
+
 def grpc_():
     """A gRPC call to Gemini's host; the endpoint answers 404, which is an answer."""
     import os

@@ -19,8 +19,8 @@ ip link set lo up || fail "loopback"
     for name in $hosts; do echo "127.0.0.1 $name"; done
 } >"$dir/hosts"
 mount --bind "$dir/hosts" /etc/hosts || fail "hosts"
-# No name server: a name that is not in the file is unknown at once, not after a time-out.
-: >"$dir/resolv.conf"
+# Nobody answers there: a name that is not in the file is unknown at once, not after a time-out.
+echo "nameserver 127.0.0.1" >"$dir/resolv.conf"
 mount --bind "$dir/resolv.conf" /etc/resolv.conf || fail "resolv.conf"
 
 # Of an earlier run in this folder.

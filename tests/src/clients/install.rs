@@ -39,6 +39,7 @@ pub(super) fn install(
         places: Places {
             venv: work.join("venv"),
             node: work.join("node"),
+            older: work.join("node-older"),
             bin: work.join("bin"),
             scripts: scripts.to_path_buf(),
             endpoint: endpoint.to_path_buf(),
@@ -64,7 +65,11 @@ pub(super) fn install(
                 .clone(),
             Source::Npm(_) => groups
                 .entry("npm")
-                .or_insert_with(|| said(installed.node()))
+                .or_insert_with(|| said(installed.node("package.json", &installed.places.node)))
+                .clone(),
+            Source::OlderNpm(_) => groups
+                .entry("older")
+                .or_insert_with(|| said(installed.node("older/package.json", &installed.places.older)))
                 .clone(),
             Source::Debian { package, program } => said(debian(package, program)),
             Source::Go { .. } => said(installed.go(source)),
@@ -119,16 +124,15 @@ impl Installed {
         })
     }
 
-    fn node(&self) -> Result<()> {
-        let list = self.places.scripts.join("package.json");
-        let node = &self.places.node;
+    fn node(&self, list: &str, node: &Path) -> Result<()> {
+        let list = self.places.scripts.join(list);
         fs::create_dir_all(node)?;
         once(&list, &node.join("installed-package.json"), || {
             fs::copy(&list, node.join("package.json"))?;
             let mut npm = Command::new("npm");
             npm.current_dir(node)
                 .args(["install", "--no-audit", "--no-fund", "--silent"]);
-            step("npm install (agents are large: about 1.5 GB)", &mut npm)
+            step("npm install (agents are large: 1 GB and more)", &mut npm)
         })
     }
 
@@ -227,7 +231,8 @@ impl Installed {
                 .get(&package.to_lowercase())
                 .cloned()
                 .unwrap_or_default(),
-            Source::Npm(package) => self.npm_version(package),
+            Source::Npm(package) => npm_version(&self.places.node, package),
+            Source::OlderNpm(package) => npm_version(&self.places.older, package),
             Source::Go { file, .. } => {
                 let text = output(
                     Command::new("/usr/local/go/bin/go")
@@ -246,18 +251,6 @@ impl Installed {
         }
     }
 
-    fn npm_version(&self, package: &str) -> String {
-        let file = self
-            .places
-            .node
-            .join("node_modules")
-            .join(package)
-            .join("package.json");
-        let text = fs::read_to_string(file).unwrap_or_default();
-        let value: Value = serde_json::from_str(&text).unwrap_or_default();
-        value["version"].as_str().unwrap_or_default().to_owned()
-    }
-
     fn rust_version(&self, package: &str) -> String {
         let lock = fs::read_to_string(self.places.scripts.join("rust/Cargo.lock")).unwrap_or_default();
         let start = format!("name = \"{package}\"\nversion = \"");
@@ -266,6 +259,13 @@ impl Installed {
             .unwrap_or_default()
             .to_owned()
     }
+}
+
+fn npm_version(folder: &Path, package: &str) -> String {
+    let file = folder.join("node_modules").join(package).join("package.json");
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let value: Value = serde_json::from_str(&text).unwrap_or_default();
+    value["version"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Does `work` unless the marker says that it was done for this content of the list.

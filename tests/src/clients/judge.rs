@@ -48,17 +48,28 @@ impl Seen {
     }
 }
 
-/// Compares a run with all rows of both tables.
+/// Compares a run with all rows of both tables. The endpoint's own side is left out.
 pub(super) fn judge(run: &Run, interactions: &[Value], connections: &[Value], endpoint: &str) -> Seen {
     let mut seen = of_trace(&run.trace);
-    for row in interactions.iter().filter(|row| is_of(run, row, endpoint)) {
-        seen.interactions += 1;
-        seen.decoded += usize::from(row["visibility"] == "decoded");
-        seen.take(row, "call", "visibility_reason");
+    let mut numbers = BTreeSet::new();
+    let of_clients = |row: &&Value| row["process_executable_path"] != endpoint && in_time(run, row);
+    let ports = client_ports(&run.trace);
+    for row in connections.iter().filter(of_clients) {
+        if is_of_process(run, row) || is_to_endpoint(row, &ports) {
+            numbers.insert(row["connection_id"].as_u64().unwrap_or_default());
+            seen.connection_rows += 1;
+            seen.take(row, "connection", "opaque_reason");
+        }
     }
-    for row in connections.iter().filter(|row| is_of(run, row, endpoint)) {
-        seen.connection_rows += 1;
-        seen.take(row, "connection", "opaque_reason");
+    // 0 is the number of no connection.
+    numbers.remove(&0);
+    for row in interactions.iter().filter(of_clients) {
+        let number = row["connection_id"].as_u64();
+        if is_of_process(run, row) || number.is_some_and(|number| numbers.contains(&number)) {
+            seen.interactions += 1;
+            seen.decoded += usize::from(row["visibility"] == "decoded");
+            seen.take(row, "call", "visibility_reason");
+        }
     }
     seen
 }
@@ -120,26 +131,33 @@ fn is_ai(host: &str) -> bool {
     !matches!(host, "api.github.com" | "registry.npmjs.org")
 }
 
-/// Whether a row tells of this run: written in its time, by one of its processes or to the endpoint's ports on loopback.
-/// The endpoint's own side is left out.
-fn is_of(run: &Run, row: &Value, endpoint: &str) -> bool {
-    if row["process_executable_path"] == endpoint {
-        return false;
-    }
-    let Some(time) = row["ts"].as_str().and_then(nanoseconds) else {
-        return false;
-    };
-    if time < run.time.0.saturating_sub(SLACK) || time > run.time.1.saturating_add(SLACK) {
-        return false;
-    }
+/// Whether a row was made while the client ran.
+fn in_time(run: &Run, row: &Value) -> bool {
+    let time = row["ts"].as_str().and_then(nanoseconds);
+    time.is_some_and(|time| {
+        time >= run.time.0.saturating_sub(SLACK) && time <= run.time.1.saturating_add(SLACK)
+    })
+}
+
+fn is_of_process(run: &Run, row: &Value) -> bool {
     let pid = row["process_pid"].as_u64();
-    let known = pid.is_some_and(|pid| run.processes.contains_key(&pid));
-    let port = row["server_port"]
-        .as_u64()
-        .is_some_and(|port| PORTS.contains(&port));
-    let peer = row["network_peer_address"].as_str();
-    let loopback = peer.is_some_and(|peer| peer == "::1" || peer.starts_with("::ffff:127."));
-    known || port && loopback
+    pid.is_some_and(|pid| run.processes.contains_key(&pid))
+}
+
+/// A process may live too short to be seen by us; its connection is known by its port.
+fn is_to_endpoint(row: &Value, ports: &BTreeSet<u64>) -> bool {
+    let number = |name: &str| row[name].as_u64().unwrap_or_default();
+    let peer = row["network_peer_address"].as_str().unwrap_or_default();
+    let loopback = peer == "::1" || peer.starts_with("::ffff:127.");
+    loopback && PORTS.contains(&number("server_port")) && ports.contains(&number("network_local_port"))
+}
+
+/// The clients' ports of all connections that the endpoint accepted.
+fn client_ports(trace: &[Value]) -> BTreeSet<u64> {
+    let connections = trace.iter().filter(|event| event["event"] == "connection");
+    connections
+        .filter_map(|event| event["client_port"].as_u64())
+        .collect()
 }
 
 /// Nanoseconds since 1970 of the store's form `2026-11-25 01:02:03.123456789`, UTC.
@@ -175,7 +193,7 @@ mod tests {
             time: (START, START + 1_000_000_000),
             processes: [(77, "/usr/bin/curl".to_owned())].into(),
             trace: vec![
-                json!({"event": "connection", "connection": 0, "server_name": "api.openai.com", "protocol": "h2"}),
+                json!({"event": "connection", "connection": 0, "client_port": 40001, "server_name": "api.openai.com", "protocol": "h2"}),
                 json!({"event": "request", "connection": 0, "protocol": "h2", "model": "gpt-4o-mini", "status": 200}),
                 json!({"event": "connection", "connection": 1, "server_name": "registry.npmjs.org", "protocol": "h2"}),
                 json!({"event": "request", "connection": 1, "protocol": "http/1.1", "model": "", "status": 404}),
@@ -187,7 +205,7 @@ mod tests {
     fn row(change: impl FnOnce(&mut Value)) -> Value {
         let mut row = json!({
             "ts": "2026-11-25 01:26:40.500000000", "process_pid": 5, "process_executable_path": "/usr/bin/curl",
-            "server_port": 443, "network_peer_address": "::ffff:127.0.0.1", "visibility": "opaque",
+            "server_port": 443, "network_local_port": 40001, "connection_id": 9, "network_peer_address": "::ffff:127.0.0.1", "visibility": "opaque",
             "visibility_reason": "", "opaque_reason": "no_probe", "tls_stack": "", "tie": "",
         });
         change(&mut row);
@@ -224,10 +242,23 @@ mod tests {
             row(|row| row["process_executable_path"] = json!("/ai-endpoint")),
             row(|row| row["network_peer_address"] = json!("::ffff:10.0.0.1")),
             row(|row| row["server_port"] = json!(8443)),
+            row(|row| row["network_local_port"] = json!(40002)),
         ];
         let seen = judge(&run(), &[], &rows, "/ai-endpoint");
         assert_eq!(seen.connection_rows, 0);
         assert!(seen.is_silent());
+    }
+
+    #[test]
+    fn a_call_of_an_unseen_process_counts_by_its_connection() {
+        let call = |number: u64| row(|row| row["connection_id"] = json!(number));
+        let seen = judge(
+            &run(),
+            &[call(9), call(8), call(0)],
+            &[row(|_| ())],
+            "/ai-endpoint",
+        );
+        assert_eq!((seen.interactions, seen.connection_rows), (1, 1));
     }
 
     #[test]
@@ -238,6 +269,7 @@ mod tests {
             row["network_peer_address"] = json!("::");
             row["visibility"] = json!("decoded");
             row["tie"] = json!("none");
+            row["connection_id"] = json!(0);
             row["tls_stack"] = json!("openssl");
         });
         let seen = judge(&run(), &[call], &[], "/ai-endpoint");

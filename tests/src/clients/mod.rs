@@ -14,16 +14,18 @@ use crate::harness::{self, Host, Options};
 
 mod install;
 mod judge;
+mod list;
 mod sandbox;
 mod table;
 
 use install::Installed;
 pub use judge::Seen;
+pub use list::CLIENTS;
 use sandbox::Run;
-pub use table::{CLIENTS, Client};
+pub use table::Client;
 
-/// How long rows may take from the end of a client to the store.
-const ROWS_TIME: Duration = Duration::from_secs(3);
+/// How long to wait for rows after each run. Later ones are found at the end, by their times.
+const ROWS_TIME: Duration = Duration::from_millis(1600);
 
 /// Payload of a connection that is not known to be AI, as the daemon has it by default.
 const PREFIX: u64 = 256 << 10;

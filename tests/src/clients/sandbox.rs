@@ -29,6 +29,8 @@ pub(super) struct Places {
     pub(super) venv: PathBuf,
     /// Folder with `node_modules`.
     pub(super) node: PathBuf,
+    /// Folder with the `node_modules` of other versions.
+    pub(super) older: PathBuf,
     /// Built programs.
     pub(super) bin: PathBuf,
     /// `tests/clients/matrix`.
@@ -58,6 +60,7 @@ impl Places {
         for (name, path) in [
             ("{venv}", &self.venv),
             ("{node}", &self.node),
+            ("{older}", &self.older),
             ("{bin}", &self.bin),
             ("{scripts}", &self.scripts),
         ] {

@@ -147,6 +147,7 @@ fn beside(method: &Method, path: &str, headers: &HeaderMap, bytes: &[u8]) -> Rep
         _ if path.ends_with(":countTokens") => json!({"totalTokens": bytes.len() / 4 + 1}),
         "/api/version" => json!({"version": "0.12.0"}),
         "/api/tags" => ollama::tags(),
+        "/api/hello" => json!({"message": "hello"}),
         "/page" => {
             return Reply {
                 status: 200,
