@@ -24,8 +24,11 @@ pub use list::CLIENTS;
 use sandbox::Run;
 pub use table::Client;
 
-/// How long to wait for rows after each run. Later ones are found at the end, by their times.
-const ROWS_TIME: Duration = Duration::from_millis(1600);
+/// How long to wait for rows after a client. Later ones are found at the end, by their times.
+const ROWS_TIME: Duration = Duration::from_millis(1200);
+
+/// How long the daemon may take to end.
+const STOP_TIME: Duration = Duration::from_secs(120);
 
 /// Payload of a connection that is not known to be AI, as the daemon has it by default.
 const PREFIX: u64 = 256 << 10;
@@ -73,12 +76,28 @@ pub fn run(words: &[String], mut report: impl FnMut(&Outcome)) -> Result<Vec<Out
         report(&outcome(client, &version, &runs, &Tables::read(&host)?));
         all.push((client, version, runs));
     }
-    host.daemon()?.stop()?;
+    stop(&mut host)?;
     let tables = Tables::read(&host)?;
     Ok(all
         .iter()
         .map(|(client, version, runs)| outcome(client, version, runs, &tables))
         .collect())
+}
+
+/// Ends the daemon, so that it delivers all it has. With hundreds of files to detach from, that may be slow, but rows are
+/// delivered before; the result of minutes is not thrown away for it.
+fn stop(host: &mut Host) -> Result<()> {
+    let start = Instant::now();
+    let daemon = host.daemon()?;
+    daemon.signal(rustix::process::Signal::TERM)?;
+    match daemon.wait(STOP_TIME) {
+        Ok(status) => eprintln!(
+            "[clients] the daemon ended in {:.1} s: {status}",
+            start.elapsed().as_secs_f64()
+        ),
+        Err(_) => eprintln!("[clients] the daemon did not end in {} s", STOP_TIME.as_secs()),
+    }
+    Ok(())
 }
 
 /// Both runs of a client, or why there are none.
@@ -103,22 +122,23 @@ fn twice(client: &Client, installed: &Installed, host: &Host) -> Runs {
     let mut runs = Vec::new();
     for _ in 0..2 {
         let run = sandbox::run(client, &installed.places, &dir).map_err(|error| format!("{error:#}"))?;
-        wait_for_rows(host, &run);
         runs.push(run);
     }
+    wait_for_rows(host, &runs);
     // Large unpacked files would fill the disk; the daemon has seen them.
     let _ = std::fs::remove_dir_all(dir);
     Ok(runs)
 }
 
 /// Waits until as many rows are there as connections were made, or the time is over.
-fn wait_for_rows(host: &Host, run: &Run) {
+fn wait_for_rows(host: &Host, runs: &[Run]) {
     let start = Instant::now();
     while start.elapsed() < ROWS_TIME {
         std::thread::sleep(Duration::from_millis(200));
         let Ok(tables) = Tables::read(host) else { continue };
-        let seen = tables.judge(run);
-        if seen.connection_rows >= seen.connections && seen.interactions >= seen.calls {
+        let complete =
+            |seen: Seen| seen.connection_rows >= seen.connections && seen.interactions >= seen.calls;
+        if runs.iter().all(|run| complete(tables.judge(run))) {
             return;
         }
     }
