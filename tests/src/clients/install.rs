@@ -211,7 +211,7 @@ impl Installed {
         packages
             .filter_map(|package| {
                 let text = |name: &str| package[name].as_str().map(str::to_owned);
-                Some((text("name")?.to_lowercase(), text("version")?))
+                Some((plain(&text("name")?), text("version")?))
             })
             .collect()
     }
@@ -219,18 +219,16 @@ impl Installed {
     /// Version of a client as it is installed; `-` when it does not say.
     pub(super) fn version(&self, client: &Client) -> String {
         let version = match client.source {
-            Source::Debian { program: "java", .. } => {
-                first_line(&output(Command::new("java").arg("--version")))
-            }
+            // Their packages are only pointers to a version.
+            Source::Debian {
+                program: program @ ("java" | "ruby" | "php"),
+                ..
+            } => first_line(&output(Command::new(program).arg("--version"))),
             Source::Debian { package, .. } => {
                 output(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]))
             }
             Source::Pypi("") => output(Command::new(self.places.venv.join("bin/python")).arg("--version")),
-            Source::Pypi(package) => self
-                .pypi
-                .get(&package.to_lowercase())
-                .cloned()
-                .unwrap_or_default(),
+            Source::Pypi(package) => self.pypi.get(&plain(package)).cloned().unwrap_or_default(),
             Source::Npm(package) => npm_version(&self.places.node, package),
             Source::OlderNpm(package) => npm_version(&self.places.older, package),
             Source::Go { file, .. } => {
@@ -304,6 +302,11 @@ fn output(command: &mut Command) -> String {
         |_| String::new(),
         |output| String::from_utf8_lossy(&output.stdout).into_owned(),
     )
+}
+
+/// Name of a Python package as registries compare it (PEP 503).
+fn plain(name: &str) -> String {
+    name.to_lowercase().replace(['_', '.'], "-")
 }
 
 fn first_line(text: &str) -> String {
