@@ -7,5 +7,6 @@
 )]
 
 pub mod bench;
+pub mod clients;
 pub mod endpoint;
 pub mod harness;

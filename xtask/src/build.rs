@@ -78,6 +78,11 @@ pub(crate) fn endpoint() -> PathBuf {
     target_dir().join("debug/ai-endpoint")
 }
 
+/// The client matrix that `all` builds.
+pub(crate) fn client_matrix() -> PathBuf {
+    target_dir().join("debug/client-matrix")
+}
+
 /// The benchmarks that `all` builds.
 pub(crate) fn bench() -> PathBuf {
     target_dir().join("debug/bench")

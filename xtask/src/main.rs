@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod build;
+mod clients;
 mod demo;
 mod fuzz;
 mod http;
@@ -55,6 +56,13 @@ enum Verb {
     Test {
         /// Only tests whose name contains this; leaves out format and lints
         filter: Option<String>,
+        /// Instead: install real AI clients, let each call a local endpoint and write docs/clients.md (root, network, long);
+        /// with words only the clients whose names contain one of them
+        #[arg(long, num_args = 0.., value_name = "WORD", conflicts_with = "filter")]
+        clients: Option<Vec<String>>,
+        /// How the result of --clients is shown
+        #[arg(long, value_enum, default_value = "table", requires = "clients")]
+        format: demo::Format,
     },
     /// Fuzz the decoders and the pipeline (nightly compiler and cargo-fuzz)
     Fuzz {
@@ -83,7 +91,12 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Build { kernel_only: false } => build::all().map(|()| ExitCode::SUCCESS),
         Verb::Demo { format, keep } => demo::run(format, keep).map(|()| ExitCode::SUCCESS),
         Verb::Bench { name, format } => bench::run(name, format).map(|()| ExitCode::SUCCESS),
-        Verb::Test { filter } => test::run(filter.as_deref()),
+        Verb::Test {
+            clients: Some(words),
+            format,
+            ..
+        } => clients::run(&words, format),
+        Verb::Test { filter, .. } => test::run(filter.as_deref()),
         Verb::Fuzz { target, minutes } => fuzz::run(target.as_deref(), minutes),
     }
 }

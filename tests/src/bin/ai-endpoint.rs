@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Parser;
-use observer_tests::endpoint::{Endpoint, HOSTS, Settings};
+use observer_tests::endpoint::{Endpoint, HOSTS, Settings, WebSockets};
 
-/// HTTPS server on loopback that answers as OpenAI and Anthropic do
+/// HTTPS server on loopback that answers as OpenAI, Anthropic, Gemini and Ollama do
 #[derive(Parser)]
 struct Cli {
     /// Address to listen on; port 0 takes a free one
@@ -23,6 +23,15 @@ struct Cli {
     /// Offer HTTP/2
     #[arg(long)]
     http2: bool,
+    /// Address to serve the same without TLS on
+    #[arg(long)]
+    plain: Option<SocketAddr>,
+    /// How to answer requests for a WebSocket
+    #[arg(long, value_enum, default_value = "deflate")]
+    web_sockets: WebSockets,
+    /// File to write each connection and request to, one line of JSON each
+    #[arg(long)]
+    trace: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
@@ -36,6 +45,9 @@ fn main() -> Result<()> {
         listen: cli.listen,
         hosts,
         http2: cli.http2,
+        plain: cli.plain,
+        web_sockets: cli.web_sockets,
+        trace: cli.trace,
     };
     let endpoint = Endpoint::start(&settings, &cli.ca_file)?;
     let mut out = std::io::stdout();

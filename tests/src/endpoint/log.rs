@@ -1,9 +1,12 @@
 //! What the endpoint received and answered: the other side of the ledger.
 
+use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::counted::Counters;
 
@@ -14,6 +17,8 @@ pub struct LoggedRequest {
     pub connection: usize,
     /// The client's port on that connection.
     pub client_port: u16,
+    /// `http/1.1`, `h2`, `websocket` or `websocket+deflate`.
+    pub protocol: String,
     /// `Host` field (or HTTP/2 authority), as sent.
     pub host: String,
     /// Method.
@@ -48,6 +53,7 @@ struct State {
 #[derive(Debug, Default)]
 pub struct Log {
     state: Mutex<State>,
+    trace: Option<Mutex<File>>,
 }
 
 /// A connection's place in the log.
@@ -60,6 +66,22 @@ pub(super) struct ConnectionLog {
 }
 
 impl Log {
+    /// A log that also writes each event as a line of JSON to a file, at once.
+    pub(super) fn traced(file: File) -> Self {
+        Self {
+            trace: Some(Mutex::new(file)),
+            ..Self::default()
+        }
+    }
+
+    fn trace(&self, event: &Value) {
+        if let Some(file) = &self.trace {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            // A full disk must not end a connection that is under test.
+            let _ = writeln!(file, "{event}");
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,6 +132,14 @@ impl Log {
 }
 
 impl ConnectionLog {
+    /// Notes in the trace that a connection is ready for requests, or why it is not.
+    pub(super) fn accepted(&self, server_name: &str, protocol: &str, error: Option<&str>) {
+        self.log.trace(&json!({
+            "event": "connection", "connection": self.number, "client_port": self.client_port,
+            "server_name": server_name, "protocol": protocol, "error": error,
+        }));
+    }
+
     /// Notes a request whose body was read whole, before anything of the answer is sent.
     pub(super) fn note(&self, mut request: LoggedRequest) {
         let mut state = self.log.lock();
@@ -122,6 +152,9 @@ impl ConnectionLog {
         request.connection = self.number;
         request.client_port = self.client_port;
         request.request_bytes = self.counters.received().saturating_sub(earlier);
+        let mut event = json!(request);
+        event["event"] = json!("request");
+        self.log.trace(&event);
         state.entries.push(Entry {
             request,
             sent_before: self.counters.sent(),

@@ -1,12 +1,13 @@
-//! An HTTPS server that answers as OpenAI and Anthropic do, so that real clients can be observed without a network.
+//! An HTTPS server that answers as OpenAI, Anthropic, Gemini and Ollama do, so that real clients can be observed without a network.
 //!
 //! It uses rustls, so that no probe on OpenSSL ever sees the server's side. What it received and sent, byte for byte of
 //! plaintext, is kept for tests to compare stored rows with (`Endpoint::log`, `GET /__log`).
 //!
 //! The model name in a request says how to answer: parts joined by `+`, see [`directive::Directives`].
 
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +20,14 @@ mod anthropic;
 mod certificate;
 mod counted;
 pub mod directive;
+mod gemini;
 pub mod log;
+mod ollama;
 mod openai;
+mod reply;
+mod routes;
 mod service;
+mod websocket;
 
 pub use certificate::Authority;
 pub use log::{Log, LoggedRequest};
@@ -36,6 +42,23 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// Offer HTTP/2 before HTTP/1.1 in ALPN.
     pub http2: bool,
+    /// Address to serve the same without TLS on, as local model servers do.
+    pub plain: Option<SocketAddr>,
+    /// What to do when a WebSocket is asked for.
+    pub web_sockets: WebSockets,
+    /// File that gets each connection and request as a line of JSON, at once.
+    pub trace: Option<PathBuf>,
+}
+
+/// How WebSockets are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum WebSockets {
+    /// With 426, as if there were none.
+    Refuse,
+    /// Without compression.
+    Plain,
+    /// With permessage-deflate where the client offers it.
+    Deflate,
 }
 
 /// Names that the tests and the demo call; the last three are in nobody's catalogue.
@@ -55,6 +78,9 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             hosts: HOSTS.iter().map(ToString::to_string).collect(),
             http2: false,
+            plain: None,
+            web_sockets: WebSockets::Deflate,
+            trace: None,
         }
     }
 }
@@ -84,8 +110,25 @@ impl Endpoint {
             .block_on(TcpListener::bind(settings.listen))
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let address = listener.local_addr().context("listener without an address")?;
-        let log = Arc::new(Log::default());
-        runtime.spawn(service::accept_loop(listener, Arc::new(tls), Arc::clone(&log)));
+        let log = Arc::new(match &settings.trace {
+            Some(path) => {
+                Log::traced(File::create(path).with_context(|| format!("cannot write {}", path.display()))?)
+            }
+            None => Log::default(),
+        });
+        let mut service = service::Service {
+            tls: Some(Arc::new(tls)),
+            web_sockets: settings.web_sockets,
+            log: Arc::clone(&log),
+        };
+        runtime.spawn(service::accept_loop(listener, service.clone()));
+        if let Some(plain) = settings.plain {
+            let listener = runtime
+                .block_on(TcpListener::bind(plain))
+                .with_context(|| format!("cannot listen on {plain}"))?;
+            service.tls = None;
+            runtime.spawn(service::accept_loop(listener, service));
+        }
         Ok(Self {
             address,
             log,

@@ -144,8 +144,21 @@ fn response_object(answer: &Answer, body: &Value, id: &str, completed: bool) -> 
     })
 }
 
-/// The events of a streamed response.
+/// The events of a streamed response, as `text/event-stream`.
 pub(super) fn response_stream(answer: &Answer, body: &Value) -> Vec<String> {
+    response_events(answer, body)
+        .iter()
+        .map(|event| {
+            format!(
+                "event: {}\ndata: {event}\n\n",
+                event["type"].as_str().unwrap_or_default()
+            )
+        })
+        .collect()
+}
+
+/// The events of a streamed response; over a WebSocket each is a message.
+pub(super) fn response_events(answer: &Answer, body: &Value) -> Vec<Value> {
     let id = new_id("resp_");
     let item = new_id("msg_");
     let mut sequence = 0_u64;
@@ -153,7 +166,7 @@ pub(super) fn response_stream(answer: &Answer, body: &Value) -> Vec<String> {
         value["type"] = json!(name);
         value["sequence_number"] = json!(sequence);
         sequence += 1;
-        format!("event: {name}\ndata: {value}\n\n")
+        value
     };
     let mut events = vec![
         event(
@@ -180,6 +193,17 @@ pub(super) fn response_stream(answer: &Answer, body: &Value) -> Vec<String> {
         ));
     }
     events.push(event("response.output_text.done", json!({"item_id": item, "output_index": 0, "content_index": 0, "text": answer.text(), "logprobs": []})));
+    let part = json!({"type": "output_text", "text": answer.text(), "annotations": [], "logprobs": []});
+    events.push(event(
+        "response.content_part.done",
+        json!({"item_id": item, "output_index": 0, "content_index": 0, "part": part}),
+    ));
+    let message =
+        json!({"id": item, "type": "message", "status": "completed", "role": "assistant", "content": [part]});
+    events.push(event(
+        "response.output_item.done",
+        json!({"output_index": 0, "item": message}),
+    ));
     events.push(event(
         "response.completed",
         json!({"response": response_object(answer, body, &id, true)}),
@@ -207,6 +231,20 @@ pub(super) fn embeddings(body: &Value) -> (Answer, Value) {
         "usage": {"prompt_tokens": answer.input_tokens, "total_tokens": answer.input_tokens},
     });
     (answer, value)
+}
+
+/// A list of models. `models` beside `data` is what some tools read instead.
+pub(super) fn models() -> Value {
+    let data: Vec<Value> = ["gpt-4o-mini", "gpt-5.1-codex", "claude-sonnet-4-6", "mistral-small-latest"]
+        .map(|name| json!({"id": name, "object": "model", "type": "model", "display_name": name, "created": 1_700_000_000, "owned_by": "test"}))
+        .to_vec();
+    json!({"object": "list", "data": data, "has_more": false})
+}
+
+/// One model, whatever its name.
+pub(super) fn model(path: &str) -> Value {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    json!({"id": name, "name": format!("models/{name}"), "object": "model", "type": "model", "display_name": name, "created": 1_700_000_000, "owned_by": "test"})
 }
 
 /// An error as OpenAI words it.

@@ -119,6 +119,16 @@ pub fn executable(program: &str) -> Result<String> {
     Ok(file.to_string_lossy().into_owned())
 }
 
+/// The local AI endpoint as a program.
+pub fn endpoint() -> PathBuf {
+    from_environment("OBSERVER_ENDPOINT", "target/debug/ai-endpoint")
+}
+
+/// Everything that is made here and Git ignores, apart from `target/`.
+pub fn work_dir() -> PathBuf {
+    root().join(".observer")
+}
+
 /// Folder of the clients' scripts.
 pub fn clients() -> PathBuf {
     root().join("tests/clients")

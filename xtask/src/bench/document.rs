@@ -74,7 +74,7 @@ fn thousands(digits: &str) -> String {
 }
 
 /// The document with what stands between the markers of `name` replaced; everything else stays.
-pub(super) fn replace(document: &str, name: &str, section: &str) -> Result<String> {
+pub(crate) fn replace(document: &str, name: &str, section: &str) -> Result<String> {
     let (begin, end) = (format!("<!-- bench {name} -->\n"), format!("<!-- end {name} -->"));
     let start = document.find(&begin).map(|at| at + begin.len());
     let start = start.with_context(|| format!("the document has no line {}", begin.trim()))?;

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::run::output;
 
 /// Date, processor, cores, kernel and commit.
-pub(super) fn line() -> String {
+pub(crate) fn line() -> String {
     let date =
         output(Command::new("date").args(["-u", "+%Y-%m-%d"])).unwrap_or_else(|| "unknown date".to_owned());
     let kernel = output(Command::new("uname").arg("-r")).unwrap_or_else(|| "unknown".to_owned());

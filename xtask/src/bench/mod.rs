@@ -10,8 +10,8 @@ use crate::demo::Format;
 use crate::run::{is_root, root, say, step};
 use crate::{build, setup};
 
-mod document;
-mod machine;
+pub(crate) mod document;
+pub(crate) mod machine;
 
 const AREA: &str = "bench";
 const DOCUMENT: &str = "docs/costs.md";

@@ -1,0 +1,3 @@
+module observer.test/client
+
+go 1.19
