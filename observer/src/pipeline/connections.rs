@@ -70,6 +70,8 @@ pub(super) struct Connection {
     /// TLS, by its handshake or by plaintext of a TLS stack.
     pub is_tls: bool,
     pub encrypted_hello: bool,
+    /// What the socket itself carries is known and not to be read: the kernel was told so.
+    pub settled: bool,
     /// `wire::STACK_*` that gave plaintext; 0 for none.
     pub stack: u8,
     pub lost: bool,
@@ -107,6 +109,7 @@ impl Connection {
             partial: 0,
             is_tls: false,
             encrypted_hello: false,
+            settled: false,
             stack: STACK_UNKNOWN,
             lost: false,
             unsupported: None,
@@ -197,14 +200,20 @@ impl Connections {
         }
     }
 
-    /// The process is gone; the end of its sockets usually comes by itself.
-    pub(super) fn process_ended(&mut self, key: ProcessKey, now_ns: u64) {
+    /// The process is gone; the end of its TCP sockets usually comes by itself. Gives the other ones, which the kernel
+    /// keeps otherwise.
+    pub(super) fn process_ended(&mut self, key: ProcessKey, now_ns: u64) -> Vec<u64> {
+        let mut sockets = Vec::new();
         for connection in self.of_process(key).filter(|c| c.end.is_none()) {
             connection.end = Some(End {
                 at_ns: now_ns,
                 reason: "process_exit",
             });
+            if connection.connect.transport != TRANSPORT_TCP {
+                sockets.push(connection.connect.socket);
+            }
         }
+        sockets
     }
 
     fn of_process(&mut self, key: ProcessKey) -> impl Iterator<Item = &mut Connection> {
@@ -309,6 +318,21 @@ impl Connections {
             if let Some(name) = &hello.server_name {
                 connection.rename(NameSource::Sni, name, is_ai);
             }
+        }
+    }
+
+    /// The socket is not looked at any more; `true` for the first time.
+    pub(super) fn settle(&mut self, id: u64, looks_like_tls: bool) -> bool {
+        self.0.get_mut(&id).is_some_and(|connection| {
+            connection.is_tls |= looks_like_tls;
+            !std::mem::replace(&mut connection.settled, true)
+        })
+    }
+
+    /// The first bytes are those of a TLS client, whatever the rest says.
+    pub(super) fn begins_as_tls(&mut self, id: u64) {
+        if let Some(connection) = self.0.get_mut(&id) {
+            connection.is_tls = true;
         }
     }
 

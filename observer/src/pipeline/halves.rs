@@ -31,6 +31,8 @@ struct Half {
     connection_id: u64,
     waiting: Vec<Piece>,
     waiting_bytes: usize,
+    /// Bytes that found no room, by direction: a hole before the next piece.
+    dropped: [u64; 2],
     /// The kernel was told the class.
     decided: bool,
 }
@@ -70,18 +72,22 @@ impl Halves {
             connection_id: 0,
             waiting: Vec::new(),
             waiting_bytes: 0,
+            dropped: [0; 2],
             decided: false,
         });
         let direction = Direction::of(data);
         let step = half.reassembly.accept(direction, data.offset, bytes);
+        let dropped = &mut half.dropped[direction as usize];
         if half.connection_id == 0 && connection_id == 0 && half.waiting_bytes + step.data.len() > MAX_WAITING
         {
-            return Joined::Lost(step.data.len() as u64);
+            let lost = step.data.len() as u64;
+            *dropped = dropped.saturating_add(step.gap).saturating_add(lost);
+            return Joined::Lost(lost);
         }
         half.waiting_bytes += step.data.len();
         half.waiting.push(Piece {
             direction,
-            gap: step.gap,
+            gap: step.gap.saturating_add(std::mem::take(dropped)),
             bytes: step.data.to_vec(),
         });
         self.tied(flow_id, connection_id)
@@ -101,6 +107,16 @@ impl Halves {
         }
         half.waiting_bytes = 0;
         Joined::Pieces(std::mem::take(&mut half.waiting))
+    }
+
+    /// Whether this is a flow of one direction.
+    pub(super) fn contains(&self, flow_id: u64) -> bool {
+        self.by_flow.contains_key(&flow_id)
+    }
+
+    /// All flows.
+    pub(super) fn all(&self) -> Vec<u64> {
+        self.by_flow.keys().copied().collect()
     }
 
     /// Connection of a flow; 0 while it is not known.

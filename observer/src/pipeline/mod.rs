@@ -226,6 +226,9 @@ impl Pipeline {
         for id in open {
             self.end_flow(id, now_ns);
         }
+        for half in self.sockets.halves.all() {
+            self.forget_half(half);
+        }
         for connection in self.connections.drain(now_ns) {
             self.connection_row(&connection);
         }
@@ -296,8 +299,8 @@ impl Pipeline {
     }
 
     fn tls_free(&mut self, header: &Header, free: &TlsFree, process: &Arc<Identity>) {
-        if self.sockets.halves.connection_of(header.flow_id) != 0 {
-            // A key of a connection: the connection itself tells its end.
+        if self.sockets.halves.contains(header.flow_id) {
+            // A key: its connection itself tells its end.
             self.forget_half(header.flow_id);
             return;
         }
@@ -361,10 +364,13 @@ impl Pipeline {
             return;
         };
         let Some(scope) = flow.decision() else { return };
+        if flow.stack == STACK_AWS_LC {
+            // Joined of halves, and decided through them: its number is that of the socket, which carries records of TLS.
+            self.decide_halves(flow_id);
+            return;
+        }
         let class = if scope == Scope::Ai { CLASS_AI } else { CLASS_OTHER };
         self.outputs.push(Output::Decide { flow_id, class });
-        // A flow that was joined of halves is decided through them.
-        self.decide_halves(flow_id);
     }
 
     fn exchanges(&mut self, flow_id: u64, done: Vec<Done>) {
@@ -433,7 +439,9 @@ impl Pipeline {
             self.forget_half(half);
         }
         if exited {
-            self.connections.process_ended(key, now_ns);
+            for socket in self.connections.process_ended(key, now_ns) {
+                self.outputs.push(Output::ForgetSocket { socket });
+            }
         }
     }
 

@@ -37,6 +37,10 @@ impl Names {
     ) -> bool {
         let mut fits = true;
         for one in resolved {
+            if one.address.is_unspecified() {
+                // How name servers say "blocked": nobody's address.
+                continue;
+            }
             let address = match one.address {
                 IpAddr::V4(v4) => v4.to_ipv6_mapped(),
                 IpAddr::V6(v6) => v6,
@@ -128,12 +132,21 @@ mod tests {
     }
 
     #[test]
+    fn nobodys_address_has_no_name() {
+        let mut names = Names::default();
+        for address in [IpAddr::from([0; 4]), IpAddr::from([0; 16])] {
+            assert!(names.learn("blocked.example", &[Resolved { address, ttl_s: 60 }], CLIENT, 0));
+        }
+        assert!(names.0.is_empty());
+    }
+
+    #[test]
     fn the_table_is_bounded_and_makes_room_by_forgetting_what_expired() {
         let mut names = Names::default();
-        for n in 0..=u32::try_from(MAX_ADDRESSES).unwrap() {
+        for n in 1..=u32::try_from(MAX_ADDRESSES).unwrap() + 1 {
             let address = IpAddr::from(n.to_be_bytes());
             let fits = names.learn("x.example", &[Resolved { address, ttl_s: 60 }], CLIENT, 0);
-            assert_eq!(fits, n < u32::try_from(MAX_ADDRESSES).unwrap());
+            assert_eq!(fits, n <= u32::try_from(MAX_ADDRESSES).unwrap());
         }
         assert!(names.learn("y.example", &at(1, 60), CLIENT, 120_000_000_000));
         assert_eq!(names.0.len(), 1);

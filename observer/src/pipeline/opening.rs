@@ -2,6 +2,13 @@
 
 use crate::protocol::tls::{ClientHello, HelloReader, HelloState, host_name};
 
+/// Record type of handshake messages (RFC 8446 section 5.1).
+const HANDSHAKE: u8 = 22;
+/// Handshake type of a ClientHello.
+const CLIENT_HELLO: u8 = 1;
+/// Bytes of a record up to the handshake type.
+const HANDSHAKE_HEAD: usize = 6;
+
 /// Longest head of a `CONNECT` request.
 const MAX_PROXY_HEAD: usize = 4 * 1024;
 
@@ -24,8 +31,12 @@ pub(super) enum Opened {
 #[derive(Debug, Default)]
 pub(super) struct Opening {
     hello: Option<HelloReader>,
+    /// First bytes of the handshake, as far as they came.
+    first: Vec<u8>,
     /// Head of a `CONNECT` request so far.
     proxy: Option<Vec<u8>>,
+    /// A proxy was asked for a tunnel.
+    tunnel: bool,
     /// Bytes sent so far.
     position: u64,
 }
@@ -38,23 +49,37 @@ impl Opening {
             return Opened::Other;
         }
         self.position += bytes.len() as u64;
-        if let Some(hello) = &mut self.hello {
-            return hello_state(hello.push(bytes));
+        if self.hello.is_some() {
+            return self.handshake(bytes);
         }
         if self.proxy.is_some() {
             return self.proxy_head(bytes);
         }
         match bytes.first() {
             None => Opened::More,
-            Some(22) => {
-                let hello = self.hello.insert(HelloReader::default());
-                hello_state(hello.push(bytes))
-            }
+            Some(&HANDSHAKE) => self.handshake(bytes),
+            // Again after a first one, too: a proxy may ask who is there.
             Some(_) if bytes.starts_with(b"CONNECT ") => {
                 self.proxy = Some(Vec::new());
                 self.proxy_head(bytes)
             }
+            Some(_) if self.tunnel => Opened::Other,
             Some(_) => Opened::Plain,
+        }
+    }
+
+    /// Whether the bytes so far are the start of a TLS client's handshake, even if it cannot be read to its end.
+    pub(super) fn looks_like_tls(&self) -> bool {
+        matches!(self.first[..], [HANDSHAKE, 3, _, _, _, CLIENT_HELLO])
+    }
+
+    fn handshake(&mut self, bytes: &[u8]) -> Opened {
+        let missing = HANDSHAKE_HEAD.saturating_sub(self.first.len()).min(bytes.len());
+        self.first.extend_from_slice(&bytes[..missing]);
+        match self.hello.get_or_insert_default().push(bytes) {
+            HelloState::NeedMore => Opened::More,
+            HelloState::Done(hello) => Opened::Tls(hello),
+            HelloState::NotHello => Opened::Other,
         }
     }
 
@@ -66,29 +91,17 @@ impl Opening {
             return Opened::Other;
         }
         head.extend_from_slice(bytes);
-        let Some(end) = memchr::memmem::find(head, b"\r\n\r\n") else {
+        if memchr::memmem::find(head, b"\r\n\r\n").is_none() {
             return Opened::More;
-        };
+        }
         let line = head.split(|b| *b == b'\r').next().unwrap_or_default();
         let target = line.split(|b| *b == b' ').nth(1).unwrap_or_default();
-        let host = target.rsplit_once_byte(b':').unwrap_or(target);
-        let name = host_name(host);
-        // A client waits for the proxy's answer before it goes on: what it sends next is the tunnel's.
-        let follows = head.len() > end + 4;
+        let is_name = |name: &String| name.parse::<std::net::IpAddr>().is_err();
+        let name = host_name(target.rsplit_once_byte(b':').unwrap_or(target)).filter(is_name);
         self.proxy = None;
-        self.hello = Some(HelloReader::default());
-        match name {
-            Some(name) if !follows => Opened::Proxy(name),
-            _ => Opened::Other,
-        }
-    }
-}
-
-fn hello_state(state: HelloState) -> Opened {
-    match state {
-        HelloState::NeedMore => Opened::More,
-        HelloState::Done(hello) => Opened::Tls(hello),
-        HelloState::NotHello => Opened::Other,
+        self.tunnel = true;
+        // A tunnel to an address has no name yet: its hello may give one.
+        name.map_or(Opened::More, Opened::Proxy)
     }
 }
 
@@ -133,6 +146,50 @@ mod tests {
             opening.sent(request.len() as u64, &hello),
             Opened::Tls(_)
         ));
+    }
+
+    #[test]
+    fn a_proxy_that_asks_for_a_password_and_a_tunnel_to_an_address() {
+        let mut opening = Opening::default();
+        let mut at = 0;
+        for address in ["[2001:db8::7]", "192.0.2.7"] {
+            let request = format!("CONNECT {address}:443 HTTP/1.1\r\n\r\n");
+            assert_eq!(
+                opening.sent(at, request.as_bytes()),
+                Opened::More,
+                "an address is no name"
+            );
+            at += request.len() as u64;
+        }
+        let again = b"CONNECT api.openai.com:443 HTTP/1.1\r\nProxy-Authorization: x\r\n\r\n";
+        assert_eq!(
+            opening.sent(at, again),
+            Opened::Proxy("api.openai.com".to_owned())
+        );
+        let hello = hello_for("api.openai.com");
+        let at = at + again.len() as u64;
+        assert!(matches!(opening.sent(at, &hello), Opened::Tls(_)));
+        let mut plain = Opening::default();
+        assert!(matches!(plain.sent(0, again), Opened::Proxy(_)));
+        assert_eq!(plain.sent(again.len() as u64, b"POST / HTTP/1.1"), Opened::Other);
+    }
+
+    #[test]
+    fn a_hello_that_cannot_be_read_still_looks_like_one() {
+        let mut long = hello_for("api.openai.com");
+        long[6] = 1;
+        let mut opening = Opening::default();
+        assert_eq!(opening.sent(0, &long[..5]), Opened::More);
+        assert!(!opening.looks_like_tls(), "any handshake message so far");
+        assert_eq!(
+            opening.sent(5, &long[5..]),
+            Opened::Other,
+            "longer than the budget"
+        );
+        assert!(opening.looks_like_tls());
+        let mut other = Opening::default();
+        assert_eq!(other.sent(0, b"\x16\x03\x01\0\x04\x02\0\0\0"), Opened::Other);
+        assert!(!other.looks_like_tls());
     }
 
     #[test]

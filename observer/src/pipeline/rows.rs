@@ -90,7 +90,9 @@ fn set_network(row: &mut InteractionRow, flow: &Flow, connection: Option<&Connec
     } else if let Some(name) = &flow.server_name {
         (text(name), "sni".to_owned())
     } else {
-        (String::new(), "none".to_owned())
+        connection.map_or((String::new(), "none".to_owned()), |c| {
+            (text(&c.server_name), c.name_source.name().to_owned())
+        })
     };
     row.http_request_method = text(&exchange.method);
     row.url_path_template = text(&exchange.path_template);

@@ -4,12 +4,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use observer_common::wire::{
-    CLASS_OTHER, CLASS_UNDECIDED, Dns, Header, STACK_AWS_LC, TIE_AFTER_CALL, Tie, TlsData,
+    CLASS_OTHER, CLASS_UNDECIDED, Dns, Header, STACK_AWS_LC, TIE_AFTER_CALL, TRANSPORT_UNIX, Tie, TlsData,
 };
 
 use super::{
     Output, Pipeline,
-    connections::NameSource,
+    connections::{Connection, NameSource},
     halves::{Halves, Joined, Piece},
     names::Names,
     opening::{Opened, Opening},
@@ -25,7 +25,7 @@ use crate::{
 pub(super) const TIE_BY_NAME: u8 = 100;
 
 /// Most sockets whose first bytes are looked at, at the same time.
-const MAX_OPENINGS: usize = 16_384;
+pub(super) const MAX_OPENINGS: usize = 16_384;
 
 /// What is kept beside flows and connections.
 #[derive(Default)]
@@ -45,6 +45,14 @@ impl Pipeline {
         process: &Arc<Identity>,
     ) {
         let id = header.flow_id;
+        let Some(connection) = self.connections.peer(id) else {
+            // The table of connections was full: nobody will tell when it ends.
+            return;
+        };
+        if connection.settled {
+            // On its way before the kernel knew. A flow of this number is one of plaintext above TLS.
+            return;
+        }
         if self.flows.contains_key(&id) {
             self.tls_data(header, data, bytes, process);
             return;
@@ -56,23 +64,21 @@ impl Pipeline {
             }
             return;
         }
-        if self.connections.peer(id).is_none() {
-            // The table of connections was full: nobody will tell when it ends.
-            return;
-        }
         if !self.sockets.openings.contains_key(&id) && self.sockets.openings.len() >= MAX_OPENINGS {
             self.ledger
                 .lose(Stage::Flow, "opening_table_full", bytes.len() as u64);
             return;
         }
-        let opened = self
-            .sockets
-            .openings
-            .entry(id)
-            .or_default()
-            .sent(data.offset, bytes);
+        let opening = self.sockets.openings.entry(id).or_default();
+        let opened = opening.sent(data.offset, bytes);
+        let looks_like_tls = opening.looks_like_tls();
         match opened {
-            Opened::More => return,
+            Opened::More => {
+                if looks_like_tls {
+                    self.connections.begins_as_tls(id);
+                }
+                return;
+            }
             Opened::Proxy(host) => {
                 let is_ai = self.book.catalog.host_is_ai(&host);
                 self.connections.rename(id, NameSource::Connect, &host, is_ai);
@@ -93,10 +99,12 @@ impl Pipeline {
             Opened::Other => {}
         }
         self.sockets.openings.remove(&id);
-        self.outputs.push(Output::Decide {
-            flow_id: id,
-            class: CLASS_OTHER,
-        });
+        if self.connections.settle(id, looks_like_tls) {
+            self.outputs.push(Output::Decide {
+                flow_id: id,
+                class: CLASS_OTHER,
+            });
+        }
     }
 
     /// The kernel found the socket of a flow whose bytes it had delivered before.
@@ -207,7 +215,8 @@ impl Pipeline {
 
     /// Names a new connection by what name servers said about its address, until something better is known.
     pub(super) fn name_by_address(&mut self, id: u64, now_ns: u64) {
-        let Some(connection) = self.connections.peer(id).filter(|c| !c.is_accepted()) else {
+        let may_be_named = |c: &&Connection| !c.is_accepted() && c.connect.transport != TRANSPORT_UNIX;
+        let Some(connection) = self.connections.peer(id).filter(may_be_named) else {
             return;
         };
         let found = self

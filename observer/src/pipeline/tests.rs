@@ -25,6 +25,11 @@ mod imports {
     };
 }
 
+mod bounds;
+mod halves;
+mod names;
+mod sockets;
+
 use std::net::Ipv4Addr;
 
 use observer_common::wire::{CLASS_AI, CLASS_OTHER, TIE_AFTER_CALL};
@@ -688,6 +693,8 @@ fn a_handshake_without_a_byte_is_opaque() {
     bed.name(&flow, "api.openai.com");
     bed.free(&flow);
     bed.close(&flow, 517, 0);
+    let readable = Readability::Readable { since_ns: START_NS };
+    bed.pipeline.readability(1, readable);
     bed.tick_after(GRACE_NS);
     let row = bed.connections()[0];
     assert_eq!(
