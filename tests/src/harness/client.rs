@@ -151,6 +151,13 @@ impl Running {
         }
     }
 
+    /// The next line of its standard output.
+    pub fn next_line(&mut self) -> Result<String> {
+        self.lines
+            .recv_timeout(TIME)
+            .context("a client said nothing in time")
+    }
+
     /// Sends a line, which clients started with `--wait` wait for.
     pub fn go(&mut self) -> Result<()> {
         self.stdin

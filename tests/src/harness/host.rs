@@ -38,6 +38,8 @@ pub struct Options {
     pub ring_buffer_bytes: Option<u64>,
     /// Bytes of an undecided connection that may reach user space.
     pub undecided_prefix: u64,
+    /// Let the endpoint serve without TLS, too.
+    pub plain: bool,
 }
 
 impl Default for Options {
@@ -47,6 +49,7 @@ impl Default for Options {
             daemon: true,
             ring_buffer_bytes: None,
             undecided_prefix: UNDECIDED_PREFIX,
+            plain: false,
         }
     }
 }
@@ -61,6 +64,7 @@ pub struct Host {
     pub endpoint: Endpoint,
     store_address: SocketAddr,
     metrics_address: SocketAddr,
+    plain_port: u16,
     options: Options,
     dir: TempDir,
 }
@@ -74,6 +78,10 @@ pub struct Record {
     pub findings: Vec<Value>,
     /// Rows of `ai_connections`, by time, to this test's endpoint.
     pub connections: Vec<Value>,
+    /// Rows of `ai_connections` of all peers.
+    pub all_connections: Vec<Value>,
+    /// Rows of `ai_interactions` of all peers.
+    pub all_interactions: Vec<Value>,
     /// Rows of `evidence_seals`, by sequence.
     pub seals: Vec<Value>,
     /// Number of all records stored, whoever caused them.
@@ -91,7 +99,15 @@ impl Host {
             .prefix("observer-test-")
             .tempdir()
             .context("no temporary folder")?;
-        let endpoint = Endpoint::start(&Settings::default(), &dir.path().join("ca.pem"))?;
+        let plain_port = if options.plain { free_address()?.port() } else { 0 };
+        let settings = Settings {
+            // IPv4 and IPv6.
+            plain: options
+                .plain
+                .then(|| SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, plain_port))),
+            ..Settings::default()
+        };
+        let endpoint = Endpoint::start(&settings, &dir.path().join("ca.pem"))?;
         let store = if options.embedded_store {
             None
         } else {
@@ -108,6 +124,7 @@ impl Host {
             endpoint,
             store_address,
             metrics_address: free_address()?,
+            plain_port,
             options,
             dir,
         };
@@ -158,6 +175,11 @@ impl Host {
         self.daemon.as_mut().context("the daemon is not running")
     }
 
+    /// Port of the endpoint without TLS; 0 for none.
+    pub fn plain_port(&self) -> u16 {
+        self.plain_port
+    }
+
     /// Folder of this test.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -204,6 +226,11 @@ impl Host {
     /// One of the scripts in `tests/clients`, in Node.
     pub fn node(&self, script: &str) -> Client {
         Client::new("node", self.endpoint.port(), &self.ca_file()).arg(super::clients().join(script))
+    }
+
+    /// Any program, with the environment of the other ones.
+    pub fn program(&self, program: impl AsRef<std::ffi::OsStr>) -> Client {
+        Client::new(program, self.endpoint.port(), &self.ca_file())
     }
 
     /// curl, which reaches the endpoint whatever the name in the URL that the test adds.
@@ -309,9 +336,11 @@ impl Host {
         Ok(Record {
             rows: (interactions.len() + findings.len() + connections.len()) as u64,
             pids: named.collect(),
-            interactions: self.ours(interactions),
+            interactions: self.ours(interactions.clone()),
+            all_interactions: interactions,
             findings,
-            connections: self.ours(connections),
+            connections: self.ours(connections.clone()),
+            all_connections: connections,
             seals: self.rows("evidence_seals", "seal_seq")?,
             metrics: Metrics::default(),
         })
@@ -319,8 +348,8 @@ impl Host {
 
     /// Rows of calls to our endpoint, and those whose peer is not known.
     fn ours(&self, mut rows: Vec<Value>) -> Vec<Value> {
-        let port = self.endpoint.port();
-        rows.retain(|row| row["server_port"] == port || row["server_port"] == 0);
+        let ports = [self.endpoint.port(), self.plain_port, 0];
+        rows.retain(|row| ports.iter().any(|port| row["server_port"] == *port));
         rows
     }
 }
@@ -335,6 +364,13 @@ impl Record {
         let row = rows.next().with_context(|| format!("no row for response {id}"))?;
         anyhow::ensure!(rows.next().is_none(), "more than one row for response {id}");
         Ok(row)
+    }
+
+    /// The connection of this process from this local port; `None` when it has no row.
+    pub fn connection_from(&self, pid: &Value, local_port: &Value) -> Option<&Value> {
+        self.all_connections
+            .iter()
+            .find(|row| row["process_pid"] == *pid && row["network_local_port"] == *local_port)
     }
 
     /// The connection that carried an interaction.
