@@ -97,9 +97,21 @@ pub fn likely_files() -> Vec<PathBuf> {
 
 /// Folders in which users install programs for themselves, by the habits of their installers.
 fn user_folders() -> Vec<PathBuf> {
-    const INSIDE: &[&str] = &[".local/bin", ".bun/bin", ".deno/bin", ".cargo/bin", ".npm-global/bin", "go/bin", "bin"];
-    let homes = entries(Path::new("/home")).into_iter().chain([PathBuf::from("/root")]);
-    homes.flat_map(|home| INSIDE.iter().map(move |inside| home.join(inside))).collect()
+    const INSIDE: &[&str] = &[
+        ".local/bin",
+        ".bun/bin",
+        ".deno/bin",
+        ".cargo/bin",
+        ".npm-global/bin",
+        "go/bin",
+        "bin",
+    ];
+    let homes = entries(Path::new("/home"))
+        .into_iter()
+        .chain([PathBuf::from("/root")]);
+    homes
+        .flat_map(|home| INSIDE.iter().map(move |inside| home.join(inside)))
+        .collect()
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

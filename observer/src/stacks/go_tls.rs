@@ -75,7 +75,9 @@ fn find_in(examiner: &Examiner<'_, '_>, table: &Table, package: &str, stack: &mu
 
 fn add(examiner: &Examiner<'_, '_>, found: &[Body; 2], names: &[String; 2], stack: &mut Stack) {
     let ([write, read], [write_name, read_name]) = (found, names);
-    stack.points.extend(examiner.point(write, Call::GoWrite, write_name));
+    stack
+        .points
+        .extend(examiner.point(write, Call::GoWrite, write_name));
     let returns: Vec<u64> = read
         .returns()
         .into_iter()

@@ -126,7 +126,11 @@ fn forms(examiner: &Examiner<'_, '_>, plain: &[u64], inner: &[u64]) -> Result<Fo
         (None, _) => return Err(RefusalReason::NotFound),
         _ => return Err(RefusalReason::NotUnique),
     };
-    let inner: Vec<u64> = inner.iter().filter(|start| Some(**start) != plain).copied().collect();
+    let inner: Vec<u64> = inner
+        .iter()
+        .filter(|start| Some(**start) != plain)
+        .copied()
+        .collect();
     if inner.len() > MAX_COPIES {
         return Err(RefusalReason::NotUnique);
     }
