@@ -4,12 +4,12 @@ use aya_ebpf::helpers::bpf_probe_read_user;
 use observer_common::{
     counters,
     maps::Gate,
-    wire::{CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, Header, MAX_CHUNK, TlsData},
+    wire::{CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, Header, MAX_CHUNK, STACK_AWS_LC, TlsData},
 };
 
 use crate::{
     emit,
-    maps::{SCOPES, count, next_id, prefix_small},
+    maps::{SCOPES, count, next_id, prefix_large, prefix_small},
 };
 
 /// Most whole pieces of a call that may hand over a body at once (4 MiB). The verifier walks each step, so the number is
@@ -52,11 +52,17 @@ impl Source {
 /// A gate for a new stream.
 #[inline(always)]
 pub(crate) fn new_gate(stack: u8) -> Gate {
+    // A key of an AEAD carries one direction: the answer does not show that the request had a body.
+    let prefix = if stack == STACK_AWS_LC {
+        prefix_large()
+    } else {
+        prefix_small()
+    };
     Gate {
         id: next_id(),
         bytes: [0; 2],
         delivered: [0; 2],
-        prefix: [prefix_small(), prefix_small()],
+        prefix: [prefix; 2],
         class: CLASS_UNDECIDED,
         stack: stack as u32,
     }

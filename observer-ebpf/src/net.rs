@@ -266,6 +266,10 @@ fn unknown_socket(socket: u64, n: u32, direction: u8) -> u64 {
         return 0;
     }
     match (field::<u16>(socket, at.sock_family), transport(socket)) {
+        // What was left to be read when the connection ended: its row is written.
+        (AF_INET | AF_INET6, TRANSPORT_TCP) if i32::from(field::<u8>(socket, at.sock_state)) == TCP_CLOSE => {
+            0
+        }
         (AF_INET | AF_INET6, TRANSPORT_TCP) => new_socket(socket, process_start_ns(), -1, CONNECT_EXISTING),
         (AF_INET | AF_INET6, TRANSPORT_UDP) => udp::transferred(socket, n, direction),
         (AF_UNIX, _) if direction == DIRECTION_SENT && speaks_http(n) => {

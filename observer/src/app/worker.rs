@@ -181,7 +181,7 @@ impl State {
         match body {
             Body::Exec => {
                 self.processes.replaced(key);
-                self.discovery.look_at(header.pid);
+                self.discovery.look_at_new(header.pid);
             }
             Body::MapExec => {
                 self.discovery.look_at(header.pid);

@@ -29,7 +29,7 @@ reasons! {
     /// The stack is known, a probe was refused.
     AttachFailed = "attach_failed", "a probe was refused";
     /// The probes came after the connection began.
-    AttachedLate = "attached_late", "the probes were placed after the connection had begun";
+    AttachedLate = "attached_late", "the connection began before the probes were placed, or the process ended before it was examined";
     /// The connection is older than the agent.
     StartedBeforeAgent = "started_before_agent", "the connection is older than the agent";
     /// Records were lost on the way.

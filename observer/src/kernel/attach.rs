@@ -137,6 +137,11 @@ impl Inventory {
         }
     }
 
+    /// Process `pid` has another image now: nothing is known about it until it is looked at.
+    pub(super) fn replaced(&mut self, pid: u32) {
+        self.processes.remove(&pid);
+    }
+
     /// Forgets processes that were not alive twice.
     pub(super) fn keep(&mut self, alive: &BTreeSet<u32>) {
         let gone: BTreeSet<u32> = self

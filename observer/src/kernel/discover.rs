@@ -121,6 +121,15 @@ impl Discovery {
         )
     }
 
+    /// Asks for a look at process `pid`, which has a new image; `false` when too many requests wait.
+    pub fn look_at_new(&self, pid: u32) -> bool {
+        self.inventory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replaced(pid);
+        self.look_at(pid)
+    }
+
     /// Runs `read` on what was found so far.
     pub fn with_inventory<T>(&self, read: impl FnOnce(&Inventory) -> T) -> T {
         read(&self.inventory.lock().unwrap_or_else(PoisonError::into_inner))

@@ -8,4 +8,5 @@ pub mod load;
 pub mod probes;
 pub mod procfs;
 pub mod records;
+pub mod survey;
 pub mod tracefs;

@@ -88,11 +88,30 @@ pub fn likely_files() -> Vec<PathBuf> {
         }
     }
     let programs = std::env::var_os("PATH").unwrap_or_default();
-    for folder in std::env::split_paths(&programs) {
+    for folder in std::env::split_paths(&programs).chain(user_folders()) {
         let large = |p: &PathBuf| fs::metadata(p).is_ok_and(|m| m.is_file() && m.len() >= LARGE_PROGRAM);
         files.extend(entries(&folder).into_iter().filter(large));
     }
     files
+}
+
+/// Folders in which users install programs for themselves, by the habits of their installers.
+fn user_folders() -> Vec<PathBuf> {
+    const INSIDE: &[&str] = &[
+        ".local/bin",
+        ".bun/bin",
+        ".deno/bin",
+        ".cargo/bin",
+        ".npm-global/bin",
+        "go/bin",
+        "bin",
+    ];
+    let homes = entries(Path::new("/home"))
+        .into_iter()
+        .chain([PathBuf::from("/root")]);
+    homes
+        .flat_map(|home| INSIDE.iter().map(move |inside| home.join(inside)))
+        .collect()
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

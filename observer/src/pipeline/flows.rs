@@ -59,6 +59,8 @@ pub(super) struct Flow {
     /// `None` once the flow turned out not to be AI.
     reader: Option<ConnectionReader>,
     scans: HashMap<u64, Scan>,
+    /// The kernel was told that it is AI by the name of its connection.
+    expected: bool,
     /// What the kernel was told, or knew by itself.
     decided: Option<Scope>,
     /// What it shall be told.
@@ -97,6 +99,7 @@ impl Flow {
             opening: Some(Vec::new()),
             reader: (!excluded).then(|| ConnectionReader::new(Arc::clone(&book.catalog), None)),
             scans: HashMap::new(),
+            expected: false,
             decided: excluded.then_some(Scope::Other),
             news: excluded.then_some(Scope::Other),
         }
@@ -227,6 +230,14 @@ impl Flow {
             Scope::Ai => Some(CLASS_AI),
             Scope::Other => Some(CLASS_OTHER),
             Scope::Undecided => None,
+        }
+    }
+
+    /// The connection's name is AI: all of it is wanted, before what is said shows it.
+    pub(super) fn expect_ai(&mut self) {
+        if self.decided.is_none() && !self.expected && self.reader.is_some() {
+            self.expected = true;
+            self.news = Some(Scope::Ai);
         }
     }
 

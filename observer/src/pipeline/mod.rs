@@ -355,6 +355,13 @@ impl Pipeline {
         }
         if flow.connection_id != 0 {
             self.connections.name(flow);
+            if self
+                .connections
+                .peer(flow.connection_id)
+                .is_some_and(|c| c.name_is_ai)
+            {
+                flow.expect_ai();
+            }
         }
     }
 

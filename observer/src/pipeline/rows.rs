@@ -319,7 +319,8 @@ fn opaque_reason(of: &Connection, excluded: bool) -> OpaqueReason {
         Readability::Readable { since_ns } if since_ns > of.opened_ns => OpaqueReason::AttachedLate,
         // The handshake failed, or nothing was asked.
         Readability::Readable { .. } => OpaqueReason::NoPlaintext,
-        Readability::Unknown => OpaqueReason::NoProbe,
+        // It was over before it was examined.
+        Readability::Unknown => OpaqueReason::AttachedLate,
     }
 }
 

@@ -114,6 +114,7 @@ impl Pipeline {
             self.join(header, joined, process);
         } else {
             self.link(header, u8::try_from(tie.tie).unwrap_or(0));
+            self.decide(header.flow_id);
         }
     }
 

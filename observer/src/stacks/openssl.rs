@@ -120,16 +120,22 @@ fn forms(examiner: &Examiner<'_, '_>, plain: &[u64], inner: &[u64]) -> Result<Fo
     };
     let mut fitting = plain.iter().filter(is_plain);
     let plain = match (fitting.next(), fitting.next()) {
-        (Some(one), None) => *one,
+        (Some(one), None) => Some(*one),
+        // A program that calls `SSL_write_ex` only is linked without `SSL_write`.
+        (None, _) if inner.len() == 1 => None,
         (None, _) => return Err(RefusalReason::NotFound),
         _ => return Err(RefusalReason::NotUnique),
     };
-    let inner: Vec<u64> = inner.iter().filter(|start| **start != plain).copied().collect();
+    let inner: Vec<u64> = inner
+        .iter()
+        .filter(|start| Some(**start) != plain)
+        .copied()
+        .collect();
     if inner.len() > MAX_COPIES {
         return Err(RefusalReason::NotUnique);
     }
     Ok(Forms {
-        plain: Some(examiner.function(plain)?),
+        plain: plain.map(|start| examiner.function(start)).transpose()?,
         inner: inner
             .into_iter()
             .map(|start| examiner.function(start))

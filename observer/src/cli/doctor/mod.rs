@@ -1,6 +1,7 @@
 //! `observer doctor`: can Observer work here, and what is missing. Looks and changes nothing that stays.
 
 mod checks;
+mod processes;
 
 use std::{
     fs,
@@ -37,6 +38,7 @@ beside a running Observer. Run it as the user who is to run Observer.
 
 Examples:
   observer doctor
+  observer doctor --processes
   observer doctor --config observer.yaml --format json | jq '.checks[] | select(.state != \"ok\")'
 
 Exit codes: 0 no failure (warnings are none), 1 a failure, 2 wrong configuration.";
@@ -48,12 +50,18 @@ pub(super) struct Args {
     /// Form of the report.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// List every process with a TLS stack instead: whether it can be read, and why not. Attaches to nothing.
+    #[arg(long)]
+    processes: bool,
     /// Configuration file: its store and directories are checked.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    if args.processes {
+        return processes::run(args.format);
+    }
     // What goes wrong is in the report.
     log::start(Log {
         level: LogLevel::Error,
