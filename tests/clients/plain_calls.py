@@ -4,6 +4,7 @@
 import argparse
 import socket
 import sys
+import time
 
 import raw
 
@@ -33,6 +34,8 @@ for address, connection in zip(options.to, connections):
         size = options.prompt_bytes[min(number, len(options.prompt_bytes) - 1)]
         connection.sendall(raw.chat("llm.example.com", "my-own-model", "word " * (size // 5)))
         status, value = raw.read_answer(connection)
+        # A person would think for longer.
+        time.sleep(0.05)
         raw.report(
             to=address,
             status=status,

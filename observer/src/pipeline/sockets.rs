@@ -4,7 +4,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use observer_common::wire::{
-    CLASS_OTHER, CLASS_UNDECIDED, Dns, Header, STACK_AWS_LC, TIE_AFTER_CALL, TRANSPORT_UNIX, Tie, TlsData,
+    CLASS_OTHER, CLASS_UNDECIDED, Dns, Header, STACK_AWS_LC, STACK_SOCKET, TIE_AFTER_CALL, TIE_SOCKET,
+    TRANSPORT_UNIX, Tie, TlsData, TlsFree,
 };
 
 use super::{
@@ -230,8 +231,25 @@ impl Pipeline {
         }
     }
 
+    /// A hole at the very end of what a socket carried in clear shows in the totals of the socket.
+    fn compare_totals(&mut self, id: u64) {
+        let totals = self.connections.peer(id).and_then(|c| c.totals);
+        if let Some([sent, received]) = totals
+            && let Some(flow) = self.flows.get_mut(&id).filter(|f| f.stack == STACK_SOCKET)
+        {
+            flow.totals(&TlsFree {
+                handle: 0,
+                sent,
+                received,
+                class: CLASS_UNDECIDED,
+                tie: TIE_SOCKET.into(),
+            });
+        }
+    }
+
     /// Ends a connection with the flows that are tied to it, and writes its row.
     pub(super) fn end_connection(&mut self, id: u64, now_ns: u64) {
+        self.compare_totals(id);
         for flow_id in self.connections.flows(id) {
             self.end_flow(flow_id, now_ns);
         }

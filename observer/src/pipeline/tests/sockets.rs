@@ -71,7 +71,13 @@ pub(super) fn open(bed: &mut Bed, flow: &TestFlow, connect: Connect) {
 
 /// Ends a connection and lets its row come.
 pub(super) fn end(bed: &mut Bed, flow: &TestFlow, found: Readability) {
-    bed.close(flow, 600, 4_000);
+    // What passed in clear, else as for a handshake.
+    let [sent, received] = if flow.offset[1] > 0 {
+        flow.offset
+    } else {
+        [600, 4_000]
+    };
+    bed.close(flow, sent, received);
     bed.pipeline.readability(flow.connection_id, found);
     bed.tick_after(GRACE_NS);
 }
@@ -100,7 +106,8 @@ fn a_hello_alone_names_the_connection_and_the_reason_is_what_discovery_knows() {
         since_ns: START_NS + 500_000,
     };
     for (found, flags, reason) in [
-        (Readability::Unknown, 0, "no_probe"),
+        (Readability::Opaque(OpaqueReason::NoProbe), 0, "no_probe"),
+        (Readability::Unknown, 0, "attached_late"),
         (Readability::Opaque(OpaqueReason::Jsse), 0, "jsse"),
         (Readability::Opaque(OpaqueReason::Ring), 0, "rustls_ring"),
         (late, 0, "attached_late"),
@@ -190,7 +197,7 @@ fn tls_to_somebody_unnamed_gives_an_unknown_row() {
         let connect = to(&flow);
         open(&mut bed, &flow, connect);
         bed.sent(&mut flow, first);
-        end(&mut bed, &flow, Readability::Unknown);
+        end(&mut bed, &flow, Readability::Opaque(OpaqueReason::NoProbe));
         assert_eq!(seen(&bed), ("opaque", "no_probe"));
         let row = bed.connections()[0];
         assert_eq!(
@@ -268,6 +275,26 @@ fn plain_http_over_a_socket_gives_an_interaction() {
     assert_eq!(row.name_source, "http_host");
     assert_eq!(bed.decisions(), [(1, CLASS_AI)]);
     assert_eq!(bed.forgotten().len(), 1, "the flow ended with its connection");
+}
+
+#[test]
+fn a_request_that_was_cut_is_partial_by_the_totals_of_the_socket() {
+    let (mut bed, mut flow) = (Bed::new(), socket(1, &process(42)));
+    let connect = to(&flow);
+    open(&mut bed, &flow, connect);
+    let request = chat(&"x".repeat(3_000));
+    bed.sent(&mut flow, &request[..1_000]);
+    bed.received(&mut flow, &answer("y"));
+    bed.close(&flow, request.len() as u64, flow.offset[1]);
+    bed.tick_after(GRACE_NS);
+    let row = bed.interactions()[0];
+    assert_eq!(
+        (row.visibility.as_str(), row.visibility_reason.as_str()),
+        ("partial", "lost_events")
+    );
+    assert_eq!(seen(&bed), ("partial", "lost_events"));
+    let lost = request.len() as u64 - 1_000;
+    assert_eq!(bed.lost(Stage::Flow, "gap_at_end"), (1, lost));
 }
 
 #[test]
