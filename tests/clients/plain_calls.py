@@ -1,5 +1,5 @@
 """Chat completions over plain HTTP by hand: `--port P`, `--to ADDRESS` (several), `--calls N` on each connection,
-`--prompt-bytes N` (several: of the first, second call). With `--wait` the connections are made first, then `ready` is said and a line awaited."""
+`--prompt-bytes N` (several: of the first, second call), each request in pieces of 64 KiB or in `--one-call`. With `--wait` the connections are made first, then `ready` is said and a line awaited."""
 
 import argparse
 import socket
@@ -13,6 +13,7 @@ arguments.add_argument("--port", type=int, required=True)
 arguments.add_argument("--to", nargs="+", required=True)
 arguments.add_argument("--calls", type=int, default=1)
 arguments.add_argument("--prompt-bytes", type=int, nargs="+", default=[20])
+arguments.add_argument("--one-call", action="store_true")
 arguments.add_argument("--wait", action="store_true")
 options = arguments.parse_args()
 
@@ -32,7 +33,10 @@ if options.wait:
 for address, connection in zip(options.to, connections):
     for number in range(options.calls):
         size = options.prompt_bytes[min(number, len(options.prompt_bytes) - 1)]
-        connection.sendall(raw.chat("llm.example.com", "my-own-model", "word " * (size // 5)))
+        request = raw.chat("llm.example.com", "my-own-model", "word " * (size // 5))
+        piece = len(request) if options.one_call else 65536
+        for at in range(0, len(request), piece):
+            connection.sendall(request[at : at + piece])
         status, value = raw.read_answer(connection)
         # A person would think for longer.
         time.sleep(0.05)

@@ -48,18 +48,20 @@ fn check_calls(record: &Record, finished: &Finished, calls: u64) -> Result<()> {
     Ok(())
 }
 
-/// More than the prefix of an undecided connection, in one call, before anything can be decided: partial, and said so.
+/// More than the prefix of an undecided connection, in one call, before anything can be decided: partial, and it says so.
 fn check_first(record: &Record, finished: &Finished) -> Result<()> {
     let row = record.by_response(finished.reports[0]["id"].as_str().context("no id")?)?;
     let connection = record.connection_of(row)?;
-    if row["visibility"] != "decoded" {
-        assert_eq!(row["visibility_reason"], "lost_events");
-        assert_eq!(
-            facts(connection, &["visibility", "opaque_reason"]),
-            ["partial", "lost_events"]
-        );
-        assert!(connection["plaintext_sent"].as_u64() < connection["bytes_sent"].as_u64());
-    }
+    assert_eq!(
+        facts(row, &["visibility", "visibility_reason"]),
+        ["partial", "lost_events"]
+    );
+    assert_eq!(
+        facts(connection, &["visibility", "opaque_reason"]),
+        ["partial", "lost_events"]
+    );
+    assert_eq!(connection["plaintext_sent"], 256 << 10, "the prefix");
+    assert!(connection["bytes_sent"].as_u64() > Some(300_000));
     assert_eq!(row["gen_ai_response_model"], "my-own-model-2026-01-01");
     Ok(())
 }
@@ -90,7 +92,7 @@ fn plain_http_to_every_kind_of_address() -> Result<()> {
         .args(["--calls", "3", "--prompt-bytes", "20", "300000"])
         .run()?;
     let first = client(&host, &["127.0.0.1"])
-        .args(["--prompt-bytes", "300000"])
+        .args(["--prompt-bytes", "300000", "--one-call"])
         .run()?;
     let path = host.dir().join("model.sock");
     let mut server = host.python("unix_server.py").arg(&path).start()?;
@@ -141,8 +143,9 @@ fn plain_http_to_every_kind_of_address() -> Result<()> {
 /// What a row of `hellos.py` must say: name, where it is from, class.
 fn hello_row(kind: &str) -> Option<[&'static str; 3]> {
     match kind {
-        "whole" | "head first" | "byte by byte" => Some(["api.openai.com", "sni", "ai_known"]),
-        "not ai" => None,
+        "whole" | "head first" => Some(["api.openai.com", "sni", "ai_known"]),
+        // The kernel looks at the first four bytes of the first call, and no further.
+        "not ai" | "byte by byte" => None,
         _ => Some(["", "none", "unknown"]),
     }
 }
@@ -188,7 +191,12 @@ fn check_datagrams(record: &Record, finished: &Finished) {
         );
         assert_eq!(found, ["udp", "quic", "unknown", "opaque"]);
         assert_eq!(row["server_port"], 443);
-        assert_eq!(row["bytes_sent"], 3_600, "three datagrams");
+        // Three datagrams; not known when the process ended before the totals were asked for.
+        assert!(
+            row["bytes_sent"] == 3_600 || row["bytes_sent"].is_null(),
+            "{}",
+            row["bytes_sent"]
+        );
     }
 }
 

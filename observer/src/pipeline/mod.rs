@@ -439,8 +439,10 @@ impl Pipeline {
     }
 
     fn end_process(&mut self, key: ProcessKey, now_ns: u64, exited: bool) {
-        for flow_id in self.by_process.remove(&key).unwrap_or_default() {
-            self.end_flow(flow_id, now_ns);
+        for flow_id in self.by_process.get(&key).cloned().unwrap_or_default() {
+            if !self.ends_with_socket(flow_id) {
+                self.end_flow(flow_id, now_ns);
+            }
         }
         for half in self.sockets.halves.of_process(key) {
             self.forget_half(half);

@@ -247,6 +247,13 @@ impl Pipeline {
         }
     }
 
+    /// Whether a flow is what a socket carries in clear: the end of the socket is told, and how much passed with it.
+    pub(super) fn ends_with_socket(&self, flow_id: u64) -> bool {
+        self.flows.get(&flow_id).is_some_and(|flow| {
+            flow.stack == STACK_SOCKET && self.connections.peer(flow.connection_id).is_some()
+        })
+    }
+
     /// Ends a connection with the flows that are tied to it, and writes its row.
     pub(super) fn end_connection(&mut self, id: u64, now_ns: u64) {
         self.compare_totals(id);
