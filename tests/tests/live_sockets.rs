@@ -1,7 +1,5 @@
 //! Live kernel: what the socket layer sees, with and without TLS.
 
-#![expect(clippy::disallowed_methods, reason = "waits have limits")]
-
 use anyhow::{Context, Result};
 use observer_tests::harness::{Finished, Host, Options, Record, clients, executable, live, python};
 use rustix::process::Signal;
@@ -108,6 +106,11 @@ fn plain_http_to_every_kind_of_address() -> Result<()> {
     server.signal(Signal::KILL)?;
     let record = host.finish(15)?;
     assert_eq!(record.interactions.len(), 15, "{}", record.losses());
+    // The endpoint serves in this process.
+    assert!(
+        !record.pids.contains(&u64::from(std::process::id())),
+        "a server has no rows"
+    );
     check_calls(&record, &kept, 3)?;
     check_calls(&record, &early, 1)?;
     check_calls(&record, &long, 3)?;
