@@ -25,12 +25,21 @@ const LAST: &[&str] = &[
     "error",
 ];
 
+/// Most bytes of the server that wait for the request that they answer.
+const MAX_EARLY: usize = 64 * 1024;
+/// How long they wait.
+const EARLY_NS: u64 = 500_000_000;
+
 /// A socket on which responses are asked for.
 pub(super) struct Socket {
     /// The exchange that opened it.
     handshake: u64,
     wire: WebSocketConnection,
     talk: Talk,
+    /// Bytes of the server that came while nothing was asked. A write is known when it returns, and by then another thread of
+    /// the client may have read the answer.
+    early: Vec<u8>,
+    early_since_ns: u64,
 }
 
 struct Talk {
@@ -84,7 +93,23 @@ impl Socket {
             handshake,
             wire,
             talk,
+            early: Vec::new(),
+            early_since_ns: 0,
         })
+    }
+}
+
+impl Socket {
+    /// Keeps bytes of the server while nothing is asked; `false` when they are to be read now.
+    fn keeps_early(&mut self, data: &[u8], now_ns: u64) -> bool {
+        let keeps = self.talk.waiting.is_empty() && self.early.len() + data.len() <= MAX_EARLY;
+        if keeps {
+            if self.early.is_empty() {
+                self.early_since_ns = now_ns;
+            }
+            self.early.extend_from_slice(data);
+        }
+        keeps
     }
 }
 
@@ -107,11 +132,33 @@ impl Inner {
         let Some(mut socket) = self.socket.take() else {
             return;
         };
+        if side == Side::Response && socket.keeps_early(data, now_ns) {
+            self.socket = Some(socket);
+            return;
+        }
+        let stale = now_ns.saturating_sub(socket.early_since_ns) > EARLY_NS;
+        if side == Side::Response || stale {
+            // In order, or no answer to what is asked now.
+            self.take_early(&mut socket, now_ns, hooks);
+        }
         let Socket { wire, talk, .. } = &mut *socket;
         wire.push(side, data, &mut |event| {
             self.socket_event(talk, event, now_ns, hooks);
         });
+        if side == Side::Request && !socket.talk.waiting.is_empty() {
+            self.take_early(&mut socket, now_ns, hooks);
+        }
         self.socket = Some(socket);
+    }
+
+    fn take_early(&mut self, socket: &mut Socket, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
+        let early = std::mem::take(&mut socket.early);
+        let Socket { wire, talk, .. } = socket;
+        if !early.is_empty() {
+            wire.push(Side::Response, &early, &mut |event| {
+                self.socket_event(talk, event, now_ns, hooks);
+            });
+        }
     }
 
     /// Bytes of the socket are missing.
@@ -125,6 +172,7 @@ impl Inner {
         let Some(mut socket) = self.socket.take() else {
             return;
         };
+        self.take_early(&mut socket, now_ns, hooks);
         let Socket { wire, talk, .. } = &mut *socket;
         wire.gap(side, missing, &mut |event| {
             self.socket_event(talk, event, now_ns, hooks);
@@ -137,6 +185,7 @@ impl Inner {
         let Some(mut socket) = self.socket.take() else {
             return;
         };
+        self.take_early(&mut socket, now_ns, hooks);
         let Socket { wire, talk, .. } = &mut *socket;
         wire.close(&mut |event| self.socket_event(talk, event, now_ns, hooks));
     }

@@ -91,6 +91,8 @@ impl TlsFile {
 pub struct Inventory {
     /// `None` for a file without a TLS stack, or one that is being examined.
     files: HashMap<FileId, Option<TlsFile>>,
+    /// Files that are being examined.
+    pending: BTreeSet<FileId>,
     /// Files with TLS by process. A process that is gone stays for a while: its connections end after it.
     processes: HashMap<u32, BTreeSet<FileId>>,
     /// Processes that were gone at the last sweep.
@@ -117,12 +119,19 @@ impl Inventory {
             self.files.retain(|_, tls| tls.is_some());
         }
         self.files.insert(id, None);
+        self.pending.insert(id);
         true
     }
 
     /// A file could not be examined yet: it is new again.
     pub(super) fn forget(&mut self, id: FileId) {
         self.files.remove(&id);
+        self.pending.remove(&id);
+    }
+
+    /// A file was examined.
+    pub(super) fn examined(&mut self, id: FileId) {
+        self.pending.remove(&id);
     }
 
     /// Takes over what was found in a file.
@@ -172,9 +181,15 @@ impl Inventory {
         }
         match files.iter().map(|file| file.since_ns).max() {
             Some(since_ns) => Readability::Readable { since_ns },
-            None if self.processes.contains_key(&pid) => Readability::Opaque(OpaqueReason::NoProbe),
+            None if self.is_examined(pid) => Readability::Opaque(OpaqueReason::NoProbe),
             None => Readability::Unknown,
         }
+    }
+
+    /// Whether all files of a process were looked into.
+    fn is_examined(&self, pid: u32) -> bool {
+        let files = self.processes.get(&pid);
+        files.is_some_and(|files| files.is_disjoint(&self.pending))
     }
 
     /// Processes with a TLS stack: all, readable ones, ones with a stack that cannot be read.
@@ -321,6 +336,14 @@ mod tests {
     fn an_unreadable_stack_counts_before_a_readable_one() {
         let mut inventory = Inventory::default();
         assert!(inventory.is_new(id(1)) && inventory.is_new(id(2)) && !inventory.is_new(id(1)));
+        inventory.mapped(9, &[id(1)]);
+        assert_eq!(inventory.readability(9), Readability::Unknown, "being examined");
+        inventory.examined(id(1));
+        assert_eq!(
+            inventory.readability(9),
+            Readability::Opaque(OpaqueReason::NoProbe)
+        );
+        inventory.replaced(9);
         inventory.found(id(1), file(Kind::OpenSsl, None, 5));
         inventory.found(id(2), file(Kind::Ring, Some(OpaqueReason::Ring), 6));
         inventory.mapped(10, &[id(1)]);

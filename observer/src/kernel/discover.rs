@@ -309,6 +309,7 @@ impl Worker {
 
     /// Attaches to what was found in a file.
     fn examined(&mut self, examined: &Examined) {
+        self.inventory().examined(examined.id);
         let Ok(report) = &examined.report else {
             return;
         };

@@ -12,16 +12,17 @@ use super::{
     scan::Needle,
 };
 
-/// Packages with a `Conn`: Go's own, and copies of it that imitate the handshakes of browsers, with the same calls.
-const PACKAGES: [&str; 5] = [
-    "crypto/tls",
+const WRITE: &str = "crypto/tls.(*Conn).Write";
+const READ: &str = "crypto/tls.(*Conn).Read";
+
+/// Copies of `crypto/tls` that imitate the handshakes of browsers. Their `UConn` writes by a method of its own and reads by
+/// that of the `Conn` inside it, so the two have different handles.
+const COPIES: [&str; 4] = [
     "github.com/refraction-networking/utls",
     "github.com/bogdanfinn/utls",
     "github.com/sagernet/utls",
     "github.com/metacubex/utls",
 ];
-const WRITE: &str = "(*Conn).Write";
-const READ: &str = "(*Conn).Read";
 
 /// First minor version of Go 1 that passes arguments in registers on x86-64.
 const REGISTERS_SINCE: u32 = 17;
@@ -41,56 +42,59 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
         report.stacks.push(stack);
         return;
     };
-    for package in PACKAGES {
-        find_in(examiner, &table, package, &mut stack);
+    for package in COPIES {
+        let name = format!("{package}.(*UConn).Write");
+        if table.entries(examiner.image, [&name])[0].is_some() {
+            let mut copy = Stack::new(Kind::GoTls, How::Pclntab);
+            copy.refused
+                .push(Refusal::new(name, RefusalReason::StackNotSupported));
+            report.stacks.push(copy);
+        }
     }
-    // None of these packages: no stack.
-    if !stack.points.is_empty() || !stack.refused.is_empty() {
-        report.stacks.push(stack);
-    }
-}
-
-fn find_in(examiner: &Examiner<'_, '_>, table: &Table, package: &str, stack: &mut Stack) {
-    let names = [WRITE, READ].map(|method| format!("{package}.{method}"));
-    let [write_name, read_name] = &names;
-    let refused = |reason| Refusal::new(write_name.as_str(), reason);
-    let entries = match table.entries(examiner.image, [write_name, read_name]) {
+    let entries = match table.entries(examiner.image, [WRITE, READ]) {
+        // No `crypto/tls`: no stack.
         [None, None] => return,
         [Some(write), Some(read)] => [write, read],
         _ => {
-            stack.refused.push(refused(RefusalReason::NotUnique));
+            stack.refused.push(Refusal::new(WRITE, RefusalReason::NotUnique));
+            report.stacks.push(stack);
             return;
         }
     };
-    let minor = stack.version.as_deref().and_then(minor);
-    if minor.is_some_and(|minor| minor < REGISTERS_SINCE) {
-        stack.refused.push(refused(RefusalReason::StackArguments));
-        return;
+    if version
+        .as_deref()
+        .and_then(minor)
+        .is_some_and(|minor| minor < REGISTERS_SINCE)
+    {
+        stack
+            .refused
+            .push(Refusal::new(WRITE, RefusalReason::StackArguments));
+    } else {
+        match bodies(examiner, &table, entries) {
+            Some([write, read]) => add(examiner, &write, &read, &mut stack),
+            None => stack
+                .refused
+                .push(Refusal::new(WRITE, RefusalReason::ImplausibleCode)),
+        }
     }
-    match bodies(examiner, table, entries) {
-        Some(found) => add(examiner, &found, &names, stack),
-        None => stack.refused.push(refused(RefusalReason::ImplausibleCode)),
-    }
+    report.stacks.push(stack);
 }
 
-fn add(examiner: &Examiner<'_, '_>, found: &[Body; 2], names: &[String; 2], stack: &mut Stack) {
-    let ([write, read], [write_name, read_name]) = (found, names);
-    stack
-        .points
-        .extend(examiner.point(write, Call::GoWrite, write_name));
+fn add(examiner: &Examiner<'_, '_>, write: &Body, read: &Body, stack: &mut Stack) {
+    stack.points.extend(examiner.point(write, Call::GoWrite, WRITE));
     let returns: Vec<u64> = read
         .returns()
         .into_iter()
         .filter_map(|at| examiner.image.code_offset(at))
         .collect();
-    match examiner.point(read, Call::GoRead, read_name) {
+    match examiner.point(read, Call::GoRead, READ) {
         Some(mut point) if !returns.is_empty() => {
             point.returns = returns;
             stack.points.push(point);
         }
         _ => stack
             .refused
-            .push(Refusal::new(read_name.as_str(), RefusalReason::ImplausibleCode)),
+            .push(Refusal::new(READ, RefusalReason::ImplausibleCode)),
     }
 }
 

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use aya::programs::uprobe::UProbeScope;
 use aya::programs::{Program, UProbe};
 use aya::{Ebpf, EbpfLoader};
+use observer::stacks::Call;
 
 /// Empty probes in place. Dropping it takes them away.
 pub(super) struct EmptyProbes {
@@ -20,14 +21,8 @@ pub(super) struct Function {
 
 impl Function {
     /// `name` in the libssl that this process has mapped.
-    pub(super) fn of_process(pid: u32, name: &str) -> Result<Self> {
-        let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).context("maps of the script")?;
-        let library = maps
-            .lines()
-            .filter_map(|line| line.split_whitespace().nth(5))
-            .find(|path| path.contains("/libssl"))
-            .map(PathBuf::from)
-            .context("the script has no libssl loaded")?;
+    pub(super) fn named(pid: u32, name: &str) -> Result<Self> {
+        let library = libssl(pid)?;
         let file = std::fs::File::open(&library).context("libssl")?;
         let offsets = observer::stacks::symbols::function_offsets(&file, &[name])?;
         let offset = *offsets
@@ -35,6 +30,27 @@ impl Function {
             .with_context(|| format!("no {name} in libssl"))?;
         Ok(Self { library, offset })
     }
+
+    /// Where Observer probes writes in that libssl.
+    pub(super) fn chosen(pid: u32) -> Result<Self> {
+        let library = libssl(pid)?;
+        let file = std::fs::File::open(&library).context("libssl")?;
+        let report = observer::stacks::examine(&file)?;
+        let mut points = report.stacks.iter().flat_map(|stack| &stack.points);
+        let write = points.find(|point| matches!(point.call, Call::WriteEx { .. }));
+        let offset = write.context("no place for writes in libssl")?.offset;
+        Ok(Self { library, offset })
+    }
+}
+
+/// The libssl that a process has mapped.
+fn libssl(pid: u32) -> Result<PathBuf> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).context("maps of the script")?;
+    maps.lines()
+        .filter_map(|line| line.split_whitespace().nth(5))
+        .find(|path| path.contains("/libssl"))
+        .map(PathBuf::from)
+        .context("the script has no libssl loaded")
 }
 
 impl EmptyProbes {

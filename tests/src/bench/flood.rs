@@ -34,7 +34,7 @@ pub(super) fn run() -> Result<Vec<Row>> {
             .env("SSL_CERT_FILE", &ca_file)
             .env("OBSERVER_TEST_PORT", port.to_string());
     })?;
-    let function = Function::of_process(script.pid(), "SSL_write_ex")?;
+    let function = Function::chosen(script.pid())?;
     let until = Instant::now() + quiet::PATIENCE;
     let none = quiet::alone(None, until, || flood(&mut script))?;
     let probes = EmptyProbes::attach(&function)?;

@@ -20,10 +20,13 @@ const HOST: &str = "gate.bench.example.net";
 /// Medians of one round, nanoseconds of CPU time per write.
 struct Round {
     none: f64,
+    /// Empty probes at `SSL_write_ex`, where others put them.
+    naive: f64,
+    /// Empty probes where Observer puts its own.
     empty: f64,
     observer: f64,
     /// Wall time, for people.
-    wall: [f64; 3],
+    wall: [f64; 4],
     alone: bool,
 }
 
@@ -37,9 +40,10 @@ pub(super) fn run() -> Result<Vec<Row>> {
     let mut script = Script::start("gate.py", |command| {
         command.arg(&certificate);
     })?;
-    let function = Function::of_process(script.pid(), "SSL_write_ex")?;
+    let naive = Function::named(script.pid(), "SSL_write_ex")?;
+    let chosen = Function::chosen(script.pid())?;
     let all = (0..ROUNDS)
-        .map(|_| round(&mut host, &mut script, &function, until))
+        .map(|_| round(&mut host, &mut script, [&naive, &chosen], until))
         .collect::<Result<Vec<_>>>()?;
     Ok(report(all))
 }
@@ -55,8 +59,8 @@ fn report(all: Vec<Round>) -> Vec<Row> {
     let mut rows = Rows::new(Name::Gate);
     let first = rows
         .many(
-            "write, Observer against empty probes",
-            &of(|r| r.observer / r.empty),
+            "write, Observer against empty probes at the function's name",
+            &of(|r| r.observer / r.naive),
             "times",
         )
         .at_most(1.10)
@@ -67,19 +71,34 @@ fn report(all: Vec<Round>) -> Vec<Row> {
         first.met = None;
     }
     rows.many(
+        "write, Observer against empty probes at the same place",
+        &of(|r| r.observer / r.empty),
+        "times",
+    );
+    rows.many(
         "write, Observer against no probe",
         &of(|r| r.observer / r.none),
         "times",
     );
     rows.many("write without a probe, CPU", &of(|r| r.none), "ns");
-    rows.many("write with empty probes, CPU", &of(|r| r.empty), "ns");
+    rows.many("write with empty probes at the name, CPU", &of(|r| r.naive), "ns");
+    rows.many(
+        "write with empty probes at Observer's place, CPU",
+        &of(|r| r.empty),
+        "ns",
+    );
     rows.many("write with Observer, CPU", &of(|r| r.observer), "ns");
     rows.many(
         "Observer beyond empty probes, CPU",
         &of(|r| r.observer - r.empty),
         "ns",
     );
-    let places = ["without a probe", "with empty probes", "with Observer"];
+    let places = [
+        "without a probe",
+        "with empty probes at the name",
+        "with empty probes at Observer's place",
+        "with Observer",
+    ];
     for (place, what) in places.iter().enumerate() {
         let wall: Vec<f64> = kept.iter().map(|round| round.wall[place]).collect();
         rows.many(format!("write {what}, wall"), &wall, "ns");
@@ -87,11 +106,13 @@ fn report(all: Vec<Round>) -> Vec<Row> {
     rows.1
 }
 
-fn round(host: &mut Host, script: &mut Script, function: &Function, until: Instant) -> Result<Round> {
+fn round(host: &mut Host, script: &mut Script, places: [&Function; 2], until: Instant) -> Result<Round> {
     let none = quiet::alone(None, until, || ask(script))?;
-    let probes = EmptyProbes::attach(function)?;
-    let empty = quiet::alone(None, until, || ask(script))?;
-    drop(probes);
+    let mut with_empty = |place: &Function| {
+        let _probes = EmptyProbes::attach(place)?;
+        quiet::alone(None, until, || ask(script))
+    };
+    let (naive, empty) = (with_empty(places[0])?, with_empty(places[1])?);
     host.start_daemon()?;
     let own = Some(host.daemon()?.pid());
     let observer = quiet::alone(own, until, || ask(script))?;
@@ -99,10 +120,16 @@ fn round(host: &mut Host, script: &mut Script, function: &Function, until: Insta
     host.daemon()?.stop()?;
     Ok(Round {
         none: none.value.cpu,
+        naive: naive.value.cpu,
         empty: empty.value.cpu,
         observer: observer.value.cpu,
-        wall: [none.value.wall, empty.value.wall, observer.value.wall],
-        alone: none.alone && empty.alone && observer.alone,
+        wall: [
+            none.value.wall,
+            naive.value.wall,
+            empty.value.wall,
+            observer.value.wall,
+        ],
+        alone: none.alone && naive.alone && empty.alone && observer.alone,
     })
 }
 

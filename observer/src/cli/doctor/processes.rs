@@ -109,7 +109,7 @@ mod tests {
             comm: "a\x1b[31m".to_owned(),
             stacks: report.stacks.into_iter().map(|s| ("/x".to_owned(), s)).collect(),
         };
-        let shown = table(&[process.clone()]);
+        let shown = table(std::slice::from_ref(&process));
         assert!(
             shown.contains("no: rustls with ring") && !shown.contains('\x1b'),
             "{shown}"

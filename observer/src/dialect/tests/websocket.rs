@@ -299,3 +299,29 @@ fn a_refused_handshake_is_no_call_and_the_fallback_is_one() {
         (1, Some(3))
     );
 }
+
+/// Another thread of the client can have read the answer before the write of the request has returned.
+#[test]
+fn an_answer_that_is_seen_before_its_request_belongs_to_it() {
+    let answer: Vec<u8> = EVENTS
+        .iter()
+        .flat_map(|event| frame(0x81, None, event.as_bytes()))
+        .collect();
+    let sides = [
+        (Side::Request, HANDSHAKE.to_vec()),
+        (Side::Response, accepted("")),
+        (Side::Response, answer),
+        (Side::Request, frame(0x81, KEY, ask("first").as_bytes())),
+    ];
+    let sides = sides.each_ref().map(|(side, bytes)| (*side, bytes.as_slice()));
+    for piece in [1, 7, 10_000] {
+        let hooks = run(&catalog(), None, &sides, piece);
+        assert_eq!(hooks.finished.len(), 1, "{:?} {:?}", hooks.not_ai, hooks.lost);
+        let (_, facts) = &hooks.finished[0];
+        assert_eq!(facts.usage.output_tokens, Some(2));
+        assert_eq!(
+            (facts.request_incomplete, facts.response_incomplete),
+            (None, None)
+        );
+    }
+}
