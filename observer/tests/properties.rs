@@ -232,7 +232,7 @@ fn facts(bed: &Bed) -> BTreeMap<u64, Vec<String>> {
                     .or_default()
                     .insert(0, format!("decided {class}"));
             }
-            Output::Forget { .. } => {}
+            Output::Forget { .. } | Output::ForgetSocket { .. } => {}
         }
     }
     all
