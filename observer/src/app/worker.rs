@@ -29,6 +29,7 @@ use crate::{
     metrics::Snapshot,
     pipeline::{Output, Pipeline, Rulebook},
     sensitive::{Engine, HmacKey},
+    stacks::How,
     store::Writer,
 };
 
@@ -190,10 +191,23 @@ impl State {
             _ => {}
         }
         let identity = self.processes.identify(key, header.uid, || comm(header));
+        self.tell_found_by(header, body, key);
         self.tell_readability(header, body, key);
         self.pipeline.record(header, body, &identity);
         if matches!(body, Body::Exit) {
             self.processes.ended(key);
+        }
+    }
+
+    /// Plaintext of a stack that is new in its process: discovery knows how its functions were found.
+    fn tell_found_by(&mut self, header: &Header, body: &Body<'_>, key: ProcessKey) {
+        let Body::TlsData(data, _) = body else { return };
+        let (stack, at_ns) = (data.stack, header.time_ns);
+        if self.pipeline.wants_found_by(key, stack, at_ns) {
+            let how = self
+                .discovery
+                .with_inventory(|inventory| inventory.found_by(header.pid, stack));
+            self.pipeline.found_by(key, stack, how.map(How::name), at_ns);
         }
     }
 

@@ -172,6 +172,8 @@ record_row! {
         tie: String,
         /// openssl, go, boringssl-static, ...
         tls_stack: String,
+        /// How the functions of that stack were found: symbols, structure or pclntab; empty when not known.
+        tls_found_by: String,
         /// `http.request.method`.
         http_request_method: String,
         /// `url.template`; never the raw path.
@@ -356,6 +358,8 @@ record_row! {
         catalog_version: String,
         /// openssl, go, ...; empty when no TLS was seen.
         tls_stack: String,
+        /// As in the interaction.
+        tls_found_by: String,
         /// Encrypted client hello was used.
         tls_ech: bool,
         /// Bytes sent on the socket; unknown when its end was not seen.

@@ -63,7 +63,7 @@ fn canonical_bytes_of_a_finding() {
     let mut bytes = Vec::new();
     row.canonical(&mut bytes);
     let expected = format!(
-        "9:AIOBS-REC,1:1,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
+        "9:AIOBS-REC,1:2,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
          1:1,64:{},1:4,7:pattern,6:prompt,21:$.messages[*].content,1:2,2:40,1:1,32:{},0:,0:,0:,0:,0:,",
         "ab".repeat(32),
         "00".repeat(32),
@@ -87,10 +87,10 @@ fn digests_of_empty_rows() {
     assert_eq!(
         hashes.map(hex::encode),
         [
-            "a8c50f7a6afd8eef41031335a5055b706a1c7b95f9b691db8a023450c28d9f38",
-            "4725805adecdc8f13b3f6d900c57c4304549b7ddb5487870875742c6565fad97",
-            "f9863fbdc59a27b66ed79efd3b8cf4a57cc9bdea68cc662c57f5dafcacc442a2",
-            "c9117c30401c7afae979d51fa90625e2183e7e83d813827c9fd4383aaec2b230",
+            "54f19b97f6c71690fae5a527ac7a805eb5435be4ef9855b0e3c93f689474b6e9",
+            "3f7d9ab28f553e9ed10788d686b8e1ac623db59a5f3bbce71f5459c49b5069c1",
+            "984d9882a071601fea2353d451872e4636125ec9b9ffd5290af143b3ddf69959",
+            "112009b13b0123a9d463e469438061395c57faa61d6b48c38ad399b9ab79e84a",
         ]
     );
 }

@@ -3,6 +3,7 @@
 
 mod connections;
 mod flows;
+mod found;
 mod halves;
 mod names;
 mod opening;
@@ -31,6 +32,7 @@ use crate::{
 };
 use connections::Connections;
 use flows::{Done, Flow};
+use found::FoundBy;
 use sockets::Sockets;
 
 /// Most flows at the same time; further ones are counted and not read.
@@ -130,6 +132,7 @@ pub struct Pipeline {
     by_process: HashMap<ProcessKey, Vec<u64>>,
     connections: Connections,
     sockets: Sockets,
+    found: FoundBy,
     ledger: Ledger,
     totals: Totals,
     /// Wall clock minus CLOCK_BOOTTIME, ns.
@@ -146,6 +149,7 @@ impl Pipeline {
             by_process: HashMap::new(),
             connections: Connections::default(),
             sockets: Sockets::default(),
+            found: FoundBy::default(),
             ledger: Ledger::default(),
             totals: Totals::default(),
             wall_offset_ns: 0,
@@ -218,6 +222,7 @@ impl Pipeline {
         for id in self.connections.due(now_ns) {
             self.end_connection(id, now_ns);
         }
+        self.found.tick(now_ns);
     }
 
     /// Ends everything that is open, at the end of the daemon.
@@ -239,6 +244,16 @@ impl Pipeline {
     /// What discovery found about a process that has ended.
     pub fn readability_of(&mut self, process: ProcessKey, found: Readability) {
         self.connections.set_readability_of(process, found);
+    }
+
+    /// Whether discovery should be asked how a stack (`wire::STACK_*`) of a process was found.
+    pub fn wants_found_by(&self, process: ProcessKey, stack: u8, now_ns: u64) -> bool {
+        self.found.is_wanted(process, stack, now_ns)
+    }
+
+    /// Its answer: a name, or `None` when it does not know.
+    pub fn found_by(&mut self, process: ProcessKey, stack: u8, how: Option<&'static str>, now_ns: u64) {
+        self.found.told(process, stack, how, now_ns);
     }
 
     /// Open connections: id, and address of the kernel's socket, whose totals can be given to [`Self::progress`].
@@ -378,8 +393,9 @@ impl Pipeline {
             match item {
                 Done::Ai(exchange, report) => {
                     let peer = self.connections.peer(flow.connection_id);
-                    let row =
+                    let mut row =
                         rows::interaction(&self.book, flow, peer, &exchange, &report, self.wall_offset_ns);
+                    row.tls_found_by = self.found.of(flow.process.key, flow.stack).to_owned();
                     let findings = rows::findings(&self.book, &row, &report);
                     let partial = row.visibility != rows::DECODED;
                     self.totals.exchanges += 1;
@@ -434,13 +450,17 @@ impl Pipeline {
         }
         if exited {
             self.connections.process_ended(key, now_ns);
+            self.found.ended(key, now_ns);
+        } else {
+            self.found.replaced(key);
         }
     }
 
     fn connection_row(&mut self, connection: &connections::Connection) {
-        let Some(row) = rows::connection(&self.book, connection, self.wall_offset_ns) else {
+        let Some(mut row) = rows::connection(&self.book, connection, self.wall_offset_ns) else {
             return;
         };
+        row.tls_found_by = self.found.of(connection.process.key, connection.stack).to_owned();
         if connection.is_ai() {
             self.totals.ai_connections += 1;
             match row.visibility.as_str() {
