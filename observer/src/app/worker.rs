@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{
     Shared,
+    blind::OpaqueProcesses,
     seals::{Observed, Seals},
 };
 use crate::{
@@ -93,6 +94,7 @@ impl Worker {
         let state = State {
             pipeline: Pipeline::new(book),
             processes: Processes::default(),
+            opaque: OpaqueProcesses::default(),
             sequencer: Sequencer::new(host.id, host.boot_id, epoch),
             seals,
             scopes,
@@ -109,6 +111,7 @@ impl Worker {
 struct State {
     pipeline: Pipeline,
     processes: Processes,
+    opaque: OpaqueProcesses,
     sequencer: Sequencer,
     seals: Seals,
     scopes: Scopes,
@@ -145,6 +148,7 @@ impl State {
             if now_ns >= next_sweep {
                 self.socket_progress(now_ns);
                 self.scopes.sweep();
+                self.blind_spots(now_ns);
                 next_sweep = now_ns + SWEEP_NS;
             }
             if self.seals.is_due(now_ns) {
@@ -162,6 +166,7 @@ impl State {
         self.socket_progress(now_ns);
         self.pipeline.finish(now_ns);
         self.outputs();
+        self.blind_spots(now_ns);
         self.seal(SealKind::Close, now_ns);
         self.publish();
     }
@@ -235,6 +240,15 @@ impl State {
             {
                 self.pipeline.progress(id, totals, now_ns);
             }
+        }
+    }
+
+    /// Writes the rows of what cannot be read that are due.
+    fn blind_spots(&mut self, now_ns: u64) {
+        let found = self.discovery.with_inventory(Inventory::opaque_stacks);
+        let processes = self.opaque.named(&found);
+        for row in self.pipeline.blind_spots(now_ns, processes) {
+            self.writer.push(self.sequencer.blind_spot(row));
         }
     }
 

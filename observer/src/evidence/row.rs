@@ -379,6 +379,39 @@ record_row! {
     }
 }
 
+record_row! {
+    /// A program that cannot be read, in one place: when it is first seen, and once a day while it is there.
+    /// Numbers are those since the last row of the same reason, executable and container.
+    BlindSpotRow in "blind_spots" {
+        /// When it was written.
+        ts: i64,
+        /// Closed reason code, as in a connection.
+        reason: String,
+        /// `process.executable.path`.
+        process_executable_path: String,
+        /// SHA-256 of the executable file.
+        process_executable_sha256: [u8; 32],
+        /// TLS stack that cannot be read; empty when none was found.
+        runtime: String,
+        /// `k8s.namespace.name`.
+        k8s_namespace_name: String,
+        /// Name of the workload.
+        k8s_workload_name: String,
+        /// `container.id`.
+        container_id: String,
+        /// Digest of the image.
+        container_image_digest: String,
+        /// Processes: those alive now, and those that had connections.
+        process_count: u32,
+        /// Connections to AI that could not be read.
+        flows_ai: u32,
+        /// Connections to nobody known that could not be read.
+        flows_unknown: u32,
+        /// Bytes sent on them, where the sockets said.
+        bytes_sent: u64,
+    }
+}
+
 hashed_row! {
     /// One interval of one host: heartbeat, coverage statement and chain link. Made by [`super::Sequencer::seal`].
     SealRow in "evidence_seals", tagged SEAL_TAG {
@@ -484,6 +517,13 @@ impl InteractionRow {
 }
 
 impl FindingRow {
+    /// A row in which nothing is known yet; the caller fills in what it knows.
+    pub fn unknown() -> Self {
+        Self::blank()
+    }
+}
+
+impl BlindSpotRow {
     /// A row in which nothing is known yet; the caller fills in what it knows.
     pub fn unknown() -> Self {
         Self::blank()

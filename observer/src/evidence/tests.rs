@@ -24,20 +24,21 @@ fn numbers_are_dense_over_all_tables_and_seals_cover_them() {
         ..FindingRow::unknown()
     });
     let c = seq.connection(ConnectionRow::unknown());
-    assert_eq!([a.rec_seq, b.rec_seq, c.rec_seq], [1, 2, 3]);
-    assert_eq!([a.seal_seq, b.seal_seq, c.seal_seq], [2, 2, 2]);
-    assert_eq!(seq.records(), 3);
+    let d = seq.blind_spot(BlindSpotRow::unknown());
+    assert_eq!([a.rec_seq, b.rec_seq, c.rec_seq, d.rec_seq], [1, 2, 3, 4]);
+    assert_eq!([a.seal_seq, b.seal_seq, c.seal_seq, d.seal_seq], [2, 2, 2, 2]);
+    assert_eq!(seq.records(), 4);
 
     let seal = seq.seal(SealKind::Interval, INTERVAL, Coverage::default());
-    assert_eq!((seal.seal_seq, seal.first_rec_seq, seal.n_records), (2, 1, 3));
+    assert_eq!((seal.seal_seq, seal.first_rec_seq, seal.n_records), (2, 1, 4));
     assert_eq!(seal.prev_seal_hash, open.seal_hash);
-    let all = [a.record_hash, b.record_hash, c.record_hash]
+    let all = [a.record_hash, b.record_hash, c.record_hash, d.record_hash]
         .map(hex::encode)
         .concat();
     assert_eq!(seal.records_digest, <[u8; 32]>::from(Sha256::digest(all)));
 
     let idle = seq.seal(SealKind::Close, INTERVAL, Coverage::default());
-    assert_eq!((idle.first_rec_seq, idle.n_records), (4, 0));
+    assert_eq!((idle.first_rec_seq, idle.n_records), (5, 0));
     assert_eq!(idle.records_digest, <[u8; 32]>::from(Sha256::digest(b"")));
     assert_eq!(seq.interaction(InteractionRow::unknown()).seal_seq, 4);
 }
@@ -81,6 +82,7 @@ fn digests_of_empty_rows() {
         seq.interaction(InteractionRow::unknown()).record_hash,
         seq.finding(FindingRow::unknown()).record_hash,
         seq.connection(ConnectionRow::unknown()).record_hash,
+        seq.blind_spot(BlindSpotRow::unknown()).record_hash,
         seq.seal(SealKind::Interval, INTERVAL, Coverage::default())
             .seal_hash,
     ];
@@ -90,7 +92,8 @@ fn digests_of_empty_rows() {
             "54f19b97f6c71690fae5a527ac7a805eb5435be4ef9855b0e3c93f689474b6e9",
             "3f7d9ab28f553e9ed10788d686b8e1ac623db59a5f3bbce71f5459c49b5069c1",
             "984d9882a071601fea2353d451872e4636125ec9b9ffd5290af143b3ddf69959",
-            "112009b13b0123a9d463e469438061395c57faa61d6b48c38ad399b9ab79e84a",
+            "50645657c42dc488e7be43e8c9fa72f874ce03c4e72b26cf99c681e36d6387fe",
+            "b410d0be6f2cb6175b82c44eca0bb3dd13554a18d4fd4798bf44b5e5be12021d",
         ]
     );
 }

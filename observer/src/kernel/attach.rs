@@ -186,6 +186,18 @@ impl Inventory {
         found.all(|how| how == first).then_some(first)
     }
 
+    /// Each stack of each process that cannot be read, without processes that are gone.
+    pub fn opaque_stacks(&self) -> Vec<(u32, Kind, OpaqueReason)> {
+        let alive = self.processes.keys().filter(|pid| !self.gone.contains(pid));
+        let mut found: Vec<(u32, Kind, OpaqueReason)> = Vec::new();
+        for pid in alive {
+            let files = self.of_process(*pid);
+            let stacks = files.iter().flat_map(|file| &file.stacks);
+            found.extend(stacks.filter_map(|s| Some((*pid, s.kind, s.opaque?))));
+        }
+        found
+    }
+
     /// Processes with a TLS stack: all, readable ones, ones with a stack that cannot be read.
     pub fn process_counts(&self) -> (u32, u32, u32) {
         let (mut all, mut readable, mut opaque) = (0, 0, 0);
@@ -356,6 +368,9 @@ mod tests {
         );
         assert_eq!(inventory.readability(13), Readability::Unknown);
         assert_eq!(inventory.process_counts(), (2, 1, 1));
+        assert_eq!(inventory.opaque_stacks(), [(11, Kind::Ring, OpaqueReason::Ring)]);
+        inventory.keep(&BTreeSet::from([10]));
+        assert_eq!(inventory.opaque_stacks(), []);
     }
 
     #[test]

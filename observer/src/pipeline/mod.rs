@@ -1,6 +1,7 @@
 //! The pipeline from record to evidence row, in one place so that the order of the stages can be read. Pure: records,
 //! identities and time in; rows, scope decisions and losses out.
 
+mod blind;
 mod connections;
 mod flows;
 mod found;
@@ -24,12 +25,14 @@ use crate::{
     config::Glob,
     coverage::{Ledger, Readability, Stage},
     dialect::Scope,
-    evidence::{ConnectionRow, FindingRow, InteractionRow},
+    evidence::{BlindSpotRow, ConnectionRow, FindingRow, InteractionRow},
     flow::Direction,
     identity::{Identity, ProcessKey},
     policy::Policy,
     sensitive::{Engine, HmacKey},
 };
+use blind::BlindSpots;
+pub use blind::OpaqueProcess;
 use connections::Connections;
 use flows::{Done, Flow};
 use found::FoundBy;
@@ -133,6 +136,7 @@ pub struct Pipeline {
     connections: Connections,
     sockets: Sockets,
     found: FoundBy,
+    blind: BlindSpots,
     ledger: Ledger,
     totals: Totals,
     /// Wall clock minus CLOCK_BOOTTIME, ns.
@@ -150,6 +154,7 @@ impl Pipeline {
             connections: Connections::default(),
             sockets: Sockets::default(),
             found: FoundBy::default(),
+            blind: BlindSpots::default(),
             ledger: Ledger::default(),
             totals: Totals::default(),
             wall_offset_ns: 0,
@@ -254,6 +259,19 @@ impl Pipeline {
     /// Its answer: a name, or `None` when it does not know.
     pub fn found_by(&mut self, process: ProcessKey, stack: u8, how: Option<&'static str>, now_ns: u64) {
         self.found.told(process, stack, how, now_ns);
+    }
+
+    /// Takes all processes that have a TLS stack that cannot be read, as they are now. Gives the rows of blind spots
+    /// that are due, chain columns not yet set.
+    pub fn blind_spots(
+        &mut self,
+        now_ns: u64,
+        processes: impl IntoIterator<Item = OpaqueProcess>,
+    ) -> Vec<BlindSpotRow> {
+        for _ in 0..self.blind.seen(processes) {
+            self.ledger.lose(Stage::Flow, "blind_spot_table_full", 0);
+        }
+        self.blind.due(now_ns, rows::wall(now_ns, self.wall_offset_ns))
     }
 
     /// Open connections: id, and address of the kernel's socket, whose totals can be given to [`Self::progress`].
@@ -461,6 +479,9 @@ impl Pipeline {
             return;
         };
         row.tls_found_by = self.found.of(connection.process.key, connection.stack).to_owned();
+        if !self.blind.connection(&row, connection.is_ai()) {
+            self.ledger.lose(Stage::Flow, "blind_spot_table_full", 0);
+        }
         if connection.is_ai() {
             self.totals.ai_connections += 1;
             match row.visibility.as_str() {
