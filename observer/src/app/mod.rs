@@ -1,6 +1,7 @@
 //! `observer run` (shell): wires kernel, pipeline and store, and ends them in order.
 
 mod allocator;
+mod blind;
 mod embedded;
 mod files;
 mod http;

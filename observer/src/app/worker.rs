@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{
     Shared,
+    blind::OpaqueProcesses,
     seals::{Observed, Seals},
 };
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
     metrics::Snapshot,
     pipeline::{Output, Pipeline, Rulebook},
     sensitive::{Engine, HmacKey},
+    stacks::How,
     store::Writer,
 };
 
@@ -92,6 +94,7 @@ impl Worker {
         let state = State {
             pipeline: Pipeline::new(book),
             processes: Processes::default(),
+            opaque: OpaqueProcesses::default(),
             sequencer: Sequencer::new(host.id, host.boot_id, epoch),
             seals,
             scopes,
@@ -108,6 +111,7 @@ impl Worker {
 struct State {
     pipeline: Pipeline,
     processes: Processes,
+    opaque: OpaqueProcesses,
     sequencer: Sequencer,
     seals: Seals,
     scopes: Scopes,
@@ -144,6 +148,7 @@ impl State {
             if now_ns >= next_sweep {
                 self.socket_progress(now_ns);
                 self.scopes.sweep();
+                self.blind_spots(now_ns);
                 next_sweep = now_ns + SWEEP_NS;
             }
             if self.seals.is_due(now_ns) {
@@ -161,6 +166,7 @@ impl State {
         self.socket_progress(now_ns);
         self.pipeline.finish(now_ns);
         self.outputs();
+        self.blind_spots(now_ns);
         self.seal(SealKind::Close, now_ns);
         self.publish();
     }
@@ -190,10 +196,23 @@ impl State {
             _ => {}
         }
         let identity = self.processes.identify(key, header.uid, || comm(header));
+        self.tell_found_by(header, body, key);
         self.tell_readability(header, body, key);
         self.pipeline.record(header, body, &identity);
         if matches!(body, Body::Exit) {
             self.processes.ended(key);
+        }
+    }
+
+    /// Plaintext of a stack that is new in its process: discovery knows how its functions were found.
+    fn tell_found_by(&mut self, header: &Header, body: &Body<'_>, key: ProcessKey) {
+        let Body::TlsData(data, _) = body else { return };
+        let (stack, at_ns) = (data.stack, header.time_ns);
+        if self.pipeline.wants_found_by(key, stack, at_ns) {
+            let how = self
+                .discovery
+                .with_inventory(|inventory| inventory.found_by(header.pid, stack));
+            self.pipeline.found_by(key, stack, how.map(How::name), at_ns);
         }
     }
 
@@ -221,6 +240,15 @@ impl State {
             {
                 self.pipeline.progress(id, totals, now_ns);
             }
+        }
+    }
+
+    /// Writes the rows of what cannot be read that are due.
+    fn blind_spots(&mut self, now_ns: u64) {
+        let found = self.discovery.with_inventory(Inventory::opaque_stacks);
+        let processes = self.opaque.named(&found);
+        for row in self.pipeline.blind_spots(now_ns, processes) {
+            self.writer.push(self.sequencer.blind_spot(row));
         }
     }
 

@@ -13,6 +13,8 @@
 //!
 //! No floats and no maps are stored. Order of fields: the order of the row type (`row.rs`), which is fixed for one
 //! [`CANON_V`]. A new or moved field needs a new `CANON_V`. An auditor can build the same bytes in SQL.
+//!
+//! Versions: 1, without `tls_found_by`; 2, with it in interactions and connections, and with rows of `blind_spots`.
 
 use std::net::Ipv6Addr;
 
@@ -20,7 +22,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Version of the canonical form; stored as `canon_v` in every record.
-pub const CANON_V: u8 = 1;
+pub const CANON_V: u8 = 2;
 
 /// First value of a record's canonical bytes.
 pub const RECORD_TAG: &str = "AIOBS-REC";

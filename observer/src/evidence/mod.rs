@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub use canonical::CANON_V;
-pub use row::{ConnectionRow, FindingRow, InteractionRow, LOGIN_UID_UNSET, SealKind, SealRow, Severity};
+pub use row::{
+    BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, LOGIN_UID_UNSET, SealKind, SealRow, Severity,
+};
 
 /// Any stored row, in the order in which the sequencer made it.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +24,8 @@ pub enum Row {
     Finding(Box<FindingRow>),
     /// `ai_connections`.
     Connection(Box<ConnectionRow>),
+    /// `blind_spots`.
+    BlindSpot(Box<BlindSpotRow>),
     /// `evidence_seals`.
     Seal(Box<SealRow>),
 }
@@ -35,7 +39,9 @@ macro_rules! row_from {
         }
     )*};
 }
-row_from!(Interaction(InteractionRow) Finding(FindingRow) Connection(ConnectionRow) Seal(SealRow));
+row_from!(
+    Interaction(InteractionRow) Finding(FindingRow) Connection(ConnectionRow) BlindSpot(BlindSpotRow) Seal(SealRow)
+);
 
 /// What a seal covers in time. Wall times are ns since the Unix epoch, `mono` ones ns of CLOCK_BOOTTIME.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +173,10 @@ impl Sequencer {
     sequence! {
         /// Sets the chain columns of a connection.
         connection(ConnectionRow)
+    }
+    sequence! {
+        /// Sets the chain columns of a blind spot.
+        blind_spot(BlindSpotRow)
     }
 
     /// Closes the interval: a seal over all records since the last one, also when there were none.

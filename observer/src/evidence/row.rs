@@ -172,6 +172,8 @@ record_row! {
         tie: String,
         /// openssl, go, boringssl-static, ...
         tls_stack: String,
+        /// How the functions of that stack were found: symbols, structure or pclntab; empty when not known.
+        tls_found_by: String,
         /// `http.request.method`.
         http_request_method: String,
         /// `url.template`; never the raw path.
@@ -356,6 +358,8 @@ record_row! {
         catalog_version: String,
         /// openssl, go, ...; empty when no TLS was seen.
         tls_stack: String,
+        /// As in the interaction.
+        tls_found_by: String,
         /// Encrypted client hello was used.
         tls_ech: bool,
         /// Bytes sent on the socket; unknown when its end was not seen.
@@ -372,6 +376,39 @@ record_row! {
         visibility: String,
         /// Closed reason code; empty when decoded.
         opaque_reason: String,
+    }
+}
+
+record_row! {
+    /// A program that cannot be read, in one place: when it is first seen, and once a day while it is there.
+    /// Numbers are those since the last row of the same reason, executable and container.
+    BlindSpotRow in "blind_spots" {
+        /// When it was written.
+        ts: i64,
+        /// Closed reason code, as in a connection.
+        reason: String,
+        /// `process.executable.path`.
+        process_executable_path: String,
+        /// SHA-256 of the executable file.
+        process_executable_sha256: [u8; 32],
+        /// TLS stack that cannot be read; empty when none was found.
+        runtime: String,
+        /// `k8s.namespace.name`.
+        k8s_namespace_name: String,
+        /// Name of the workload.
+        k8s_workload_name: String,
+        /// `container.id`.
+        container_id: String,
+        /// Digest of the image.
+        container_image_digest: String,
+        /// Processes: those alive now, and those that had connections.
+        process_count: u32,
+        /// Connections to AI that could not be read.
+        flows_ai: u32,
+        /// Connections to nobody known that could not be read.
+        flows_unknown: u32,
+        /// Bytes sent on them, where the sockets said.
+        bytes_sent: u64,
     }
 }
 
@@ -480,6 +517,13 @@ impl InteractionRow {
 }
 
 impl FindingRow {
+    /// A row in which nothing is known yet; the caller fills in what it knows.
+    pub fn unknown() -> Self {
+        Self::blank()
+    }
+}
+
+impl BlindSpotRow {
     /// A row in which nothing is known yet; the caller fills in what it knows.
     pub fn unknown() -> Self {
         Self::blank()

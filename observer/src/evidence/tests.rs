@@ -24,20 +24,21 @@ fn numbers_are_dense_over_all_tables_and_seals_cover_them() {
         ..FindingRow::unknown()
     });
     let c = seq.connection(ConnectionRow::unknown());
-    assert_eq!([a.rec_seq, b.rec_seq, c.rec_seq], [1, 2, 3]);
-    assert_eq!([a.seal_seq, b.seal_seq, c.seal_seq], [2, 2, 2]);
-    assert_eq!(seq.records(), 3);
+    let d = seq.blind_spot(BlindSpotRow::unknown());
+    assert_eq!([a.rec_seq, b.rec_seq, c.rec_seq, d.rec_seq], [1, 2, 3, 4]);
+    assert_eq!([a.seal_seq, b.seal_seq, c.seal_seq, d.seal_seq], [2, 2, 2, 2]);
+    assert_eq!(seq.records(), 4);
 
     let seal = seq.seal(SealKind::Interval, INTERVAL, Coverage::default());
-    assert_eq!((seal.seal_seq, seal.first_rec_seq, seal.n_records), (2, 1, 3));
+    assert_eq!((seal.seal_seq, seal.first_rec_seq, seal.n_records), (2, 1, 4));
     assert_eq!(seal.prev_seal_hash, open.seal_hash);
-    let all = [a.record_hash, b.record_hash, c.record_hash]
+    let all = [a.record_hash, b.record_hash, c.record_hash, d.record_hash]
         .map(hex::encode)
         .concat();
     assert_eq!(seal.records_digest, <[u8; 32]>::from(Sha256::digest(all)));
 
     let idle = seq.seal(SealKind::Close, INTERVAL, Coverage::default());
-    assert_eq!((idle.first_rec_seq, idle.n_records), (4, 0));
+    assert_eq!((idle.first_rec_seq, idle.n_records), (5, 0));
     assert_eq!(idle.records_digest, <[u8; 32]>::from(Sha256::digest(b"")));
     assert_eq!(seq.interaction(InteractionRow::unknown()).seal_seq, 4);
 }
@@ -63,7 +64,7 @@ fn canonical_bytes_of_a_finding() {
     let mut bytes = Vec::new();
     row.canonical(&mut bytes);
     let expected = format!(
-        "9:AIOBS-REC,1:1,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
+        "9:AIOBS-REC,1:2,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
          1:1,64:{},1:4,7:pattern,6:prompt,21:$.messages[*].content,1:2,2:40,1:1,32:{},0:,0:,0:,0:,0:,",
         "ab".repeat(32),
         "00".repeat(32),
@@ -81,16 +82,18 @@ fn digests_of_empty_rows() {
         seq.interaction(InteractionRow::unknown()).record_hash,
         seq.finding(FindingRow::unknown()).record_hash,
         seq.connection(ConnectionRow::unknown()).record_hash,
+        seq.blind_spot(BlindSpotRow::unknown()).record_hash,
         seq.seal(SealKind::Interval, INTERVAL, Coverage::default())
             .seal_hash,
     ];
     assert_eq!(
         hashes.map(hex::encode),
         [
-            "a8c50f7a6afd8eef41031335a5055b706a1c7b95f9b691db8a023450c28d9f38",
-            "4725805adecdc8f13b3f6d900c57c4304549b7ddb5487870875742c6565fad97",
-            "f9863fbdc59a27b66ed79efd3b8cf4a57cc9bdea68cc662c57f5dafcacc442a2",
-            "c9117c30401c7afae979d51fa90625e2183e7e83d813827c9fd4383aaec2b230",
+            "54f19b97f6c71690fae5a527ac7a805eb5435be4ef9855b0e3c93f689474b6e9",
+            "3f7d9ab28f553e9ed10788d686b8e1ac623db59a5f3bbce71f5459c49b5069c1",
+            "984d9882a071601fea2353d451872e4636125ec9b9ffd5290af143b3ddf69959",
+            "50645657c42dc488e7be43e8c9fa72f874ce03c4e72b26cf99c681e36d6387fe",
+            "b410d0be6f2cb6175b82c44eca0bb3dd13554a18d4fd4798bf44b5e5be12021d",
         ]
     );
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use aya::programs::{Program, uprobe::UProbeScope};
+use observer_common::wire;
 
 use super::{
     load::{Programs, chain},
@@ -192,6 +193,31 @@ impl Inventory {
         files.is_some_and(|files| files.is_disjoint(&self.pending))
     }
 
+    /// How the functions of a stack (`wire::STACK_*`) of a process were found. `None` when that is not known, also when
+    /// it has that stack in several files and their functions were found in different ways.
+    pub fn found_by(&self, pid: u32, stack: u8) -> Option<How> {
+        let files = self.of_process(pid);
+        let mut found = files
+            .iter()
+            .flat_map(|file| &file.stacks)
+            .filter(|s| s.opaque.is_none() && wire_stack(s.kind) == Some(stack))
+            .map(|s| s.how);
+        let first = found.next()?;
+        found.all(|how| how == first).then_some(first)
+    }
+
+    /// Each stack of each process that cannot be read, without processes that are gone.
+    pub fn opaque_stacks(&self) -> Vec<(u32, Kind, OpaqueReason)> {
+        let alive = self.processes.keys().filter(|pid| !self.gone.contains(pid));
+        let mut found: Vec<(u32, Kind, OpaqueReason)> = Vec::new();
+        for pid in alive {
+            let files = self.of_process(*pid);
+            let stacks = files.iter().flat_map(|file| &file.stacks);
+            found.extend(stacks.filter_map(|s| Some((*pid, s.kind, s.opaque?))));
+        }
+        found
+    }
+
     /// Processes with a TLS stack: all, readable ones, ones with a stack that cannot be read.
     pub fn process_counts(&self) -> (u32, u32, u32) {
         let (mut all, mut readable, mut opaque) = (0, 0, 0);
@@ -206,6 +232,19 @@ impl Inventory {
             }
         }
         (all, readable, opaque)
+    }
+}
+
+/// Number that a stack has in kernel records (`wire::STACK_*`); `None` for one that never gives any.
+fn wire_stack(kind: Kind) -> Option<u8> {
+    match kind {
+        Kind::OpenSsl => Some(wire::STACK_OPENSSL),
+        Kind::BoringSsl => Some(wire::STACK_BORINGSSL),
+        Kind::GnuTls => Some(wire::STACK_GNUTLS),
+        Kind::Nss => Some(wire::STACK_NSS),
+        Kind::GoTls => Some(wire::STACK_GO),
+        Kind::AwsLc => Some(wire::STACK_AWS_LC),
+        Kind::Ring | Kind::Jsse => None,
     }
 }
 
@@ -357,6 +396,37 @@ mod tests {
         );
         assert_eq!(inventory.readability(13), Readability::Unknown);
         assert_eq!(inventory.process_counts(), (2, 1, 1));
+        assert_eq!(inventory.opaque_stacks(), [(11, Kind::Ring, OpaqueReason::Ring)]);
+        inventory.keep(&BTreeSet::from([10]));
+        assert_eq!(inventory.opaque_stacks(), []);
+    }
+
+    #[test]
+    fn how_a_stack_was_found_is_known_by_process_and_only_when_it_is_one_way() {
+        let mut inventory = Inventory::default();
+        let how = |kind, how, opaque| {
+            let mut file = file(kind, opaque, 5);
+            file.stacks[0].how = how;
+            Some(file)
+        };
+        let files = [
+            how(Kind::OpenSsl, How::Symbols, None),
+            how(Kind::OpenSsl, How::Structure, None),
+            how(Kind::OpenSsl, How::Symbols, Some(OpaqueReason::StaticOpenSsl)),
+            how(Kind::GoTls, How::Pclntab, None),
+        ];
+        for (inode, file) in (1..).zip(files) {
+            inventory.files.insert(id(inode), file);
+        }
+        inventory.mapped(10, &[id(1), id(4)]);
+        inventory.mapped(11, &[id(1), id(2)]);
+        inventory.mapped(12, &[id(2), id(3)]);
+        assert_eq!(inventory.found_by(10, wire::STACK_OPENSSL), Some(How::Symbols));
+        assert_eq!(inventory.found_by(10, wire::STACK_GO), Some(How::Pclntab));
+        assert_eq!(inventory.found_by(10, wire::STACK_BORINGSSL), None);
+        assert_eq!(inventory.found_by(11, wire::STACK_OPENSSL), None);
+        assert_eq!(inventory.found_by(12, wire::STACK_OPENSSL), Some(How::Structure));
+        assert_eq!(inventory.found_by(13, wire::STACK_OPENSSL), None);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The pipeline from record to evidence row, in one place so that the order of the stages can be read. Pure: records,
 //! identities and time in; rows, scope decisions and losses out.
 
+mod blind;
 mod connections;
 mod flows;
+mod found;
 mod halves;
 mod names;
 mod opening;
@@ -23,14 +25,17 @@ use crate::{
     config::Glob,
     coverage::{Ledger, Readability, Stage},
     dialect::Scope,
-    evidence::{ConnectionRow, FindingRow, InteractionRow},
+    evidence::{BlindSpotRow, ConnectionRow, FindingRow, InteractionRow},
     flow::Direction,
     identity::{Identity, ProcessKey},
     policy::Policy,
     sensitive::{Engine, HmacKey},
 };
+use blind::BlindSpots;
+pub use blind::OpaqueProcess;
 use connections::Connections;
 use flows::{Done, Flow};
+use found::FoundBy;
 use sockets::Sockets;
 
 /// Most flows at the same time; further ones are counted and not read.
@@ -130,6 +135,8 @@ pub struct Pipeline {
     by_process: HashMap<ProcessKey, Vec<u64>>,
     connections: Connections,
     sockets: Sockets,
+    found: FoundBy,
+    blind: BlindSpots,
     ledger: Ledger,
     totals: Totals,
     /// Wall clock minus CLOCK_BOOTTIME, ns.
@@ -146,6 +153,8 @@ impl Pipeline {
             by_process: HashMap::new(),
             connections: Connections::default(),
             sockets: Sockets::default(),
+            found: FoundBy::default(),
+            blind: BlindSpots::default(),
             ledger: Ledger::default(),
             totals: Totals::default(),
             wall_offset_ns: 0,
@@ -218,6 +227,7 @@ impl Pipeline {
         for id in self.connections.due(now_ns) {
             self.end_connection(id, now_ns);
         }
+        self.found.tick(now_ns);
     }
 
     /// Ends everything that is open, at the end of the daemon.
@@ -242,6 +252,29 @@ impl Pipeline {
     /// What discovery found about a process that has ended.
     pub fn readability_of(&mut self, process: ProcessKey, found: Readability) {
         self.connections.set_readability_of(process, found);
+    }
+
+    /// Whether discovery should be asked how a stack (`wire::STACK_*`) of a process was found.
+    pub fn wants_found_by(&self, process: ProcessKey, stack: u8, now_ns: u64) -> bool {
+        self.found.is_wanted(process, stack, now_ns)
+    }
+
+    /// Its answer: a name, or `None` when it does not know.
+    pub fn found_by(&mut self, process: ProcessKey, stack: u8, how: Option<&'static str>, now_ns: u64) {
+        self.found.told(process, stack, how, now_ns);
+    }
+
+    /// Takes all processes that have a TLS stack that cannot be read, as they are now. Gives the rows of blind spots
+    /// that are due, chain columns not yet set.
+    pub fn blind_spots(
+        &mut self,
+        now_ns: u64,
+        processes: impl IntoIterator<Item = OpaqueProcess>,
+    ) -> Vec<BlindSpotRow> {
+        for _ in 0..self.blind.seen(processes) {
+            self.ledger.lose(Stage::Flow, "blind_spot_table_full", 0);
+        }
+        self.blind.due(now_ns, rows::wall(now_ns, self.wall_offset_ns))
     }
 
     /// Open connections: id, and address of the kernel's socket, whose totals can be given to [`Self::progress`].
@@ -391,8 +424,9 @@ impl Pipeline {
             match item {
                 Done::Ai(exchange, report) => {
                     let peer = self.connections.peer(flow.connection_id);
-                    let row =
+                    let mut row =
                         rows::interaction(&self.book, flow, peer, &exchange, &report, self.wall_offset_ns);
+                    row.tls_found_by = self.found.of(flow.process.key, flow.stack).to_owned();
                     let findings = rows::findings(&self.book, &row, &report);
                     let partial = row.visibility != rows::DECODED;
                     self.totals.exchanges += 1;
@@ -451,13 +485,20 @@ impl Pipeline {
             for socket in self.connections.process_ended(key, now_ns) {
                 self.outputs.push(Output::ForgetSocket { socket });
             }
+            self.found.ended(key, now_ns);
+        } else {
+            self.found.replaced(key);
         }
     }
 
     fn connection_row(&mut self, connection: &connections::Connection) {
-        let Some(row) = rows::connection(&self.book, connection, self.wall_offset_ns) else {
+        let Some(mut row) = rows::connection(&self.book, connection, self.wall_offset_ns) else {
             return;
         };
+        row.tls_found_by = self.found.of(connection.process.key, connection.stack).to_owned();
+        if !self.blind.connection(&row, connection.is_ai()) {
+            self.ledger.lose(Stage::Flow, "blind_spot_table_full", 0);
+        }
         if connection.is_ai() {
             self.totals.ai_connections += 1;
             match row.visibility.as_str() {

@@ -334,7 +334,8 @@ fn tie_name(tie: u8) -> &'static str {
     }
 }
 
-fn wall(boot_ns: u64, offset_ns: i64) -> i64 {
+/// Wall clock, ns since the Unix epoch, of a time of CLOCK_BOOTTIME.
+pub(super) fn wall(boot_ns: u64, offset_ns: i64) -> i64 {
     i64::try_from(boot_ns)
         .unwrap_or(i64::MAX)
         .saturating_add(offset_ns)

@@ -788,3 +788,66 @@ fn entries_that_are_no_records_are_booked() {
     bed.pipeline.bad_record(3);
     assert_eq!(bed.lost(Stage::Record, "not_a_record"), (2, 20));
 }
+
+#[test]
+fn rows_say_how_the_tls_functions_were_found() {
+    let mut bed = Bed::new();
+    let (client, other) = (process(42), process(43));
+    let (mut known, mut unknown) = (flow(1, &client), flow(2, &other));
+    assert!(bed.pipeline.wants_found_by(client.key, STACK_OPENSSL, bed.now_ns));
+    bed.pipeline
+        .found_by(client.key, STACK_OPENSSL, Some("structure"), bed.now_ns);
+    assert!(!bed.pipeline.wants_found_by(client.key, STACK_OPENSSL, bed.now_ns));
+    bed.connect(&known);
+    bed.sent(&mut known, &chat("a"));
+    bed.received(&mut known, &answer("b"));
+    bed.record(&known, &Body::Exit);
+    bed.tick_after(20 * GRACE_NS);
+    bed.call(&mut unknown, &chat("a"), &answer("b"));
+    let interactions: Vec<&str> = bed
+        .interactions()
+        .iter()
+        .map(|r| r.tls_found_by.as_str())
+        .collect();
+    let connections: Vec<&str> = bed
+        .connections()
+        .iter()
+        .map(|r| r.tls_found_by.as_str())
+        .collect();
+    assert_eq!(interactions, ["structure", ""]);
+    assert_eq!(
+        connections,
+        ["structure", ""],
+        "a row after the end of its process"
+    );
+}
+
+#[test]
+fn connections_that_cannot_be_read_are_in_the_blind_spot_of_their_program() {
+    let mut bed = Bed::new();
+    let flow = flow(1, &process(42));
+    let opaque = OpaqueProcess {
+        pid: 42,
+        executable: "/usr/bin/client".to_owned(),
+        container_id: "c0ffee".to_owned(),
+        runtime: crate::stacks::Kind::Jsse,
+        reason: crate::coverage::OpaqueReason::Jsse,
+    };
+    bed.connect(&flow);
+    bed.name(&flow, "api.openai.com");
+    bed.pipeline
+        .readability(1, Readability::Opaque(crate::coverage::OpaqueReason::Jsse));
+    bed.close(&flow, 700, 4_000);
+    bed.tick_after(20 * GRACE_NS);
+    assert_eq!(bed.connections()[0].opaque_reason, "jsse");
+    let rows = bed.pipeline.blind_spots(bed.now_ns, [opaque.clone()]);
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        (rows[0].reason.as_str(), rows[0].process_count, rows[0].flows_ai),
+        ("jsse", 1, 1)
+    );
+    assert_eq!((rows[0].bytes_sent, rows[0].flows_unknown), (700, 0));
+    let now = i64::try_from(bed.now_ns).expect("a time");
+    assert_eq!(rows[0].ts, now + WALL_OFFSET_NS);
+    assert_eq!(bed.pipeline.blind_spots(bed.now_ns, [opaque]), []);
+}

@@ -1,7 +1,7 @@
 //! Schema of the store, as numbered migrations, and how they get into a database.
 //!
 //! Each file of `schema/` is one migration: plain SQL for the database `ai_evidence`, which is replaced by the
-//! configured name. Statements go one per request and all say IF NOT EXISTS, so a migration that stopped half way,
+//! configured name. Statements go one per request and all say IF NOT EXISTS or OR REPLACE, so a migration that stopped half way,
 //! or that two agents run at once, is simply run again. What was applied is recorded with its SHA-256; a file that
 //! was changed afterwards, or a database that a newer program has migrated, is refused.
 
@@ -47,6 +47,11 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 4,
         name: "usage",
         sql: include_str!("schema/0004_usage.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "found_by",
+        sql: include_str!("schema/0005_found_by.sql"),
     },
 ];
 
@@ -255,7 +260,10 @@ mod tests {
             let statements = migration.statements("other_db");
             assert!(!statements.is_empty());
             for statement in statements {
-                assert!(statement.contains("IF NOT EXISTS other_db."), "{statement}");
+                let made = ["IF NOT EXISTS other_db.", "CREATE OR REPLACE VIEW other_db."];
+                let added = statement.contains("ALTER TABLE other_db.")
+                    && statement.contains("ADD COLUMN IF NOT EXISTS");
+                assert!(added || made.iter().any(|m| statement.contains(m)), "{statement}");
                 assert!(!statement.contains(PLACEHOLDER), "{statement}");
             }
         }
@@ -270,10 +278,10 @@ mod tests {
                 .map(|m| m.version)
                 .collect()
         };
-        assert_eq!(versions(&[]), [1, 2, 3, 4]);
+        assert_eq!(versions(&[]), [1, 2, 3, 4, 5]);
         assert_eq!(
             versions(&[applied(&MIGRATIONS[0]), applied(&MIGRATIONS[2])]),
-            [2, 4]
+            [2, 4, 5]
         );
         let all: Vec<Applied> = MIGRATIONS.iter().map(applied).collect();
         assert_eq!(versions(&all), [0; 0]);

@@ -25,9 +25,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::client::{Client, ErrorKind, StoreError};
-use super::writer_stats::{LossReason, Table, WriterStats};
+use super::writer_stats::{LossReason, TABLES, Table, WriterStats};
 use crate::evidence::canonical::Sink;
-use crate::evidence::{ConnectionRow, FindingRow, InteractionRow, Row, SealRow};
+use crate::evidence::{BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, Row, SealRow};
 
 /// A batch that the store refuses for what is in it is dropped after so many refusals.
 pub const MAX_REFUSALS: u32 = 8;
@@ -104,7 +104,7 @@ impl Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    queues: [Queue; 4],
+    queues: [Queue; TABLES],
     bytes: usize,
     /// Batches are closed as soon as there is something in them.
     hurry: bool,
@@ -117,7 +117,7 @@ struct Shared {
     state: Mutex<State>,
     stats: Arc<WriterStats>,
     /// One per table: something to do.
-    wake: [Notify; 4],
+    wake: [Notify; TABLES],
     /// A batch left the queue.
     progress: Notify,
 }
@@ -386,6 +386,7 @@ async fn send(client: &Client, batch: &Batch) -> Result<(), StoreError> {
         Table::Interactions => send_as!(Interaction),
         Table::Findings => send_as!(Finding),
         Table::Connections => send_as!(Connection),
+        Table::BlindSpots => send_as!(BlindSpot),
         Table::Seals => send_as!(Seal),
     }
 }
@@ -408,6 +409,7 @@ fn position(row: &Row) -> (&str, u64, u64) {
         Row::Interaction(r) => (&r.host_id, r.chain_epoch, r.rec_seq),
         Row::Finding(r) => (&r.host_id, r.chain_epoch, r.rec_seq),
         Row::Connection(r) => (&r.host_id, r.chain_epoch, r.rec_seq),
+        Row::BlindSpot(r) => (&r.host_id, r.chain_epoch, r.rec_seq),
         Row::Seal(r) => (&r.host_id, r.chain_epoch, r.seal_seq),
     }
 }
@@ -417,6 +419,7 @@ fn table_of(row: &Row) -> Table {
         Row::Interaction(_) => Table::Interactions,
         Row::Finding(_) => Table::Findings,
         Row::Connection(_) => Table::Connections,
+        Row::BlindSpot(_) => Table::BlindSpots,
         Row::Seal(_) => Table::Seals,
     }
 }
@@ -444,6 +447,10 @@ fn size_of_row(row: &Row) -> usize {
         Row::Connection(r) => {
             r.canonical(&mut texts);
             size_of::<ConnectionRow>()
+        }
+        Row::BlindSpot(r) => {
+            r.canonical(&mut texts);
+            size_of::<BlindSpotRow>()
         }
         Row::Seal(r) => {
             r.canonical(&mut texts);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::client::ErrorKind;
-use crate::evidence::{ConnectionRow, FindingRow, InteractionRow, SealRow};
+use crate::evidence::{BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, SealRow};
 
 /// Tables that the writer fills, in the order of their counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,13 +14,24 @@ pub enum Table {
     Findings,
     /// `ai_connections`
     Connections,
+    /// `blind_spots`
+    BlindSpots,
     /// `evidence_seals`
     Seals,
 }
 
+/// Number of tables.
+pub(super) const TABLES: usize = 5;
+
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 4] = [Self::Interactions, Self::Findings, Self::Connections, Self::Seals];
+    pub const ALL: [Self; TABLES] = [
+        Self::Interactions,
+        Self::Findings,
+        Self::Connections,
+        Self::BlindSpots,
+        Self::Seals,
+    ];
 
     /// Name in the database.
     pub fn name(self) -> &'static str {
@@ -28,6 +39,7 @@ impl Table {
             Self::Interactions => InteractionRow::TABLE,
             Self::Findings => FindingRow::TABLE,
             Self::Connections => ConnectionRow::TABLE,
+            Self::BlindSpots => BlindSpotRow::TABLE,
             Self::Seals => SealRow::TABLE,
         }
     }
@@ -61,9 +73,9 @@ impl LossReason {
 /// Counters of a writer. They only grow, but for the gauges that say so.
 #[derive(Debug, Default)]
 pub struct WriterStats {
-    pushed: [AtomicU64; 4],
-    written: [AtomicU64; 4],
-    lost: [[AtomicU64; 3]; 4],
+    pushed: [AtomicU64; TABLES],
+    written: [AtomicU64; TABLES],
+    lost: [[AtomicU64; 3]; TABLES],
     failures: [AtomicU64; 6],
     pending_bytes: AtomicU64,
     /// 0: the last attempt succeeded, or there was none; else index into [`ErrorKind::ALL`] + 1.

@@ -4,7 +4,8 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use observer::evidence::{
-    ConnectionRow, Coverage, FindingRow, InteractionRow, Interval, SealKind, SealRow, Sequencer, Severity,
+    BlindSpotRow, ConnectionRow, Coverage, FindingRow, InteractionRow, Interval, SealKind, SealRow,
+    Sequencer, Severity,
 };
 use observer::store::migrate;
 use observer::store::migrate::MIGRATIONS;
@@ -40,7 +41,7 @@ async fn schema_is_created_once_and_refused_when_it_does_not_fit() {
             "{name} is missing in {tables:?}"
         );
     }
-    assert_eq!(tables.len(), 24, "{tables:?}");
+    assert_eq!(tables.len(), 26, "{tables:?}");
     client
         .command("INSERT INTO schema_migrations (version, name, sha256) VALUES (99, 'later', unhex(repeat('00', 32)))")
         .await
@@ -87,7 +88,22 @@ fn connection() -> ConnectionRow {
         ts: 1_790_000_000_000_000_000,
         closed_ts: i64::MAX,
         tls_ech: true,
+        tls_found_by: "structure".into(),
         ..ConnectionRow::unknown()
+    }
+}
+
+fn blind_spot() -> BlindSpotRow {
+    BlindSpotRow {
+        ts: 1_790_000_000_000_000_000,
+        reason: "jsse".into(),
+        process_executable_path: "/opt/a\nb".into(),
+        runtime: "jsse".into(),
+        container_id: "c0ffee".into(),
+        process_count: 3,
+        flows_unknown: u32::MAX,
+        bytes_sent: u64::MAX,
+        ..BlindSpotRow::unknown()
     }
 }
 
@@ -129,14 +145,16 @@ async fn rows_of_every_table_come_back_as_they_were() {
     let i = sequencer.interaction(interaction());
     let f = sequencer.finding(finding(&i));
     let c = sequencer.connection(connection());
+    let b = sequencer.blind_spot(blind_spot());
     let s = seal(&mut sequencer);
     let writer = Writer::start(client.clone(), quick());
     writer.push(i.clone());
     writer.push(f.clone());
     writer.push(c.clone());
+    writer.push(b.clone());
     writer.push(s.clone());
     assert!(writer.flush(soon()).await, "{:?}", writer.stats());
-    assert_eq!(Table::ALL.map(|t| writer.stats().written(t)), [1; 4]);
+    assert_eq!(Table::ALL.map(|t| writer.stats().written(t)), [1; 5]);
     assert_eq!(writer.lag(), Duration::ZERO);
 
     let raw = client.raw();
@@ -163,6 +181,20 @@ async fn rows_of_every_table_come_back_as_they_were() {
         .await
         .expect("row");
     assert_eq!(read_c, c);
+    let read_b: BlindSpotRow = raw
+        .query("SELECT ?fields FROM v_blind_spots")
+        .fetch_one()
+        .await
+        .expect("row");
+    assert_eq!(read_b, b);
+    let spine = "SELECT kind, rec_seq FROM v_records ORDER BY rec_seq FORMAT TSV";
+    let kinds = "interaction\t1\nfinding\t2\nconnection\t3\nblind_spot\t4\n";
+    assert_eq!(store.post("/?database=ai_evidence", spine.as_bytes()).ok(), kinds);
+    let found = "SELECT tls_found_by FROM pv_connections(from='2026-01-01', to='2027-01-01') FORMAT TSV";
+    assert_eq!(
+        store.post("/?database=ai_evidence", found.as_bytes()).ok(),
+        "structure\n"
+    );
     let read_s: SealRow = raw
         .query("SELECT ?fields FROM v_seals")
         .fetch_one()
@@ -213,6 +245,7 @@ async fn every_column_is_in_the_row_types() {
     columns(InteractionRow::TABLE, InteractionRow::COLUMN_NAMES).await;
     columns(FindingRow::TABLE, FindingRow::COLUMN_NAMES).await;
     columns(ConnectionRow::TABLE, ConnectionRow::COLUMN_NAMES).await;
+    columns(BlindSpotRow::TABLE, BlindSpotRow::COLUMN_NAMES).await;
     columns(SealRow::TABLE, SealRow::COLUMN_NAMES).await;
 }
 
