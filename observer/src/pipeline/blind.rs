@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::{Pipeline, rows};
 use crate::{
-    coverage::OpaqueReason,
+    coverage::{OpaqueReason, Stage},
     evidence::{BlindSpotRow, ConnectionRow},
     stacks::Kind,
 };
@@ -134,6 +135,21 @@ impl BlindSpots {
             return None;
         }
         Some(self.0.entry(key).or_default())
+    }
+}
+
+impl Pipeline {
+    /// Takes all processes that have a TLS stack that cannot be read, as they are now. Gives the rows of blind spots
+    /// that are due, chain columns not yet set.
+    pub fn blind_spots(
+        &mut self,
+        now_ns: u64,
+        processes: impl IntoIterator<Item = OpaqueProcess>,
+    ) -> Vec<BlindSpotRow> {
+        for _ in 0..self.blind.seen(processes) {
+            self.ledger.lose(Stage::Flow, "blind_spot_table_full", 0);
+        }
+        self.blind.due(now_ns, rows::wall(now_ns, self.wall_offset_ns))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use observer_common::wire::STACK_SOCKET;
 
+use super::Pipeline;
 use crate::identity::ProcessKey;
 
 /// Most processes at the same time; beyond it all are forgotten and asked for again.
@@ -93,6 +94,18 @@ impl FoundBy {
             self.processes.remove(process);
             self.ended.pop_front();
         }
+    }
+}
+
+impl Pipeline {
+    /// Whether discovery should be asked how a stack (`wire::STACK_*`) of a process was found.
+    pub fn wants_found_by(&self, process: ProcessKey, stack: u8, now_ns: u64) -> bool {
+        self.found.is_wanted(process, stack, now_ns)
+    }
+
+    /// Its answer: a name, or `None` when it does not know.
+    pub fn found_by(&mut self, process: ProcessKey, stack: u8, how: Option<&'static str>, now_ns: u64) {
+        self.found.told(process, stack, how, now_ns);
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     config::Glob,
     coverage::{Ledger, Readability, Stage},
     dialect::Scope,
-    evidence::{BlindSpotRow, ConnectionRow, FindingRow, InteractionRow},
+    evidence::{ConnectionRow, FindingRow, InteractionRow},
     flow::Direction,
     identity::{Identity, ProcessKey},
     policy::Policy,
@@ -252,29 +252,6 @@ impl Pipeline {
     /// What discovery found about a process that has ended.
     pub fn readability_of(&mut self, process: ProcessKey, found: Readability) {
         self.connections.set_readability_of(process, found);
-    }
-
-    /// Whether discovery should be asked how a stack (`wire::STACK_*`) of a process was found.
-    pub fn wants_found_by(&self, process: ProcessKey, stack: u8, now_ns: u64) -> bool {
-        self.found.is_wanted(process, stack, now_ns)
-    }
-
-    /// Its answer: a name, or `None` when it does not know.
-    pub fn found_by(&mut self, process: ProcessKey, stack: u8, how: Option<&'static str>, now_ns: u64) {
-        self.found.told(process, stack, how, now_ns);
-    }
-
-    /// Takes all processes that have a TLS stack that cannot be read, as they are now. Gives the rows of blind spots
-    /// that are due, chain columns not yet set.
-    pub fn blind_spots(
-        &mut self,
-        now_ns: u64,
-        processes: impl IntoIterator<Item = OpaqueProcess>,
-    ) -> Vec<BlindSpotRow> {
-        for _ in 0..self.blind.seen(processes) {
-            self.ledger.lose(Stage::Flow, "blind_spot_table_full", 0);
-        }
-        self.blind.due(now_ns, rows::wall(now_ns, self.wall_offset_ns))
     }
 
     /// Open connections: id, and address of the kernel's socket, whose totals can be given to [`Self::progress`].

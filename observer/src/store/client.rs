@@ -280,7 +280,7 @@ impl Client {
     where
         T: RowOwned + RowWrite,
     {
-        in_time(async {
+        let done = in_time(async {
             let mut insert = self.inner.insert::<T>(table).await?;
             if let Some(token) = token {
                 insert = insert.with_setting("insert_deduplication_token", token);
@@ -294,7 +294,12 @@ impl Client {
             }
             insert.end().await
         })
-        .await
+        .await;
+        // The table may be on its way to a newer schema: the next attempt shall see it as it is then.
+        if done.as_ref().is_err_and(|e| e.kind == ErrorKind::Rejected) {
+            self.forget_columns().await;
+        }
+        done
     }
 
     /// Forgets what the tables looked like: call after they changed.
