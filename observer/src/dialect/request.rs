@@ -31,6 +31,8 @@ pub(super) struct RequestBody {
     message: TextRole,
     pub(super) marks: u32,
     pub(super) model: Option<String>,
+    /// A model named by a hash.
+    pub(super) version: Option<String>,
     /// `type` at the top: what a message over a WebSocket asks for.
     pub(super) kind: Option<String>,
     pub(super) stream: Option<bool>,
@@ -47,6 +49,7 @@ impl RequestBody {
             message: TextRole::Prompt,
             marks: 0,
             model: None,
+            version: None,
             kind: None,
             stream: None,
             conversation: None,
@@ -56,6 +59,7 @@ impl RequestBody {
     fn fact(&mut self, fact: Fact, value: String) {
         match fact {
             Fact::Model => self.model = Some(value),
+            Fact::Version => self.version = Some(value),
             Fact::Type => self.kind = Some(value),
             Fact::Conversation => self.conversation = Some(value),
             Fact::Role => {
@@ -156,6 +160,12 @@ impl Document for RequestDoc<'_> {
         let body = &mut *self.body;
         body.strings.abort(&mut body.texts, &body.at.cursor, self.sink);
         body.at.cursor.reset();
+    }
+
+    fn failed(&mut self, _: &[u8]) {}
+
+    fn binary(&mut self, bytes: u64) {
+        self.body.texts.binary += bytes;
     }
 
     fn raw(&mut self, piece: &[u8]) {

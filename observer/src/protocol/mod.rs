@@ -5,6 +5,7 @@
 
 pub mod dns;
 pub mod encoding;
+pub mod eventstream;
 pub mod http1;
 pub mod http2;
 pub mod json;
