@@ -30,7 +30,7 @@ pub enum Dialect {
     AnthropicComplete,
     /// Gemini and Vertex: `generateContent` and `streamGenerateContent`.
     GeminiGenerate,
-    /// Gemini and Vertex: `embedContent` and `batchEmbedContents`.
+    /// Gemini and Vertex: `embedContent` and `batchEmbedContents`; `predict` of embedding models.
     GeminiEmbed,
     /// Ollama `/api/chat`.
     OllamaChat,
@@ -60,6 +60,8 @@ pub enum Dialect {
     HfInference,
     /// watsonx text generation.
     WatsonxGeneration,
+    /// A prompt whose tokens are counted: Anthropic, Gemini, OpenAI responses.
+    CountTokens,
     /// Replicate predictions.
     ReplicatePredictions,
     /// ElevenLabs text to speech.
@@ -94,6 +96,7 @@ impl Dialect {
             Self::BedrockInvokeChat | Self::BedrockInvokeText | Self::BedrockInvokeEmbed => "bedrock-invoke",
             Self::HfInference => "hf-inference",
             Self::WatsonxGeneration => "watsonx-generation",
+            Self::CountTokens => "count-tokens",
             Self::ReplicatePredictions => "replicate-predictions",
             Self::ElevenLabsSpeech => "elevenlabs-speech",
         }
@@ -128,12 +131,8 @@ impl Dialect {
             Self::OpenAiTranscriptions => "transcription",
             Self::OpenAiModerations => "moderation",
             Self::Rerank => "rerank",
+            Self::CountTokens => "count_tokens",
         }
-    }
-
-    /// Whether the API answers with nothing that has output tokens: all tokens are input.
-    pub fn is_input_only(self) -> bool {
-        matches!(self.operation(), "embeddings" | "rerank")
     }
 }
 

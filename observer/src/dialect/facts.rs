@@ -52,7 +52,7 @@ pub(super) fn exchange(
     ended_ns: u64,
 ) -> Exchange {
     let error_type = error_type(&reader);
-    let usage = usage(dialect, stated(&reader, dialect));
+    let usage = usage(dialect, stated(&reader));
     let path = reader.head.as_ref().map_or("", |h| h.path.as_str());
     let path_model = paths::model(path);
     let asked = paths::asks_stream(path);
@@ -129,17 +129,13 @@ fn stream(dialect: Dialect, asked: Option<bool>, streamed: bool) -> bool {
     asked.unwrap_or(streamed || default)
 }
 
-/// Token counts as stated: in the body, else as billed, else in the head; and the total where all of it is input.
-fn stated(reader: &ExchangeReader, dialect: Dialect) -> Usage {
+/// Token counts as stated: in the body, else as billed, else in the head. A total alone says neither input nor
+/// output.
+fn stated(reader: &ExchangeReader) -> Usage {
     let (response, head) = (&reader.response, &reader.head_facts.usage);
     let body = response.usage;
-    let total = response.total.filter(|_| dialect.is_input_only());
     Usage {
-        input_tokens: body
-            .input_tokens
-            .or(response.billed.0)
-            .or(head.input_tokens)
-            .or(total),
+        input_tokens: body.input_tokens.or(response.billed.0).or(head.input_tokens),
         output_tokens: body.output_tokens.or(response.billed.1).or(head.output_tokens),
         cache_read_input_tokens: body.cache_read_input_tokens.or(head.cache_read_input_tokens),
         cache_creation_input_tokens: body

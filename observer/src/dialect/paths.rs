@@ -23,6 +23,8 @@ const SUFFIXES: &[(&str, Dialect, Strength)] = &[
     ("/api/embed", Dialect::OllamaEmbed, Body),
     ("/embeddings", Dialect::OpenAiEmbeddings, Host),
     ("/v1/messages", Dialect::AnthropicMessages, Host),
+    ("/messages/count_tokens", Dialect::CountTokens, Body),
+    ("/responses/input_tokens", Dialect::CountTokens, Body),
     ("/v1/complete", Dialect::AnthropicComplete, Body),
     ("/completions", Dialect::OpenAiCompletions, Host),
     ("/images/generations", Dialect::OpenAiImages, Alone),
@@ -60,9 +62,11 @@ const VERBS: &[(&str, Dialect)] = &[
     ("streamGenerateContent", Dialect::GeminiGenerate),
     ("embedContent", Dialect::GeminiEmbed),
     ("batchEmbedContents", Dialect::GeminiEmbed),
+    ("predict", Dialect::GeminiEmbed),
+    ("countTokens", Dialect::CountTokens),
 ];
 /// Path endings of dialects that are not read.
-const FOREIGN: &[&str] = &["/count_tokens", "/input_tokens", "/messages/batches", "/count-tokens"];
+const FOREIGN: &[&str] = &["/messages/batches"];
 /// Longest model name taken from a path.
 const MAX_MODEL: usize = 256;
 /// Segments of a path that may be stored.
@@ -104,6 +108,8 @@ const SEGMENTS: &[&str] = &[
     "complete",
     "converse",
     "converse-stream",
+    "count_tokens",
+    "input_tokens",
     "edits",
     "embed",
     "embeddings",
@@ -137,7 +143,7 @@ const SEGMENTS: &[&str] = &[
 pub(super) fn dialects(path: &str) -> impl Iterator<Item = (Dialect, Strength)> {
     let path = path.trim_end_matches('/');
     let verb = verb(path).and_then(|verb| VERBS.iter().find(|(name, _)| *name == verb));
-    let verb = verb.map(|(_, dialect)| (*dialect, Alone));
+    let verb = verb.map(|(_, dialect)| (*dialect, if path.ends_with(":predict") { Body } else { Alone }));
     let speech = path.contains("/v1/text-to-speech/");
     let speech = speech.then_some((Dialect::ElevenLabsSpeech, Body));
     let bedrock = path.contains("/model/");
@@ -154,7 +160,7 @@ pub(super) fn dialects(path: &str) -> impl Iterator<Item = (Dialect, Strength)> 
 /// Whether a path belongs to a dialect that is not read.
 pub(super) fn is_foreign(path: &str) -> bool {
     let path = path.trim_end_matches('/');
-    FOREIGN.iter().any(|suffix| path.ends_with(suffix)) || matches!(verb(path), Some("countTokens"))
+    FOREIGN.iter().any(|suffix| path.ends_with(suffix))
 }
 
 /// Whether the path asks for a stream, where it says.
@@ -197,7 +203,7 @@ pub(super) fn model(path: &str) -> Option<String> {
 /// The verb behind the last colon of a path, if it is one.
 fn verb(path: &str) -> Option<&str> {
     let (_, verb) = path.rsplit_once(':')?;
-    let known = ["countTokens", "rawPredict", "streamRawPredict", "predict"];
+    let known = ["rawPredict", "streamRawPredict"];
     (VERBS.iter().any(|(name, _)| *name == verb) || known.contains(&verb)).then_some(verb)
 }
 

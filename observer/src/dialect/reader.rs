@@ -379,7 +379,10 @@ impl ExchangeReader {
         let enough = match strength {
             Strength::Alone => true,
             Strength::Host => self.catalog.is_some() || (self.request_unread() && self.over()),
-            Strength::Body => self.catalog.is_some() && self.request_unread() && self.over(),
+            Strength::Body => {
+                let silent = shape.is_none() && response.is_none();
+                silent && self.catalog.is_some() && self.request_unread() && self.over()
+            }
         };
         if enough {
             return found(dialect);

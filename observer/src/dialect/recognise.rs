@@ -53,8 +53,11 @@ pub(super) fn agrees(dialect: Dialect, marks: u32) -> bool {
         Dialect::OllamaEmbed => model && (has(Mark::Prompt) || has(Mark::Input)),
         Dialect::OllamaGenerate => model && has(Mark::Prompt),
         Dialect::OllamaChat | Dialect::CohereChat => model && has(Mark::Messages) && has(Mark::MessageRole),
-        Dialect::CohereChatV1 => has(Mark::ChatMessage) && (model || has(Mark::Documents)),
+        Dialect::CohereChatV1 => has(Mark::ChatMessage) && (model || has(Mark::History)),
         Dialect::CohereEmbed => model && (has(Mark::Texts) || has(Mark::Inputs)),
+        Dialect::CountTokens => {
+            has(Mark::Contents) || (model && (has(Mark::Messages) || has(Mark::Input)))
+        }
         Dialect::Rerank => has(Mark::Query) && has(Mark::Documents),
         Dialect::GeminiGenerate | Dialect::GeminiEmbed => has(Mark::Contents),
         Dialect::HfInference => has(Mark::Inputs),

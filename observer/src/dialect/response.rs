@@ -71,9 +71,8 @@ pub(super) struct ResponseBody {
     pub(super) kind: Option<String>,
     item_object: Option<String>,
     pub(super) usage: Usage,
-    /// Counts that stand for those of `usage` where these are missing: as billed, and all tokens together.
+    /// Counts that stand for those of `usage` where these are missing: as billed.
     pub(super) billed: (Option<u64>, Option<u64>),
-    pub(super) total: Option<u64>,
     /// The document is an array of documents, as some servers stream them; its brackets are left out.
     listed: bool,
     pub(super) finish: BTreeSet<String>,
@@ -103,7 +102,6 @@ impl ResponseBody {
             item_object: None,
             usage: Usage::default(),
             billed: (None, None),
-            total: None,
             listed: false,
             finish: BTreeSet::new(),
             status: None,
@@ -157,7 +155,6 @@ impl ResponseBody {
             Fact::LargestInput => usage.input_tokens = usage.input_tokens.max(Some(value)),
             Fact::BilledInput => self.billed.0 = Some(value),
             Fact::BilledOutput => self.billed.1 = Some(value),
-            Fact::Total => self.total = Some(value),
             Fact::Output => usage.output_tokens = Some(value),
             Fact::CacheRead => usage.cache_read_input_tokens = Some(value),
             Fact::CacheCreation => usage.cache_creation_input_tokens = Some(value),

@@ -30,7 +30,6 @@ pub(super) enum Fact {
     /// Input tokens as billed, for answers that count no other.
     BilledInput,
     BilledOutput,
-    Total,
     /// A model named by a hash.
     Version,
     ErrorType,
@@ -112,6 +111,7 @@ pub(super) enum Mark {
     CreatedAt = 1 << 25,
     Done = 1 << 26,
     ResponseText = 1 << 27,
+    History = 1 << 28,
 }
 
 /// Tables of one side.

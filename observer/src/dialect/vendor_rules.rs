@@ -39,10 +39,11 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
     // Gemini embeddings.
     ("$.content.parts[*].text", Slot::Text(Prompt)),
     ("$.requests[*].content.parts[*].text", Slot::Text(Prompt)),
+    ("$.instances[*].content", Slot::Text(Prompt)),
 ];
 
-/// Where a request of Gemini stands: at the top, or wrapped (Code Assist).
-const GEMINI_REQUEST_AT: &[&str] = &["$", "$.request"];
+/// Where a request of Gemini stands: at the top, or wrapped (Code Assist, counting tokens).
+const GEMINI_REQUEST_AT: &[&str] = &["$", "$.request", "$.generateContentRequest"];
 const GEMINI_REQUEST: &[(&str, Slot)] = &[
     ("contents[*].parts[*].text", Slot::Text(Prompt)),
     ("contents[*].parts[*].functionCall.args", Slot::Tree(ToolArguments)),
@@ -218,17 +219,19 @@ pub(super) const USAGE: &[(&str, Fact)] = &[
     ("cacheWriteInputTokens", Fact::CacheCreation),
     ("cacheReadInputTokenCount", Fact::CacheRead),
     ("cacheWriteInputTokenCount", Fact::CacheCreation),
-    ("total_tokens", Fact::Total),
 ];
 
 pub(super) const REQUEST_MARKS: &[(&str, Mark)] = &[
     ("$.prompt", Mark::Prompt),
     ("$.contents", Mark::Contents),
     ("$.request.contents", Mark::Contents),
+    ("$.generateContentRequest", Mark::Contents),
     ("$.content", Mark::Contents),
     ("$.requests", Mark::Contents),
+    ("$.instances[*].content", Mark::Contents),
     ("$.contents[*].parts", Mark::Parts),
     ("$.message", Mark::ChatMessage),
+    ("$.chat_history", Mark::History),
     ("$.query", Mark::Query),
     ("$.documents", Mark::Documents),
     ("$.texts", Mark::Texts),

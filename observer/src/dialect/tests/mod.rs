@@ -5,6 +5,7 @@ mod golden;
 mod http2;
 mod replay;
 mod shapes;
+mod vendors;
 mod websocket;
 
 use std::collections::BTreeMap;

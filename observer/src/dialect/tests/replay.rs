@@ -61,12 +61,15 @@ fn expected(row: &Value) -> Option<&'static str> {
         "completion" if path != "/complete" => Some("text_completion"),
         "ollama.generate" | "cohere.v1.completion" | "sagemaker.invoke" => Some("text_completion"),
         "cohere.v1.rerank" | "cohere.v2.rerank" | "rerank" => Some("rerank"),
-        "chat" if row["req_model_src"] == "body" => Some("chat"),
         "moderation" => Some("moderation"),
         "image" => Some("image_generation"),
         "audio" if ends(&["/speech"]) => Some("speech"),
         "audio" if ends(&["/transcriptions", "/translations"]) => Some("transcription"),
-        "prediction" if ends(&["/predictions"]) => Some("generate_content"),
+        "chat" if path == "/v1/chat" => Some("chat"),
+        "count_tokens" => Some("count_tokens"),
+        "other" if path == "/" && text("provider") == "huggingface" => Some("text_completion"),
+        // The labels take Replicate's predictions of a named model for a question about models.
+        "prediction" | "models" if ends(&["/predictions"]) => Some("generate_content"),
         _ => None,
     }
 }
@@ -372,7 +375,7 @@ fn provider_label(label: &str) -> &str {
         "azure-ai" => "azure.ai.inference",
         "mistral" => "mistral_ai",
         "xai" => "x_ai",
-        "ollama" => "ollama_cloud",
+        "sagemaker" => "amazon_sagemaker",
         "github-copilot" => "github_copilot",
         "bedrock-mantle" => "aws.bedrock",
         "gemini" => "gcp.gemini",
