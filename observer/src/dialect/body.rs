@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::protocol::encoding::{ContentDecoder, EncodingLoss};
 use crate::protocol::eventstream::{EventStreamDecoder, Message};
 use crate::protocol::json::{JsonEvents, JsonWalker};
+use crate::protocol::multipart::{MultipartDecoder, Part, PartEvents};
 use crate::protocol::sse::SseDecoder;
 use crate::protocol::{Fields, Incomplete, Side};
 
@@ -21,6 +22,12 @@ pub(super) trait Document: JsonEvents {
     fn raw_end(&mut self);
     /// An exception of this name ended the stream.
     fn failed(&mut self, name: &[u8]);
+    /// A field of a form begins; its value follows as pieces.
+    fn field(&mut self, name: &str);
+    /// A piece of its value.
+    fn field_piece(&mut self, piece: &[u8]);
+    /// It is complete.
+    fn field_end(&mut self);
     /// So many bytes of audio, images or files.
     fn binary(&mut self, bytes: u64);
 }
@@ -35,6 +42,8 @@ enum Mode {
     /// Behind a hole in JSON by lines: up to the next line.
     ToLine,
     Raw,
+    /// A form, and whether the current part of it is a file.
+    Form(MultipartDecoder, bool),
     /// Audio, images or files.
     Binary,
 }
@@ -58,11 +67,15 @@ impl Form {
         let response = side == Side::Response;
         if response && media.contains("text/event-stream") {
             Self::Sse
-        } else if response && ["x-ndjson", "stream+json", "jsonl"].iter().any(|kind| media.contains(kind)) {
+        } else if response
+            && ["x-ndjson", "stream+json", "jsonl"]
+                .iter()
+                .any(|kind| media.contains(kind))
+        {
             Self::Lines
         } else if response && media.contains("vnd.amazon.eventstream") {
             Self::Events
-        } else if starts(&["audio/", "image/", "video/", "multipart/form-data"]) {
+        } else if starts(&["audio/", "image/", "video/", "multipart/"]) {
             Self::Binary
         } else {
             Self::Other
@@ -92,15 +105,14 @@ impl Body {
             .all("content-encoding")
             .map(|v| String::from_utf8_lossy(v).into_owned())
             .collect();
-        let media = fields
-            .get("content-type")
-            .unwrap_or_default()
-            .to_ascii_lowercase();
+        let kind = fields.get("content-type").unwrap_or_default();
+        let media = kind.to_ascii_lowercase();
+        let mode = MultipartDecoder::new(&kind).map_or(Mode::Sniff, |form| Mode::Form(form, false));
         Self {
             side,
             decoder: ContentDecoder::new(Some(&codings.join(","))),
             coding_unknown: unknown && codings.is_empty(),
-            mode: Mode::Sniff,
+            mode,
             form: Form::of(&media, side),
             decoded: 0,
             incomplete: None,
@@ -168,6 +180,10 @@ impl Body {
                 self.mode = Mode::Raw;
             }
             Mode::Raw => document.raw_end(),
+            Mode::Form(form, file) => {
+                form.close(&mut Parts { document, file });
+                self.mode = Mode::Binary;
+            }
             Mode::ToLine | Mode::Binary => {}
         }
     }
@@ -193,6 +209,12 @@ impl Body {
                 if events.lost() > 0 {
                     self.incomplete.get_or_insert(Incomplete::Malformed);
                 }
+            }
+            Mode::Form(form, file) => {
+                if !form.is_over() {
+                    self.incomplete.get_or_insert(Incomplete::Malformed);
+                }
+                form.close(&mut Parts { document, file });
             }
             Mode::Raw | Mode::Sniff | Mode::ToLine | Mode::Binary => {}
         }
@@ -232,12 +254,16 @@ fn content(
 ) {
     let mut rest = piece;
     if matches!(mode, Mode::ToLine) {
-        let Some(end) = memchr::memchr(b'\n', rest) else { return };
+        let Some(end) = memchr::memchr(b'\n', rest) else {
+            return;
+        };
         rest = &rest[end + 1..];
         *mode = Mode::Sniff;
     }
     if matches!(mode, Mode::Sniff) {
-        let Some((found, skip)) = sniff(side, form, rest) else { return };
+        let Some((found, skip)) = sniff(side, form, rest) else {
+            return;
+        };
         rest = &rest[skip..];
         if matches!(found, Mode::Raw) {
             incomplete.get_or_insert(Incomplete::Malformed);
@@ -256,8 +282,37 @@ fn content(
         Mode::Sse(sse) => sse.push(rest, &mut |name, data| event(name, data, document, incomplete)),
         Mode::Events(events) => events.push(rest, &mut |message| told(message, document, incomplete)),
         Mode::Raw => document.raw(rest),
+        Mode::Form(form, file) => form.push(rest, &mut Parts { document, file }),
         Mode::Binary => document.binary(rest.len() as u64),
         Mode::Sniff | Mode::ToLine => {}
+    }
+}
+
+/// Hands the parts of a form on to a document.
+struct Parts<'a, D> {
+    document: &'a mut D,
+    file: &'a mut bool,
+}
+
+impl<D: Document> PartEvents for Parts<'_, D> {
+    fn begin(&mut self, part: Part) {
+        *self.file = part.file;
+        if !part.file {
+            self.document.field(&part.name);
+        }
+    }
+
+    fn content(&mut self, piece: &[u8]) {
+        match *self.file {
+            true => self.document.binary(piece.len() as u64),
+            false => self.document.field_piece(piece),
+        }
+    }
+
+    fn end(&mut self) {
+        if !*self.file {
+            self.document.field_end();
+        }
     }
 }
 

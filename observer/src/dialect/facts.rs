@@ -1,8 +1,8 @@
 //! Puts together the facts of a finished exchange.
 
+use super::paths;
 use super::reader::ExchangeReader;
 use super::response::error_word;
-use super::paths;
 use crate::exchange::{Credential, Dialect, DialectEvidence, Exchange, Usage};
 use crate::protocol::{Fields, RequestHead};
 
@@ -27,9 +27,18 @@ pub(super) struct HeadFacts {
 
 impl HeadFacts {
     pub(super) fn of(fields: &Fields) -> Self {
-        let count = |name: &str| fields.get(&format!("x-amzn-bedrock-{name}-token-count"))?.parse().ok();
+        let count = |name: &str| {
+            fields
+                .get(&format!("x-amzn-bedrock-{name}-token-count"))?
+                .parse()
+                .ok()
+        };
         let error = fields.get("x-amzn-errortype");
-        let word = |text: String| text.split(':').next().and_then(|word| error_word(word.to_owned()));
+        let word = |text: String| {
+            text.split(':')
+                .next()
+                .and_then(|word| error_word(word.to_owned()))
+        };
         Self {
             usage: Usage {
                 input_tokens: count("input"),
@@ -88,7 +97,11 @@ pub(super) fn exchange(
         method: head.map(|h| h.method).unwrap_or_default(),
         request_model: request
             .model
-            .or_else(|| request.version.filter(|_| dialect == Dialect::ReplicatePredictions))
+            .or_else(|| {
+                request
+                    .version
+                    .filter(|_| dialect == Dialect::ReplicatePredictions)
+            })
             .or(path_model),
         response_model: response.model,
         response_id: response.id,

@@ -53,7 +53,11 @@ const SUFFIXES: &[(&str, Dialect, Strength)] = &[
     ("/ml/v1/text/generation", Dialect::WatsonxGeneration, Host),
     ("/ml/v1/text/generation_stream", Dialect::WatsonxGeneration, Host),
     ("/ml/v1-beta/generation/text", Dialect::WatsonxGeneration, Host),
-    ("/ml/v1-beta/generation/text_stream", Dialect::WatsonxGeneration, Host),
+    (
+        "/ml/v1-beta/generation/text_stream",
+        Dialect::WatsonxGeneration,
+        Host,
+    ),
     ("/predictions", Dialect::ReplicatePredictions, Body),
 ];
 /// Verbs behind the last colon of a Google path.
@@ -69,6 +73,15 @@ const VERBS: &[(&str, Dialect)] = &[
 const FOREIGN: &[&str] = &["/messages/batches"];
 /// Longest model name taken from a path.
 const MAX_MODEL: usize = 256;
+/// Segments that a model follows.
+const MODEL_BEHIND: &[&str] = &[
+    "model",
+    "models",
+    "tunedModels",
+    "engines",
+    "serving-endpoints",
+    "endpoints",
+];
 /// Segments of a path that may be stored.
 const SEGMENTS: &[&str] = &[
     "v1",
@@ -181,23 +194,23 @@ pub(super) fn asks_stream(path: &str) -> Option<bool> {
 
 /// Model that a path names, decoded.
 pub(super) fn model(path: &str) -> Option<String> {
-    let mut before = "";
-    for segment in path.split('/') {
-        let named = matches!(
-            before,
-            "model" | "models" | "tunedModels" | "engines" | "serving-endpoints" | "endpoints"
-        );
-        if named && !segment.is_empty() {
-            let name = match verb(segment) {
-                Some(verb) => segment.strip_suffix(verb)?.strip_suffix(':')?,
-                None => segment,
-            };
-            let name = decoded(name)?;
-            return (name.len() <= MAX_MODEL && !SEGMENTS.contains(&name.as_str())).then_some(name);
-        }
-        before = segment;
-    }
-    None
+    let mut segments = path.split('/');
+    let before = segments.find(|segment| MODEL_BEHIND.contains(segment))?;
+    let first = segments.next().filter(|segment| !segment.is_empty())?;
+    let name = match verb(first) {
+        Some(verb) => decoded(first.strip_suffix(verb)?.strip_suffix(':')?)?,
+        None if SEGMENTS.contains(&first) => return None,
+        None => decoded(first)?,
+    };
+    // Models of Replicate and Hugging Face have an owner: `/models/{owner}/{name}`.
+    let second = segments.next().filter(|segment| {
+        before == "models" && verb(first).is_none() && !segment.is_empty() && !SEGMENTS.contains(segment)
+    });
+    let name = match second {
+        Some(second) => format!("{name}/{}", decoded(second)?),
+        None => name,
+    };
+    (name.len() <= MAX_MODEL).then_some(name)
 }
 
 /// The verb behind the last colon of a path, if it is one.
@@ -259,14 +272,31 @@ mod tests {
     #[test]
     fn models_in_paths() {
         let cases = [
-            ("/v1beta/models/gemini-2.5-flash:generateContent", Some("gemini-2.5-flash")),
-            ("/v1/projects/p/locations/l/publishers/google/models/m%2F1:streamGenerateContent", Some("m/1")),
-            ("/model/amazon.nova-lite-v1%3A0/converse", Some("amazon.nova-lite-v1:0")),
-            ("/model/us.anthropic.claude-v1:0/invoke", Some("us.anthropic.claude-v1:0")),
-            ("/model/arn%3Aaws%3Abedrock%3A%3Aprofile%2Fx/converse", Some("arn:aws:bedrock::profile/x")),
+            (
+                "/v1beta/models/gemini-2.5-flash:generateContent",
+                Some("gemini-2.5-flash"),
+            ),
+            (
+                "/v1/projects/p/locations/l/publishers/google/models/m%2F1:streamGenerateContent",
+                Some("m/1"),
+            ),
+            (
+                "/model/amazon.nova-lite-v1%3A0/converse",
+                Some("amazon.nova-lite-v1:0"),
+            ),
+            (
+                "/model/us.anthropic.claude-v1:0/invoke",
+                Some("us.anthropic.claude-v1:0"),
+            ),
+            (
+                "/model/arn%3Aaws%3Abedrock%3A%3Aprofile%2Fx/converse",
+                Some("arn:aws:bedrock::profile/x"),
+            ),
             ("/model/%ff/converse", None),
             ("/model/%2/converse", None),
             ("/models/chat/completions", None),
+            ("/v1/models/meta/llama-3/predictions", Some("meta/llama-3")),
+            ("/models/org/name", Some("org/name")),
             ("/v1/chat/completions", None),
             ("/v1/models/", None),
         ];
@@ -279,7 +309,10 @@ mod tests {
     #[test]
     fn templates_hold_no_names() {
         let cases = [
-            ("/v1beta/models/secret-1:generateContent", "/v1beta/models/{model}:generateContent"),
+            (
+                "/v1beta/models/secret-1:generateContent",
+                "/v1beta/models/{model}:generateContent",
+            ),
             ("/model/secret/converse", "/model/{model}/converse"),
             ("/model/chat/converse", "/model/{model}/converse"),
             ("/v1/text-to-speech/secret", "/v1/text-to-speech/{name}"),
@@ -303,6 +336,9 @@ mod tests {
     fn verbs_of_bedrock_need_a_model() {
         assert_eq!(dialects("/converse").next(), None);
         assert_eq!(dialects("/api/tool/invoke").next(), None);
-        assert_eq!(dialects("/model/m/converse").next(), Some((Dialect::BedrockConverse, Alone)));
+        assert_eq!(
+            dialects("/model/m/converse").next(),
+            Some((Dialect::BedrockConverse, Alone))
+        );
     }
 }

@@ -361,8 +361,7 @@ impl ExchangeReader {
             Some(_) => DialectEvidence::Host,
             None => DialectEvidence::PathSuffix,
         };
-        let agrees =
-            |dialect| recognise::agrees(dialect, self.request.marks) || response == Some(dialect);
+        let agrees = |dialect| recognise::agrees(dialect, self.request.marks) || response == Some(dialect);
         let found = |dialect| {
             let dialect = match dialect {
                 Dialect::BedrockInvokeText => {
@@ -477,5 +476,9 @@ fn may_be_json(fields: &Fields, stream: bool) -> bool {
         || media.contains("json")
         || media == "text/plain"
         || media == "application/octet-stream"
-        || (stream && matches!(media.as_str(), "text/event-stream" | "application/vnd.amazon.eventstream"))
+        || (stream
+            && matches!(
+                media.as_str(),
+                "text/event-stream" | "application/vnd.amazon.eventstream"
+            ))
 }

@@ -55,9 +55,7 @@ pub(super) fn agrees(dialect: Dialect, marks: u32) -> bool {
         Dialect::OllamaChat | Dialect::CohereChat => model && has(Mark::Messages) && has(Mark::MessageRole),
         Dialect::CohereChatV1 => has(Mark::ChatMessage) && (model || has(Mark::History)),
         Dialect::CohereEmbed => model && (has(Mark::Texts) || has(Mark::Inputs)),
-        Dialect::CountTokens => {
-            has(Mark::Contents) || (model && (has(Mark::Messages) || has(Mark::Input)))
-        }
+        Dialect::CountTokens => has(Mark::Contents) || (model && (has(Mark::Messages) || has(Mark::Input))),
         Dialect::Rerank => has(Mark::Query) && has(Mark::Documents),
         Dialect::GeminiGenerate | Dialect::GeminiEmbed => has(Mark::Contents),
         Dialect::HfInference => has(Mark::Inputs),

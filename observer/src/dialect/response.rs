@@ -402,6 +402,13 @@ impl Document for ResponseDoc<'_> {
         self.body.error_type = word.or(self.body.error_type.take());
     }
 
+    // No answer is a form.
+    fn field(&mut self, _: &str) {}
+    fn field_piece(&mut self, piece: &[u8]) {
+        self.body.texts.binary += piece.len() as u64;
+    }
+    fn field_end(&mut self) {}
+
     fn binary(&mut self, bytes: u64) {
         self.body.texts.binary += bytes;
     }

@@ -391,7 +391,11 @@ const PATH_KEYS: &[&str] = &[
 /// Rules for request bodies.
 pub(super) static REQUEST_RULES: LazyLock<Rules> = LazyLock::new(|| Rules {
     slots: REQUEST.iter().copied().chain(vendor::request()).collect(),
-    marks: REQUEST_MARKS.iter().chain(vendor::REQUEST_MARKS).copied().collect(),
+    marks: REQUEST_MARKS
+        .iter()
+        .chain(vendor::REQUEST_MARKS)
+        .copied()
+        .collect(),
 });
 
 /// Rules for response bodies.
@@ -426,7 +430,9 @@ fn usage() -> impl Iterator<Item = (&'static str, Slot)> {
     // Vendors put their own members at the usual place, and the usual members at places of their own.
     let mixed = vendor::at_each(&["$.usage"], vendor::USAGE);
     let there = vendor::at_each(vendor::USAGE_AT, vendor::USAGE);
-    here.chain(mixed).chain(there).map(|(path, fact)| (path, Slot::Fact(fact)))
+    here.chain(mixed)
+        .chain(there)
+        .map(|(path, fact)| (path, Slot::Fact(fact)))
 }
 
 impl Rules {

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use super::connection::{ConnectionHooks, Inner};
-use super::reader::{ExchangeReader, NotAi};
 use super::paths;
+use super::reader::{ExchangeReader, NotAi};
 use crate::exchange::Dialect;
 use crate::protocol::websocket::{Agreement, WebSocketConnection, WebSocketEvent};
 use crate::protocol::{Fields, Incomplete, RequestHead, ResponseHead, Side};

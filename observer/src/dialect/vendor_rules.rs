@@ -19,7 +19,10 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
     ("$.texts[*]", Slot::Text(Prompt)),
     ("$.query", Slot::Text(Prompt)),
     // Bedrock: converse, and the models' own shapes.
-    ("$.messages[*].content[*].toolUse.input", Slot::Tree(ToolArguments)),
+    (
+        "$.messages[*].content[*].toolUse.input",
+        Slot::Tree(ToolArguments),
+    ),
     (
         "$.messages[*].content[*].toolResult.content[*].text",
         Slot::Text(ToolResult),
@@ -46,9 +49,18 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
 const GEMINI_REQUEST_AT: &[&str] = &["$", "$.request", "$.generateContentRequest"];
 const GEMINI_REQUEST: &[(&str, Slot)] = &[
     ("contents[*].parts[*].text", Slot::Text(Prompt)),
-    ("contents[*].parts[*].functionCall.args", Slot::Tree(ToolArguments)),
-    ("contents[*].parts[*].functionResponse.response", Slot::Tree(ToolResult)),
-    ("contents[*].parts[*].function_response.response", Slot::Tree(ToolResult)),
+    (
+        "contents[*].parts[*].functionCall.args",
+        Slot::Tree(ToolArguments),
+    ),
+    (
+        "contents[*].parts[*].functionResponse.response",
+        Slot::Tree(ToolResult),
+    ),
+    (
+        "contents[*].parts[*].function_response.response",
+        Slot::Tree(ToolResult),
+    ),
     ("systemInstruction.parts[*].text", Slot::Text(Prompt)),
     ("system_instruction.parts[*].text", Slot::Text(Prompt)),
 ];
@@ -73,7 +85,10 @@ const GEMINI_RESPONSE: &[(&str, Slot)] = &[
     ("responseId", Slot::Fact(Fact::Id)),
     ("usageMetadata.promptTokenCount", Slot::Fact(Fact::Input)),
     ("usageMetadata.candidatesTokenCount", Slot::Fact(Fact::Output)),
-    ("usageMetadata.cachedContentTokenCount", Slot::Fact(Fact::CacheRead)),
+    (
+        "usageMetadata.cachedContentTokenCount",
+        Slot::Fact(Fact::CacheRead),
+    ),
     ("usageMetadata.thoughtsTokenCount", Slot::Fact(Fact::Reasoning)),
 ];
 
@@ -87,7 +102,10 @@ pub(super) const RESPONSE: &[(&str, Slot)] = &[
     // Ollama.
     ("$.message.content", Slot::Delta(Answer)),
     ("$.message.thinking", Slot::Delta(Answer)),
-    ("$.message.tool_calls[*].function.name", Slot::Fact(Fact::ToolName)),
+    (
+        "$.message.tool_calls[*].function.name",
+        Slot::Fact(Fact::ToolName),
+    ),
     (
         "$.message.tool_calls[*].function.arguments",
         Slot::Tree(ToolArguments),
@@ -156,7 +174,10 @@ pub(super) const RESPONSE: &[(&str, Slot)] = &[
     ("$.inputTextTokenCount", Slot::Fact(Fact::Input)),
     ("$.totalOutputTextTokenCount", Slot::Fact(Fact::Output)),
     ("$.results[*].tokenCount", Slot::Fact(Fact::Output)),
-    ("$.contentBlockDelta.contentBlockIndex", Slot::Fact(Fact::OuterIndex)),
+    (
+        "$.contentBlockDelta.contentBlockIndex",
+        Slot::Fact(Fact::OuterIndex),
+    ),
     ("$.contentBlockDelta.delta.text", Slot::Delta(Answer)),
     (
         "$.contentBlockDelta.delta.toolUse.input",
@@ -254,12 +275,18 @@ pub(super) const RESPONSE_MARKS: &[(&str, Mark)] = &[
 
 /// The rules that stand at more than one place, spelled out.
 pub(super) fn request() -> impl Iterator<Item = (&'static str, Slot)> {
-    REQUEST.iter().copied().chain(at_each(GEMINI_REQUEST_AT, GEMINI_REQUEST))
+    REQUEST
+        .iter()
+        .copied()
+        .chain(at_each(GEMINI_REQUEST_AT, GEMINI_REQUEST))
 }
 
 /// As `request`.
 pub(super) fn response() -> impl Iterator<Item = (&'static str, Slot)> {
-    RESPONSE.iter().copied().chain(at_each(GEMINI_RESPONSE_AT, GEMINI_RESPONSE))
+    RESPONSE
+        .iter()
+        .copied()
+        .chain(at_each(GEMINI_RESPONSE_AT, GEMINI_RESPONSE))
 }
 
 /// Members at each of some places. Leaked once per process: the static tables want static text.

@@ -46,7 +46,8 @@ impl EventStreamDecoder {
         let skipped = self.skip.min(data.len());
         self.skip -= skipped;
         self.lost += skipped as u64;
-        self.buffer.extend_from_slice(data.get(skipped..).unwrap_or_default());
+        self.buffer
+            .extend_from_slice(data.get(skipped..).unwrap_or_default());
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut used = 0;
         while let Some(more) = self.step(buffer.get(used..).unwrap_or_default(), out) {
@@ -73,7 +74,7 @@ impl EventStreamDecoder {
     fn step(&mut self, rest: &[u8], out: &mut dyn FnMut(Message<'_>)) -> Option<usize> {
         let prelude = rest.get(..PRELUDE)?;
         let Some((total, headers)) = lengths(prelude) else {
-                self.lost += 1;
+            self.lost += 1;
             return Some(1);
         };
         if total > MAX_MESSAGE {
@@ -162,7 +163,11 @@ const TABLE: [u32; 256] = {
         let mut sum = at as u32;
         let mut bit = 0;
         while bit < 8 {
-            sum = if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 };
+            sum = if sum & 1 == 1 {
+                sum >> 1 ^ 0xedb8_8320
+            } else {
+                sum >> 1
+            };
             bit += 1;
         }
         table[at] = sum;

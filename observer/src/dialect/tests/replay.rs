@@ -46,9 +46,11 @@ fn expected(row: &Value) -> Option<&'static str> {
         "openai.chat" if ends(&["/chat/completions"]) => Some("chat"),
         "openai.responses" if ends(&["/responses"]) => Some("chat"),
         "anthropic.messages" if ends(&["/v1/messages"]) => Some("chat"),
-        "ollama.chat" | "cohere.v1.chat" | "cohere.v2.chat" | "bedrock.converse" | "bedrock.converse-stream" => {
-            Some("chat")
-        }
+        "ollama.chat"
+        | "cohere.v1.chat"
+        | "cohere.v2.chat"
+        | "bedrock.converse"
+        | "bedrock.converse-stream" => Some("chat"),
         "bedrock.invoke" => Some(match text("op") {
             "embeddings" => "embeddings",
             "chat" => "chat",
@@ -432,9 +434,15 @@ fn recordings_agree_with_their_labels() {
         let Some(facts) = found else { continue };
         if facts.provider != "unknown" {
             let label = provider_label(row["provider"].as_str().unwrap_or(""));
-            count(1, Some(facts.provider.clone()), Some(label.to_owned()));
+            // The labels do not tell Ollama's own service from Ollama elsewhere.
+            let ours = facts.provider.trim_end_matches("_cloud").to_owned();
+            count(1, Some(ours), Some(label.to_owned()));
         }
-        count(2, Some(facts.dialect.operation().to_owned()), expected(row).map(str::to_owned));
+        count(
+            2,
+            Some(facts.dialect.operation().to_owned()),
+            expected(row).map(str::to_owned),
+        );
         if row["req_model_src"] == "body" || row["req_model_src"] == "path" {
             count(3, facts.request_model.clone(), text(&row["req_model"]));
         }
@@ -480,7 +488,10 @@ fn recordings_of_other_traffic_are_not_taken_for_ai() {
             wrong.push(format!("{} as {dialect} by {evidence}", row.join(" ")));
         }
     }
-    println!("{} of {other} rows of other APIs and other traffic taken for an interaction", wrong.len());
+    println!(
+        "{} of {other} rows of other APIs and other traffic taken for an interaction",
+        wrong.len()
+    );
     wrong.iter().for_each(|row| println!("  {row}"));
     assert!(no_ai > 50, "{no_ai} calls that are not AI");
     assert!(wrong.is_empty(), "taken for an interaction: {wrong:?}");

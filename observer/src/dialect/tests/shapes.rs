@@ -97,21 +97,59 @@ fn shapes_of_requests_and_responses() {
             r#"{"input_tokens":14}"#,
             Ok((Dialect::CountTokens, PathSuffix)),
         ),
-        ("POST /v1/messages/batches", chat, "{}", Err(NotAi::UnknownDialect)),
         (
             "POST /x/chat/completions",
             "{}",
             "{}",
             Ok((Dialect::OpenAiChat, PathSuffix)),
         ),
-        ("POST /api/chat", chat, "{}", Ok((Dialect::OllamaChat, PathSuffix))),
+        (
+            "POST /rpc",
+            r#"{"jsonrpc":"2.0","method":"a"}"#,
+            "{}",
+            Err(NotAi::Other),
+        ),
+        (
+            "POST /rooms",
+            r#"{"model":"m","messages":[{"role":"guest","content":"x"}]}"#,
+            "{}",
+            Err(NotAi::Other),
+        ),
+    ];
+    for (line, asked, answer, want) in cases {
+        assert_eq!(outcome(line, asked, answer), want, "{line} {asked} {answer}");
+    }
+}
+
+#[test]
+fn shapes_of_other_vendors() {
+    let chat = r#"{"messages":[{"role":"user","content":"x"}],"model":"m"}"#;
+    use DialectEvidence::{PathSuffix, RequestShape, ResponseShape};
+    let cases = [
+        (
+            "POST /v1/messages/batches",
+            chat,
+            "{}",
+            Err(NotAi::UnknownDialect),
+        ),
+        (
+            "POST /api/chat",
+            chat,
+            "{}",
+            Ok((Dialect::OllamaChat, PathSuffix)),
+        ),
         (
             "POST /api/chat",
             r#"{"messages":[{"text":"hi"}],"room":"a"}"#,
             r#"{"ok":true}"#,
             Err(NotAi::Other),
         ),
-        ("POST /api/generate", r#"{"report":"pdf"}"#, "{}", Err(NotAi::Other)),
+        (
+            "POST /api/generate",
+            r#"{"report":"pdf"}"#,
+            "{}",
+            Err(NotAi::Other),
+        ),
         (
             "POST /ask",
             r#"{"q":1}"#,
@@ -131,21 +169,14 @@ fn shapes_of_requests_and_responses() {
             "{}",
             Ok((Dialect::Rerank, PathSuffix)),
         ),
-        ("POST /model/m/invoke", r#"{"prompt":"x"}"#, "{}", Ok((Dialect::BedrockInvokeText, PathSuffix))),
+        (
+            "POST /model/m/invoke",
+            r#"{"prompt":"x"}"#,
+            "{}",
+            Ok((Dialect::BedrockInvokeText, PathSuffix)),
+        ),
         ("POST /tools/invoke", r#"{"prompt":"x"}"#, "{}", Err(NotAi::Other)),
         ("POST /api/predictions", r#"{"day":"x"}"#, "{}", Err(NotAi::Other)),
-        (
-            "POST /rpc",
-            r#"{"jsonrpc":"2.0","method":"a"}"#,
-            "{}",
-            Err(NotAi::Other),
-        ),
-        (
-            "POST /rooms",
-            r#"{"model":"m","messages":[{"role":"guest","content":"x"}]}"#,
-            "{}",
-            Err(NotAi::Other),
-        ),
     ];
     for (line, asked, answer, want) in cases {
         assert_eq!(outcome(line, asked, answer), want, "{line} {asked} {answer}");

@@ -56,15 +56,25 @@ fn ollama_chat_streams_by_lines() {
     ];
     let answer = typed("application/x-ndjson", lines.join("\n").as_bytes());
     let (facts, texts) = talk("POST /api/chat", "localhost:11434", asked, &answer);
-    assert_eq!((facts.dialect, facts.evidence), (Dialect::OllamaChat, DialectEvidence::PathSuffix));
-    assert_eq!((facts.provider.as_str(), facts.host.as_str()), ("ollama", "localhost"));
+    assert_eq!(
+        (facts.dialect, facts.evidence),
+        (Dialect::OllamaChat, DialectEvidence::PathSuffix)
+    );
+    assert_eq!(
+        (facts.provider.as_str(), facts.host.as_str()),
+        ("ollama", "localhost")
+    );
     assert_eq!(facts.request_model.as_deref(), Some("qwen3"));
     assert_eq!(facts.response_model.as_deref(), Some("qwen3:4b"));
     assert_eq!(counts(&facts.usage), [Some(26), Some(298), None, None, None]);
     assert!(facts.stream && facts.first_chunk_ns.is_some());
     assert_eq!(words(&facts.finish_reasons), ["stop"]);
     assert_eq!(words(&facts.tool_names), ["add"]);
-    assert_eq!(texts.with(TextRole::Answer), ["AKIA"], "put together from its lines");
+    assert_eq!(
+        texts.with(TextRole::Answer),
+        ["AKIA"],
+        "put together from its lines"
+    );
     assert_eq!(texts.with(TextRole::ToolArguments), ["two"]);
     assert_eq!(texts.with(TextRole::ToolResult), ["5"]);
     assert_eq!(texts.with(TextRole::Prompt)[0], "Hi");
@@ -73,7 +83,11 @@ fn ollama_chat_streams_by_lines() {
 #[test]
 fn ollama_lines_after_a_hole_are_read() {
     let catalog = catalog();
-    let asked = request("POST /api/generate", "host: a.example\r\n", r#"{"model":"m","prompt":"p"}"#);
+    let asked = request(
+        "POST /api/generate",
+        "host: a.example\r\n",
+        r#"{"model":"m","prompt":"p"}"#,
+    );
     let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ncontent-length: 1000\r\n\r\n";
     let first = br#"{"model":"m","created_at":"t","response":"one","do"#;
     let rest = "tail of a line\n{\"model\":\"m\",\"created_at\":\"t\",\"response\":\"\",\"done\":true,\"eval_count\":7}\n";
@@ -82,7 +96,12 @@ fn ollama_lines_after_a_hole_are_read() {
     reader.push(Side::Request, &asked, 1, &mut hooks);
     reader.push(Side::Response, head, 2, &mut hooks);
     reader.push(Side::Response, first, 3, &mut hooks);
-    reader.gap(Side::Response, Some(1000 - (first.len() + rest.len()) as u64), 4, &mut hooks);
+    reader.gap(
+        Side::Response,
+        Some(1000 - (first.len() + rest.len()) as u64),
+        4,
+        &mut hooks,
+    );
     reader.push(Side::Response, rest.as_bytes(), 5, &mut hooks);
     reader.close(6, &mut hooks);
     let (_, facts) = &hooks.finished[0];
@@ -99,21 +118,44 @@ fn ollama_generate_and_embed_plain() {
     let asked = r#"{"model":"llama3","prompt":"Tell","system":"Be brief","stream":false}"#;
     let (facts, texts) = talk("POST /api/generate", "gpu.corp.example", asked, &answer);
     assert_eq!(facts.dialect, Dialect::OllamaGenerate);
-    assert_eq!(counts(&facts.usage), [None, Some(38), None, None, None], "no count of cached input");
+    assert_eq!(
+        counts(&facts.usage),
+        [None, Some(38), None, None, None],
+        "no count of cached input"
+    );
     assert!(!facts.stream);
     assert_eq!(texts.with(TextRole::Prompt), ["Tell", "Be brief"]);
     assert_eq!(texts.with(TextRole::Answer), ["A joke"]);
-    let answer = response("200 OK", r#"{"model":"e","embeddings":[[0.1,0.2]],"prompt_eval_count":4}"#);
-    let (facts, _) = talk("POST /api/embed", "localhost", r#"{"model":"e","input":["text"]}"#, &answer);
-    assert_eq!((facts.dialect.operation(), facts.provider.as_str()), ("embeddings", "ollama"));
+    let answer = response(
+        "200 OK",
+        r#"{"model":"e","embeddings":[[0.1,0.2]],"prompt_eval_count":4}"#,
+    );
+    let (facts, _) = talk(
+        "POST /api/embed",
+        "localhost",
+        r#"{"model":"e","input":["text"]}"#,
+        &answer,
+    );
+    assert_eq!(
+        (facts.dialect.operation(), facts.provider.as_str()),
+        ("embeddings", "ollama")
+    );
     assert_eq!(counts(&facts.usage), [Some(4), None, None, None, None]);
 }
 
 #[test]
 fn openai_shapes_on_an_unknown_host_are_ai_of_an_unknown_provider() {
     let chat = r#"{"model":"facebook/opt","messages":[{"role":"user","content":"x"}]}"#;
-    let (facts, _) = talk("POST /v1/chat/completions", "localhost:8000", chat, &response("200 OK", "{}"));
-    assert_eq!((facts.provider.as_str(), facts.host.as_str()), ("unknown", "localhost"));
+    let (facts, _) = talk(
+        "POST /v1/chat/completions",
+        "localhost:8000",
+        chat,
+        &response("200 OK", "{}"),
+    );
+    assert_eq!(
+        (facts.provider.as_str(), facts.host.as_str()),
+        ("unknown", "localhost")
+    );
     let asked = r#"{"model":"facebook/opt-125m","prompt":["one","two"],"max_tokens":20}"#;
     let answer = response(
         "200 OK",
@@ -121,7 +163,10 @@ fn openai_shapes_on_an_unknown_host_are_ai_of_an_unknown_provider() {
         "usage":{"prompt_tokens":20,"completion_tokens":21}}"#,
     );
     let (facts, texts) = talk("POST /v1/completions", "localhost:8000", asked, &answer);
-    assert_eq!((facts.dialect, facts.provider.as_str()), (Dialect::OpenAiCompletions, "unknown"));
+    assert_eq!(
+        (facts.dialect, facts.provider.as_str()),
+        (Dialect::OpenAiCompletions, "unknown")
+    );
     assert_eq!(facts.dialect.operation(), "text_completion");
     assert_eq!(counts(&facts.usage), [Some(20), Some(21), None, None, None]);
     assert_eq!(texts.with(TextRole::Prompt), ["one", "two"]);
@@ -140,7 +185,10 @@ const GEMINI_PARTS: [&str; 2] = [
 
 #[test]
 fn gemini_streams_as_events_and_as_an_array() {
-    let events: String = GEMINI_PARTS.iter().map(|part| format!("data: {part}\r\n\r\n")).collect();
+    let events: String = GEMINI_PARTS
+        .iter()
+        .map(|part| format!("data: {part}\r\n\r\n"))
+        .collect();
     let array = format!("[{}]", GEMINI_PARTS.join(",\r\n"));
     let path = "/v1beta/models/gemini-2.5%2Dflash:streamGenerateContent";
     for (query, answer) in [
@@ -153,10 +201,16 @@ fn gemini_streams_as_events_and_as_an_array() {
             GEMINI,
             &answer,
         );
-        assert_eq!((facts.dialect, facts.evidence), (Dialect::GeminiGenerate, DialectEvidence::Host));
+        assert_eq!(
+            (facts.dialect, facts.evidence),
+            (Dialect::GeminiGenerate, DialectEvidence::Host)
+        );
         assert_eq!(facts.dialect.operation(), "generate_content");
         assert_eq!(facts.provider, "gcp.gemini");
-        assert_eq!(facts.path_template, "/v1beta/models/{model}:streamGenerateContent");
+        assert_eq!(
+            facts.path_template,
+            "/v1beta/models/{model}:streamGenerateContent"
+        );
         assert_eq!(facts.request_model.as_deref(), Some("gemini-2.5-flash"));
         assert_eq!(facts.response_model.as_deref(), Some("gemini-2.5-flash"));
         assert_eq!(facts.response_id.as_deref(), Some("r1"));
@@ -185,7 +239,10 @@ fn gemini_errors_embeddings_and_counting() {
     assert_eq!(facts.error_type, "RESOURCE_EXHAUSTED");
     assert_eq!(counts(&facts.usage), [None; 5]);
     let asked = r#"{"requests":[{"model":"models/e","content":{"parts":[{"text":"one"}]}}]}"#;
-    let answer = response("200 OK", r#"{"embeddings":[{"values":[0.1]}],"usageMetadata":{"promptTokenCount":3}}"#);
+    let answer = response(
+        "200 OK",
+        r#"{"embeddings":[{"values":[0.1]}],"usageMetadata":{"promptTokenCount":3}}"#,
+    );
     let host = "generativelanguage.googleapis.com";
     let (facts, texts) = talk("POST /v1beta/models/e:batchEmbedContents", host, asked, &answer);
     assert_eq!(facts.dialect.operation(), "embeddings");
@@ -204,10 +261,16 @@ fn gemini_errors_embeddings_and_counting() {
 fn azure_names_a_deployment() {
     let asked = r#"{"prompt":"x","model":"gpt-35-turbo"}"#;
     let path = "POST //openai/deployments/secret-name/completions?api-version=1";
-    let answer = response("404 Not Found", r#"{"error":{"code":"DeploymentNotFound","message":"x"}}"#);
+    let answer = response(
+        "404 Not Found",
+        r#"{"error":{"code":"DeploymentNotFound","message":"x"}}"#,
+    );
     let (facts, _) = talk(path, "a.openai.azure.com", asked, &answer);
     assert_eq!(facts.provider, "azure.ai.openai");
-    assert_eq!(facts.path_template, "/openai/deployments/{deployment}/completions");
+    assert_eq!(
+        facts.path_template,
+        "/openai/deployments/{deployment}/completions"
+    );
     assert_eq!(facts.error_type, "DeploymentNotFound");
 }
 
@@ -228,7 +291,12 @@ fn images_speech_and_moderations() {
         r#"{{"data":[{{"b64_json":"{}"}}],"usage":{{"input_tokens":14,"output_tokens":272}}}}"#,
         "A".repeat(600)
     );
-    let (facts, texts) = talk("POST /v1/images/generations", "api.openai.com", asked, &response("200 OK", &answer));
+    let (facts, texts) = talk(
+        "POST /v1/images/generations",
+        "api.openai.com",
+        asked,
+        &response("200 OK", &answer),
+    );
     assert_eq!(facts.dialect.operation(), "image_generation");
     assert_eq!(counts(&facts.usage), [Some(14), Some(272), None, None, None]);
     assert!(facts.binary_bytes >= 600);
@@ -243,7 +311,10 @@ fn images_speech_and_moderations() {
         "POST /v1/moderations",
         "api.openai.com",
         r#"{"model":"omni","input":"safe"}"#,
-        &response("200 OK", r#"{"id":"modr-1","model":"omni-1","results":[{"flagged":false}]}"#),
+        &response(
+            "200 OK",
+            r#"{"id":"modr-1","model":"omni-1","results":[{"flagged":false}]}"#,
+        ),
     );
     assert_eq!(facts.dialect.operation(), "moderation");
     assert_eq!(facts.response_model.as_deref(), Some("omni-1"));
@@ -261,8 +332,15 @@ fn cohere_chat_of_both_versions() {
     );
     let answer = typed("text/event-stream", events.as_bytes());
     let (facts, texts) = talk("POST /v2/chat", "api.cohere.com", asked, &answer);
-    assert_eq!((facts.dialect, facts.provider.as_str()), (Dialect::CohereChat, "cohere"));
-    assert_eq!(counts(&facts.usage), [Some(212), Some(49), None, None, None], "not what is billed");
+    assert_eq!(
+        (facts.dialect, facts.provider.as_str()),
+        (Dialect::CohereChat, "cohere")
+    );
+    assert_eq!(
+        counts(&facts.usage),
+        [Some(212), Some(49), None, None, None],
+        "not what is billed"
+    );
     assert_eq!(facts.response_id.as_deref(), Some("c1"));
     assert_eq!(words(&facts.finish_reasons), ["COMPLETE"]);
     assert_eq!(words(&facts.tool_names), ["f"]);
@@ -278,7 +356,11 @@ fn cohere_chat_of_both_versions() {
     let answer = typed("application/stream+json", lines.as_bytes());
     let (facts, texts) = talk("POST /v1/chat", "api.cohere.com", asked, &answer);
     assert_eq!(facts.dialect, Dialect::CohereChatV1);
-    assert_eq!(counts(&facts.usage), [Some(7), Some(149), None, None, None], "only billed is known");
+    assert_eq!(
+        counts(&facts.usage),
+        [Some(7), Some(149), None, None, None],
+        "only billed is known"
+    );
     assert_eq!(texts.with(TextRole::Answer), ["AKIA"]);
     assert_eq!(texts.with(TextRole::Prompt), ["joke", "before"]);
     assert_eq!(facts.response_id.as_deref(), Some("g1"));
@@ -296,10 +378,20 @@ fn embed_and_rerank() {
     assert_eq!(counts(&facts.usage), [Some(9), None, None, None, None]);
     assert_eq!(texts.with(TextRole::Prompt), ["Hello"]);
     let asked = r#"{"model":"rerank-2","query":"capital?","documents":["Paris",{"text":"Rome"}]}"#;
-    let answer = response("200 OK", r#"{"data":[{"index":0}],"model":"rerank-2-lite","usage":{"total_tokens":57}}"#);
+    let answer = response(
+        "200 OK",
+        r#"{"data":[{"index":0}],"model":"rerank-2-lite","usage":{"total_tokens":57}}"#,
+    );
     let (facts, texts) = talk("POST /v1/rerank", "api.voyageai.com", asked, &answer);
-    assert_eq!((facts.dialect.operation(), facts.provider.as_str()), ("rerank", "voyage"));
-    assert_eq!(counts(&facts.usage), [None; 5], "a total alone is no count of input");
+    assert_eq!(
+        (facts.dialect.operation(), facts.provider.as_str()),
+        ("rerank", "voyage")
+    );
+    assert_eq!(
+        counts(&facts.usage),
+        [None; 5],
+        "a total alone is no count of input"
+    );
     assert_eq!(texts.with(TextRole::Prompt), ["capital?", "Paris", "Rome"]);
 }
 
@@ -314,7 +406,10 @@ fn bedrock_converse_plain_and_streamed() {
         "usage":{"inputTokens":10,"outputTokens":5,"cacheReadInputTokens":3,"cacheWriteInputTokens":2}}"#,
     );
     let (facts, texts) = talk("POST /model/amazon.nova-v1%3A0/converse", host, asked, &plain);
-    assert_eq!((facts.dialect, facts.provider.as_str()), (Dialect::BedrockConverse, "aws.bedrock"));
+    assert_eq!(
+        (facts.dialect, facts.provider.as_str()),
+        (Dialect::BedrockConverse, "aws.bedrock")
+    );
     assert_eq!(facts.request_model.as_deref(), Some("amazon.nova-v1:0"));
     assert_eq!(
         counts(&facts.usage),
@@ -328,10 +423,22 @@ fn bedrock_converse_plain_and_streamed() {
 
     let events = [
         message("messageStart", br#"{"role":"assistant","p":"abc"}"#),
-        message("contentBlockDelta", br#"{"contentBlockIndex":0,"delta":{"text":"AK"},"p":"abcdef"}"#),
-        message("contentBlockDelta", br#"{"contentBlockIndex":0,"delta":{"text":"IA"},"p":"a"}"#),
-        message("contentBlockStart", br#"{"contentBlockIndex":1,"start":{"toolUse":{"name":"g"}}}"#),
-        message("contentBlockDelta", br#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{\"a\":1}"}}}"#),
+        message(
+            "contentBlockDelta",
+            br#"{"contentBlockIndex":0,"delta":{"text":"AK"},"p":"abcdef"}"#,
+        ),
+        message(
+            "contentBlockDelta",
+            br#"{"contentBlockIndex":0,"delta":{"text":"IA"},"p":"a"}"#,
+        ),
+        message(
+            "contentBlockStart",
+            br#"{"contentBlockIndex":1,"start":{"toolUse":{"name":"g"}}}"#,
+        ),
+        message(
+            "contentBlockDelta",
+            br#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{\"a\":1}"}}}"#,
+        ),
         message("messageStop", br#"{"stopReason":"end_turn"}"#),
         message("metadata", br#"{"usage":{"inputTokens":14,"outputTokens":9}}"#),
     ]
@@ -343,7 +450,10 @@ fn bedrock_converse_plain_and_streamed() {
     assert_eq!(facts.response_incomplete, None);
     assert_eq!(texts.with(TextRole::Answer), ["AKIA"]);
     assert_eq!(texts.with(TextRole::ToolArguments), ["{\"a\":1}"]);
-    assert_eq!((words(&facts.finish_reasons), words(&facts.tool_names)), (vec!["end_turn"], vec!["g"]));
+    assert_eq!(
+        (words(&facts.finish_reasons), words(&facts.tool_names)),
+        (vec!["end_turn"], vec!["g"])
+    );
 }
 
 #[test]
@@ -351,7 +461,10 @@ fn bedrock_exceptions_and_error_heads() {
     let asked = r#"{"messages":[{"role":"user","content":[{"text":"q"}]}]}"#;
     let host = "bedrock-runtime.us-east-1.amazonaws.com";
     let broken = framed(
-        &[(":message-type", "exception"), (":exception-type", "throttlingException")],
+        &[
+            (":message-type", "exception"),
+            (":exception-type", "throttlingException"),
+        ],
         br#"{"message":"x"}"#,
     );
     let answer = typed("application/vnd.amazon.eventstream", &broken);
@@ -380,7 +493,10 @@ fn bedrock_invoke_takes_the_shape_of_the_models_maker() {
     let answer = typed("application/vnd.amazon.eventstream", &events);
     let path = "POST /model/us.anthropic.claude-v1:0/invoke-with-response-stream";
     let (facts, texts) = talk(path, host, asked, &answer);
-    assert_eq!((facts.dialect, facts.provider.as_str()), (Dialect::AnthropicMessages, "aws.bedrock"));
+    assert_eq!(
+        (facts.dialect, facts.provider.as_str()),
+        (Dialect::AnthropicMessages, "aws.bedrock")
+    );
     assert_eq!(facts.request_model.as_deref(), Some("us.anthropic.claude-v1:0"));
     assert_eq!(counts(&facts.usage), [Some(15), Some(7), Some(5), None, None]);
     assert_eq!(texts.with(TextRole::Answer), ["AKIA"]);
@@ -388,26 +504,46 @@ fn bedrock_invoke_takes_the_shape_of_the_models_maker() {
 
     let answer = typed(
         "application/vnd.amazon.eventstream",
-        &chunk(r#"{"outputText":"hi","completionReason":"FINISH","totalOutputTextTokenCount":128,"amazon-bedrock-invocationMetrics":{"inputTokenCount":7,"outputTokenCount":128}}"#),
+        &chunk(
+            r#"{"outputText":"hi","completionReason":"FINISH","totalOutputTextTokenCount":128,"amazon-bedrock-invocationMetrics":{"inputTokenCount":7,"outputTokenCount":128}}"#,
+        ),
     );
     let path = "POST /model/amazon.titan-text/invoke-with-response-stream";
     let (facts, texts) = talk(path, host, r#"{"inputText":"list"}"#, &answer);
     assert_eq!(facts.dialect.operation(), "text_completion");
     assert_eq!(counts(&facts.usage), [Some(7), Some(128), None, None, None]);
-    assert_eq!((texts.with(TextRole::Prompt), texts.with(TextRole::Answer)), (vec!["list".to_owned()], vec!["hi".to_owned()]));
+    assert_eq!(
+        (texts.with(TextRole::Prompt), texts.with(TextRole::Answer)),
+        (vec!["list".to_owned()], vec!["hi".to_owned()])
+    );
 
     let answer = b"HTTP/1.1 200 OK\r\nx-amzn-bedrock-input-token-count: 5\r\nx-amzn-bedrock-output-token-count: 10\r\ncontent-type: application/json\r\ncontent-length: 27\r\n\r\n{\"outputs\":[{\"text\":\"x\"}]} ";
-    let (facts, _) = talk("POST /model/mistral.m/invoke", host, r#"{"prompt":"say"}"#, answer);
-    assert_eq!(counts(&facts.usage), [Some(5), Some(10), None, None, None], "from the head");
+    let (facts, _) = talk(
+        "POST /model/mistral.m/invoke",
+        host,
+        r#"{"prompt":"say"}"#,
+        answer,
+    );
+    assert_eq!(
+        counts(&facts.usage),
+        [Some(5), Some(10), None, None, None],
+        "from the head"
+    );
 }
 
 #[test]
 fn vertex_takes_messages_of_anthropic() {
     let asked = r#"{"anthropic_version":"vertex-2023-10-16","max_tokens":5,"messages":[{"role":"user","content":"q"}]}"#;
-    let answer = response("200 OK", r#"{"type":"message","id":"msg_1","model":"claude-1","content":[{"type":"text","text":"hi"}],"usage":{"input_tokens":3,"output_tokens":4}}"#);
+    let answer = response(
+        "200 OK",
+        r#"{"type":"message","id":"msg_1","model":"claude-1","content":[{"type":"text","text":"hi"}],"usage":{"input_tokens":3,"output_tokens":4}}"#,
+    );
     let path = "POST /v1/projects/p/locations/l/publishers/anthropic/models/claude@1:rawPredict";
     let (facts, _) = talk(path, "aiplatform.googleapis.com", asked, &answer);
-    assert_eq!((facts.dialect, facts.provider.as_str()), (Dialect::AnthropicMessages, "gcp.vertex_ai"));
+    assert_eq!(
+        (facts.dialect, facts.provider.as_str()),
+        (Dialect::AnthropicMessages, "gcp.vertex_ai")
+    );
     assert_eq!(facts.request_model.as_deref(), Some("claude@1"));
     assert!(!facts.stream);
 }
@@ -416,19 +552,35 @@ fn vertex_takes_messages_of_anthropic() {
 fn hugging_face_watsonx_replicate_and_elevenlabs() {
     let events = "data:{\"token\":{\"text\":\"AK\"},\"generated_text\":null}\n\ndata:{\"token\":{\"text\":\"IA\"},\"generated_text\":\"AKIA\",\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":2,\"input_length\":5}}\n\n";
     let answer = typed("text/event-stream", events.as_bytes());
-    let (facts, texts) = talk("POST /generate_stream", "tgi.corp.example", r#"{"inputs":"q"}"#, &answer);
+    let (facts, texts) = talk(
+        "POST /generate_stream",
+        "tgi.corp.example",
+        r#"{"inputs":"q"}"#,
+        &answer,
+    );
     assert_eq!(facts.dialect, Dialect::HfInference);
     assert_eq!(counts(&facts.usage), [Some(5), Some(2), None, None, None]);
     assert_eq!(texts.with(TextRole::Answer), ["AKIA"]);
     let asked = r#"{"model_id":"google/flan","input":"epigram","project_id":"p"}"#;
     let events = "id: 1\nevent: message\ndata: {\"model_id\":\"google/flan\",\"results\":[{\"generated_text\":\"a\",\"generated_token_count\":0,\"input_token_count\":8,\"stop_reason\":\"not_finished\"}]}\n\nid: 2\nevent: message\ndata: {\"model_id\":\"google/flan\",\"results\":[{\"generated_text\":\"b\",\"generated_token_count\":11,\"input_token_count\":0,\"stop_reason\":\"eos_token\"}]}\n\n";
     let answer = typed("text/event-stream", events.as_bytes());
-    let (facts, texts) = talk("POST /ml/v1/text/generation_stream", "us-south.ml.cloud.ibm.com", asked, &answer);
+    let (facts, texts) = talk(
+        "POST /ml/v1/text/generation_stream",
+        "us-south.ml.cloud.ibm.com",
+        asked,
+        &answer,
+    );
     assert_eq!(facts.request_model.as_deref(), Some("google/flan"));
     assert_eq!(counts(&facts.usage), [Some(8), Some(11), None, None, None]);
     assert_eq!(words(&facts.finish_reasons), ["eos_token"]);
-    assert_eq!((facts.stream, texts.with(TextRole::Answer)), (true, vec!["ab".to_owned()]));
-    let answer = response("201 Created", r#"{"id":"p1","model":"a/b","version":"39ed","status":"starting","input":{"prompt":"x"}}"#);
+    assert_eq!(
+        (facts.stream, texts.with(TextRole::Answer)),
+        (true, vec!["ab".to_owned()])
+    );
+    let answer = response(
+        "201 Created",
+        r#"{"id":"p1","model":"a/b","version":"39ed","status":"starting","input":{"prompt":"x"}}"#,
+    );
     let asked = r#"{"version":"39ed","input":{"prompt":"a chariot"}}"#;
     let (facts, texts) = talk("POST /v1/predictions", "api.replicate.com", asked, &answer);
     assert_eq!(facts.dialect, Dialect::ReplicatePredictions);
@@ -437,8 +589,42 @@ fn hugging_face_watsonx_replicate_and_elevenlabs() {
     assert_eq!(texts.with(TextRole::Prompt), ["a chariot"]);
     let asked = r#"{"text":"Say this","model_id":"eleven_v2"}"#;
     let answer = typed("audio/mpeg", &[0xff; 100]);
-    let (facts, texts) = talk("POST /v1/text-to-speech/voice/stream", "api.elevenlabs.io", asked, &answer);
-    assert_eq!((facts.dialect.operation(), facts.provider.as_str()), ("speech", "elevenlabs"));
+    let (facts, texts) = talk(
+        "POST /v1/text-to-speech/voice/stream",
+        "api.elevenlabs.io",
+        asked,
+        &answer,
+    );
+    assert_eq!(
+        (facts.dialect.operation(), facts.provider.as_str()),
+        ("speech", "elevenlabs")
+    );
     assert_eq!(facts.request_model.as_deref(), Some("eleven_v2"));
     assert_eq!(texts.with(TextRole::Prompt), ["Say this"]);
+}
+
+#[test]
+fn forms_with_a_file_to_transcribe() {
+    let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF0123\r\n--b\r\n\
+        Content-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--b\r\n\
+        Content-Disposition: form-data; name=\"prompt\"\r\n\r\nNames: AKIA\r\n--b--\r\n";
+    let head = "POST /v1/audio/transcriptions HTTP/1.1\r\nhost: localhost:8000\r\ncontent-type: multipart/form-data; boundary=b\r\n";
+    let request = format!("{head}content-length: {}\r\n\r\n{form}", form.len());
+    let answer = response(
+        "200 OK",
+        r#"{"text":"spoken words","usage":{"type":"tokens","input_tokens":14,"output_tokens":3}}"#,
+    );
+    for piece in [1, 9, 10_000] {
+        let sides = [(Side::Request, request.as_bytes()), (Side::Response, &answer[..])];
+        let hooks = run(&catalog(), None, &sides, piece);
+        let (number, facts) = &hooks.finished[0];
+        assert_eq!(facts.dialect.operation(), "transcription");
+        assert_eq!(facts.request_model.as_deref(), Some("whisper-1"));
+        assert_eq!((facts.binary_bytes, facts.request_incomplete), (8, None));
+        assert_eq!(counts(&facts.usage), [Some(14), Some(3), None, None, None]);
+        let texts = &hooks.texts[number];
+        assert_eq!(texts.with(TextRole::Prompt), ["Names: AKIA"]);
+        assert_eq!(texts.with(TextRole::Answer), ["spoken words"]);
+        assert!(texts.all_ended());
+    }
 }

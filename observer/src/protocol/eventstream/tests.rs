@@ -9,7 +9,11 @@ fn read(pieces: &[&[u8]], gap_before: Option<usize>) -> (Vec<(String, bool, Vec<
             decoder.gap();
         }
         decoder.push(piece, &mut |m| {
-            found.push((String::from_utf8_lossy(m.name).into_owned(), m.failed, m.payload.to_vec()));
+            found.push((
+                String::from_utf8_lossy(m.name).into_owned(),
+                m.failed,
+                m.payload.to_vec(),
+            ));
         });
     }
     decoder.close();
@@ -23,7 +27,13 @@ fn the_checksum_is_the_usual_one() {
 
 #[test]
 fn messages_at_every_split() {
-    let error = framed(&[(":message-type", "exception"), (":exception-type", "throttlingException")], b"{}");
+    let error = framed(
+        &[
+            (":message-type", "exception"),
+            (":exception-type", "throttlingException"),
+        ],
+        b"{}",
+    );
     let bytes = [message("chunk", b"{\"a\":1}"), error, message("", b"")].concat();
     let whole = read(&[&bytes], None);
     assert_eq!(whole.1, 0);
@@ -49,7 +59,11 @@ fn a_broken_message_is_left_out_and_the_next_is_read() {
         broken[at] ^= 0x40;
         broken.extend(message("two", b"second"));
         let (found, lost) = read(&[&broken], None);
-        assert_eq!(found, [("two".to_owned(), false, b"second".to_vec())], "byte {at}");
+        assert_eq!(
+            found,
+            [("two".to_owned(), false, b"second".to_vec())],
+            "byte {at}"
+        );
         assert_eq!(lost, first.len() as u64, "byte {at}");
     }
 }
@@ -60,7 +74,11 @@ fn after_a_hole_the_next_message_is_found() {
     for at in 1..first.len() {
         let tail = [&first[at..], &second[..]].concat();
         let (found, _) = read(&[&first[..1], &tail], Some(1));
-        assert_eq!(found, [("two".to_owned(), false, b"second".to_vec())], "from {at}");
+        assert_eq!(
+            found,
+            [("two".to_owned(), false, b"second".to_vec())],
+            "from {at}"
+        );
     }
 }
 
@@ -77,7 +95,16 @@ fn a_message_over_budget_is_skipped_and_counted() {
 #[test]
 fn headers_of_every_type_are_passed_over() {
     let mut head = Vec::new();
-    for (kind, size) in [(0u8, 0usize), (1, 0), (2, 1), (3, 2), (4, 4), (5, 8), (8, 8), (9, 16)] {
+    for (kind, size) in [
+        (0u8, 0usize),
+        (1, 0),
+        (2, 1),
+        (3, 2),
+        (4, 4),
+        (5, 8),
+        (8, 8),
+        (9, 16),
+    ] {
         head.extend_from_slice(&[1, b'h', kind]);
         head.extend(std::iter::repeat_n(7, size));
     }
