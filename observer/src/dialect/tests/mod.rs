@@ -1,5 +1,6 @@
 //! Conversations as they stand on the wire, made for these tests, and recordings made by others where there are any.
 
+mod bedrock;
 mod connection;
 mod golden;
 mod http2;
