@@ -15,10 +15,10 @@ use crate::{
 /// Most whole pieces of a call that may hand over a body at once (4 MiB). The verifier walks each step, so the number is
 /// what the call needs and no more.
 pub(crate) const WHOLE_BODY: u32 = 256;
-/// Most whole pieces of one buffer of a socket call (256 KiB).
-pub(crate) const SOCKET_BUFFER: u32 = 16;
+/// Most whole pieces of one buffer of a socket call (2 MiB).
+pub(crate) const SOCKET_BUFFER: u32 = 128;
 /// Most buffers of a socket call.
-const SOCKET_BUFFERS: u32 = 6;
+const SOCKET_BUFFERS: u32 = 4;
 /// Most whole pieces of a call that handles one TLS record (at most 16 KiB of plaintext, RFC 8446 section 5.1).
 pub(crate) const TLS_RECORD: u32 = 2;
 

@@ -202,7 +202,7 @@ fn in_clear(entry: &mut Socket, offset: u64, n: u64, direction: u8) -> u32 {
     };
     if entry.state & SOCKET_OPENED == 0 {
         entry.state |= SOCKET_OPENED;
-        opens_with(entry, &source.first(), direction);
+        opens_with(entry, &source.first(n), direction);
     }
     if entry.state & SOCKET_QUIET != 0 {
         return 0;
@@ -241,19 +241,21 @@ fn in_clear(entry: &mut Socket, offset: u64, n: u64, direction: u8) -> u32 {
 #[inline(always)]
 fn opens_with(entry: &mut Socket, first: &[u8; 4], direction: u8) {
     const TLS_HANDSHAKE: u8 = 22;
-    entry.gate.prefix = if direction == DIRECTION_SENT && first[0] == TLS_HANDSHAKE && first[1] == 3 {
-        // The server's name is in it; what follows is sealed.
-        [HELLO_PREFIX, 0]
-    } else {
-        match first {
-            b"POST" | b"PUT " | b"PATC" | b"PRI " => [prefix_large(); 2],
-            b"GET " | b"HEAD" | b"DELE" | b"OPTI" | b"CONN" => [prefix_small(); 2],
-            _ => {
-                entry.state |= SOCKET_QUIET;
-                [0; 2]
+    // A client may send its hello byte by byte; the second byte is zero then, else the major version.
+    entry.gate.prefix =
+        if direction == DIRECTION_SENT && first[0] == TLS_HANDSHAKE && matches!(first[1], 0 | 3) {
+            // The server's name is in it; what follows is sealed.
+            [HELLO_PREFIX, 0]
+        } else {
+            match first {
+                b"POST" | b"PUT " | b"PATC" | b"PRI " => [prefix_large(); 2],
+                b"GET " | b"HEAD" | b"DELE" | b"OPTI" | b"CONN" => [prefix_small(); 2],
+                _ => {
+                    entry.state |= SOCKET_QUIET;
+                    [0; 2]
+                }
             }
-        }
-    };
+        };
 }
 
 /// A socket that is not in the table: older than the programs, or not TCP.
@@ -283,7 +285,7 @@ fn unknown_socket(socket: u64, n: u32, direction: u8) -> u64 {
 #[inline(always)]
 fn speaks_http(n: u32) -> bool {
     let source = syscall::current().and_then(|call| call.source(u64::from(n)));
-    source.is_some_and(|s| matches!(&s.first(), b"POST" | b"PRI "))
+    source.is_some_and(|s| matches!(&s.first(u64::from(n)), b"POST" | b"PRI "))
 }
 
 /// State of a connection of which nothing is known yet.

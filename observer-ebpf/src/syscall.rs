@@ -144,21 +144,33 @@ impl Call {
 }
 
 impl Source {
-    /// The first four bytes; zeros when they cannot be read or are in several buffers.
+    /// The first four of `n` bytes; zeros for those that are not there, cannot be read or are in another buffer.
     #[inline(always)]
-    pub(crate) fn first(&self) -> [u8; 4] {
-        let mut base = self.base;
+    pub(crate) fn first(&self, n: u64) -> [u8; 4] {
+        let (mut base, mut len) = (self.base, n);
         if self.len == 0 && self.iov_left > 0 {
             // SAFETY: bpf_probe_read_user checks the address.
-            let Ok([at, len]) = (unsafe { bpf_probe_read_user(self.iov as *const [u64; 2]) }) else {
+            let Ok([at, of_buffer]) = (unsafe { bpf_probe_read_user(self.iov as *const [u64; 2]) }) else {
                 return [0; 4];
             };
-            if len < 4 {
-                return [0; 4];
-            }
             base = at;
+            if of_buffer < len {
+                len = of_buffer;
+            }
+        }
+        if len >= 4 {
+            // SAFETY: as above.
+            return unsafe { bpf_probe_read_user(base as *const [u8; 4]) }.unwrap_or([0; 4]);
+        }
+        if len == 0 {
+            return [0; 4];
         }
         // SAFETY: as above.
-        unsafe { bpf_probe_read_user(base as *const [u8; 4]) }.unwrap_or([0; 4])
+        [
+            unsafe { bpf_probe_read_user(base as *const u8) }.unwrap_or(0),
+            0,
+            0,
+            0,
+        ]
     }
 }

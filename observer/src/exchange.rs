@@ -14,8 +14,58 @@ pub enum Dialect {
     OpenAiResponses,
     /// OpenAI embeddings.
     OpenAiEmbeddings,
-    /// Anthropic messages.
+    /// OpenAI completions, the older API.
+    OpenAiCompletions,
+    /// OpenAI images: generations, edits, variations.
+    OpenAiImages,
+    /// OpenAI speech: text in, audio out.
+    OpenAiSpeech,
+    /// OpenAI transcriptions and translations: audio in, text out.
+    OpenAiTranscriptions,
+    /// OpenAI moderations.
+    OpenAiModerations,
+    /// Anthropic messages, on Bedrock and Vertex too.
     AnthropicMessages,
+    /// Anthropic text completions, the older API.
+    AnthropicComplete,
+    /// Gemini and Vertex: `generateContent` and `streamGenerateContent`.
+    GeminiGenerate,
+    /// Gemini and Vertex: `embedContent` and `batchEmbedContents`; `predict` of embedding models.
+    GeminiEmbed,
+    /// Ollama `/api/chat`.
+    OllamaChat,
+    /// Ollama `/api/generate`.
+    OllamaGenerate,
+    /// Ollama `/api/embed` and `/api/embeddings`.
+    OllamaEmbed,
+    /// Cohere chat, version 2.
+    CohereChat,
+    /// Cohere chat, version 1.
+    CohereChatV1,
+    /// Cohere generate, version 1.
+    CohereGenerate,
+    /// Cohere embed, both versions.
+    CohereEmbed,
+    /// Rerank: Cohere's shape and those like it (Jina, Voyage, llama.cpp, vLLM).
+    Rerank,
+    /// Bedrock `converse` and `converse-stream`.
+    BedrockConverse,
+    /// Bedrock `invoke` and `invoke-with-response-stream` with a list of messages.
+    BedrockInvokeChat,
+    /// Bedrock `invoke` with a prompt.
+    BedrockInvokeText,
+    /// Bedrock `invoke` of an embedding model.
+    BedrockInvokeEmbed,
+    /// Text Generation Inference and the inference API of Hugging Face: `inputs`.
+    HfInference,
+    /// watsonx text generation.
+    WatsonxGeneration,
+    /// A prompt whose tokens are counted: Anthropic, Gemini, OpenAI responses.
+    CountTokens,
+    /// Replicate predictions.
+    ReplicatePredictions,
+    /// ElevenLabs text to speech.
+    ElevenLabsSpeech,
 }
 
 impl Dialect {
@@ -25,15 +75,63 @@ impl Dialect {
             Self::OpenAiChat => "openai-chat",
             Self::OpenAiResponses => "openai-responses",
             Self::OpenAiEmbeddings => "openai-embeddings",
+            Self::OpenAiCompletions => "openai-completions",
+            Self::OpenAiImages => "openai-images",
+            Self::OpenAiSpeech => "openai-speech",
+            Self::OpenAiTranscriptions => "openai-transcriptions",
+            Self::OpenAiModerations => "openai-moderations",
             Self::AnthropicMessages => "anthropic-messages",
+            Self::AnthropicComplete => "anthropic-complete",
+            Self::GeminiGenerate => "gemini-generate-content",
+            Self::GeminiEmbed => "gemini-embed-content",
+            Self::OllamaChat => "ollama-chat",
+            Self::OllamaGenerate => "ollama-generate",
+            Self::OllamaEmbed => "ollama-embed",
+            Self::CohereChat => "cohere-v2-chat",
+            Self::CohereChatV1 => "cohere-v1-chat",
+            Self::CohereGenerate => "cohere-v1-generate",
+            Self::CohereEmbed => "cohere-embed",
+            Self::Rerank => "rerank",
+            Self::BedrockConverse => "bedrock-converse",
+            Self::BedrockInvokeChat | Self::BedrockInvokeText | Self::BedrockInvokeEmbed => "bedrock-invoke",
+            Self::HfInference => "hf-inference",
+            Self::WatsonxGeneration => "watsonx-generation",
+            Self::CountTokens => "count-tokens",
+            Self::ReplicatePredictions => "replicate-predictions",
+            Self::ElevenLabsSpeech => "elevenlabs-speech",
         }
     }
 
-    /// `gen_ai.operation.name`.
+    /// `gen_ai.operation.name`. Where the conventions have no word, the name of the thing asked for.
     pub fn operation(self) -> &'static str {
         match self {
-            Self::OpenAiChat | Self::OpenAiResponses | Self::AnthropicMessages => "chat",
-            Self::OpenAiEmbeddings => "embeddings",
+            Self::OpenAiChat
+            | Self::OpenAiResponses
+            | Self::AnthropicMessages
+            | Self::OllamaChat
+            | Self::CohereChat
+            | Self::CohereChatV1
+            | Self::BedrockConverse
+            | Self::BedrockInvokeChat => "chat",
+            Self::OpenAiEmbeddings
+            | Self::GeminiEmbed
+            | Self::OllamaEmbed
+            | Self::CohereEmbed
+            | Self::BedrockInvokeEmbed => "embeddings",
+            Self::OpenAiCompletions
+            | Self::AnthropicComplete
+            | Self::OllamaGenerate
+            | Self::CohereGenerate
+            | Self::BedrockInvokeText
+            | Self::HfInference
+            | Self::WatsonxGeneration => "text_completion",
+            Self::GeminiGenerate | Self::ReplicatePredictions => "generate_content",
+            Self::OpenAiImages => "image_generation",
+            Self::OpenAiSpeech | Self::ElevenLabsSpeech => "speech",
+            Self::OpenAiTranscriptions => "transcription",
+            Self::OpenAiModerations => "moderation",
+            Self::Rerank => "rerank",
+            Self::CountTokens => "count_tokens",
         }
     }
 }
@@ -66,9 +164,10 @@ impl DialectEvidence {
 /// Token counts as the answer states them. `None` is "the answer does not say", which is not 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// `gen_ai.usage.input_tokens`: all input tokens, cached ones included (Anthropic's parts are added up).
+    /// `gen_ai.usage.input_tokens`: all input tokens, cached ones included (the parts of Anthropic
+    /// and Bedrock are added up).
     pub input_tokens: Option<u64>,
-    /// `gen_ai.usage.output_tokens`: all output tokens, reasoning included.
+    /// `gen_ai.usage.output_tokens`: all output tokens, reasoning included (Gemini's thoughts are added).
     pub output_tokens: Option<u64>,
     /// `gen_ai.usage.cache_read.input_tokens`.
     pub cache_read_input_tokens: Option<u64>,

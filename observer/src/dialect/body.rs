@@ -1,7 +1,12 @@
 //! One body on its way: content coding off, then JSON, an event stream of JSON, or text that is neither.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::protocol::encoding::{ContentDecoder, EncodingLoss};
+use crate::protocol::eventstream::{EventStreamDecoder, Message};
 use crate::protocol::json::{JsonEvents, JsonWalker};
+use crate::protocol::multipart::{MultipartDecoder, Part, PartEvents};
 use crate::protocol::sse::SseDecoder;
 use crate::protocol::{Fields, Incomplete, Side};
 
@@ -15,6 +20,16 @@ pub(super) trait Document: JsonEvents {
     fn raw(&mut self, piece: &[u8]);
     /// No more of them for now.
     fn raw_end(&mut self);
+    /// An exception of this name ended the stream.
+    fn failed(&mut self, name: &[u8]);
+    /// A field of a form begins; its value follows as pieces.
+    fn field(&mut self, name: &str);
+    /// A piece of its value.
+    fn field_piece(&mut self, piece: &[u8]);
+    /// It is complete.
+    fn field_end(&mut self);
+    /// So many bytes of audio, images or files.
+    fn binary(&mut self, bytes: u64);
 }
 
 enum Mode {
@@ -22,7 +37,50 @@ enum Mode {
     Sniff,
     Json(JsonWalker),
     Sse(SseDecoder),
+    /// An AWS event stream.
+    Events(EventStreamDecoder),
+    /// Behind a hole in JSON by lines: up to the next line.
+    ToLine,
     Raw,
+    /// A form, and whether the current part of it is a file.
+    Form(MultipartDecoder, bool),
+    /// Audio, images or files.
+    Binary,
+}
+
+/// What a media type says of the form of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Other,
+    /// Server-sent events.
+    Sse,
+    /// JSON by lines.
+    Lines,
+    /// An AWS event stream.
+    Events,
+    Binary,
+}
+
+impl Form {
+    fn of(media: &str, side: Side) -> Self {
+        let starts = |types: &[&str]| types.iter().any(|kind| media.starts_with(kind));
+        let response = side == Side::Response;
+        if response && media.contains("text/event-stream") {
+            Self::Sse
+        } else if response
+            && ["x-ndjson", "stream+json", "jsonl"]
+                .iter()
+                .any(|kind| media.contains(kind))
+        {
+            Self::Lines
+        } else if response && media.contains("vnd.amazon.eventstream") {
+            Self::Events
+        } else if starts(&["audio/", "image/", "video/", "multipart/"]) {
+            Self::Binary
+        } else {
+            Self::Other
+        }
+    }
 }
 
 /// Reader of one body.
@@ -32,8 +90,8 @@ pub(super) struct Body {
     /// A field that is not known may name a content coding: the first byte has to tell.
     coding_unknown: bool,
     mode: Mode,
-    /// The head says that this is an event stream.
-    event_stream: bool,
+    /// What the head says of the form.
+    form: Form,
     /// Bytes after content decoding.
     decoded: u64,
     /// Worst thing that happened to the content.
@@ -47,16 +105,15 @@ impl Body {
             .all("content-encoding")
             .map(|v| String::from_utf8_lossy(v).into_owned())
             .collect();
-        let media = fields
-            .get("content-type")
-            .unwrap_or_default()
-            .to_ascii_lowercase();
+        let kind = fields.get("content-type").unwrap_or_default();
+        let media = kind.to_ascii_lowercase();
+        let mode = MultipartDecoder::new(&kind).map_or(Mode::Sniff, |form| Mode::Form(form, false));
         Self {
             side,
             decoder: ContentDecoder::new(Some(&codings.join(","))),
             coding_unknown: unknown && codings.is_empty(),
-            mode: Mode::Sniff,
-            event_stream: side == Side::Response && media.contains("text/event-stream"),
+            mode,
+            form: Form::of(&media, side),
             decoded: 0,
             incomplete: None,
         }
@@ -70,9 +127,12 @@ impl Body {
         self.incomplete
     }
 
-    /// Whether the body is an event stream.
-    pub(super) fn is_event_stream(&self) -> bool {
-        matches!(self.mode, Mode::Sse(_)) || (self.event_stream && matches!(self.mode, Mode::Sniff))
+    /// Whether the body is a stream of events or of JSON by lines.
+    pub(super) fn is_stream(&self) -> bool {
+        let sniffing = matches!(self.mode, Mode::Sniff);
+        matches!(self.mode, Mode::Sse(_) | Mode::Events(_))
+            || self.form == Form::Lines
+            || (self.form == Form::Sse && sniffing)
     }
 
     pub(super) fn push(&mut self, data: &[u8], document: &mut impl Document) {
@@ -84,14 +144,14 @@ impl Body {
             side,
             decoder,
             mode,
-            event_stream,
+            form,
             decoded,
             incomplete,
             ..
         } = self;
         let result = decoder.push(data, &mut |piece| {
             *decoded += piece.len() as u64;
-            content(mode, *side, *event_stream, piece, document, incomplete);
+            content(mode, *side, *form, piece, document, incomplete);
         });
         if let Err(loss) = result {
             incomplete.get_or_insert(encoding_loss(loss));
@@ -107,11 +167,24 @@ impl Body {
                 sse.gap();
                 document.broken();
             }
+            Mode::Events(events) => {
+                events.gap();
+                document.broken();
+            }
+            Mode::Json(_) | Mode::Sniff if self.form == Form::Lines => {
+                document.broken();
+                self.mode = Mode::ToLine;
+            }
             Mode::Json(_) | Mode::Sniff => {
                 document.broken();
                 self.mode = Mode::Raw;
             }
             Mode::Raw => document.raw_end(),
+            Mode::Form(form, file) => {
+                form.close(&mut Parts { document, file });
+                self.mode = Mode::Binary;
+            }
+            Mode::ToLine | Mode::Binary => {}
         }
     }
 
@@ -131,7 +204,19 @@ impl Body {
                     self.incomplete.get_or_insert(Incomplete::OverBudget);
                 }
             }
-            Mode::Raw | Mode::Sniff => {}
+            Mode::Events(events) => {
+                events.close();
+                if events.lost() > 0 {
+                    self.incomplete.get_or_insert(Incomplete::Malformed);
+                }
+            }
+            Mode::Form(form, file) => {
+                if !form.is_over() {
+                    self.incomplete.get_or_insert(Incomplete::Malformed);
+                }
+                form.close(&mut Parts { document, file });
+            }
+            Mode::Raw | Mode::Sniff | Mode::ToLine | Mode::Binary => {}
         }
         document.raw_end();
         if clean && !self.decoder.is_complete() {
@@ -162,26 +247,28 @@ fn encoding_loss(loss: EncodingLoss) -> Incomplete {
 fn content(
     mode: &mut Mode,
     side: Side,
-    event_stream: bool,
+    form: Form,
     piece: &[u8],
     document: &mut impl Document,
     incomplete: &mut Option<Incomplete>,
 ) {
     let mut rest = piece;
-    if matches!(mode, Mode::Sniff) {
-        let blank = |b: &u8| b.is_ascii_whitespace() || matches!(b, 0xef | 0xbb | 0xbf);
-        let skip = piece.iter().take_while(|b| blank(b)).count();
-        rest = &piece[skip..];
-        let Some(first) = rest.first() else { return };
-        *mode = match first {
-            b'{' | b'[' => Mode::Json(JsonWalker::new()),
-            b'd' | b'e' | b'i' | b'r' | b':' if side == Side::Response => Mode::Sse(SseDecoder::new()),
-            _ if event_stream => Mode::Sse(SseDecoder::new()),
-            _ => {
-                incomplete.get_or_insert(Incomplete::Malformed);
-                Mode::Raw
-            }
+    if matches!(mode, Mode::ToLine) {
+        let Some(end) = memchr::memchr(b'\n', rest) else {
+            return;
         };
+        rest = &rest[end + 1..];
+        *mode = Mode::Sniff;
+    }
+    if matches!(mode, Mode::Sniff) {
+        let Some((found, skip)) = sniff(side, form, rest) else {
+            return;
+        };
+        rest = &rest[skip..];
+        if matches!(found, Mode::Raw) {
+            incomplete.get_or_insert(Incomplete::Malformed);
+        }
+        *mode = found;
     }
     match mode {
         Mode::Json(walker) => {
@@ -193,9 +280,82 @@ fn content(
             }
         }
         Mode::Sse(sse) => sse.push(rest, &mut |name, data| event(name, data, document, incomplete)),
+        Mode::Events(events) => events.push(rest, &mut |message| told(message, document, incomplete)),
         Mode::Raw => document.raw(rest),
-        Mode::Sniff => {}
+        Mode::Form(form, file) => form.push(rest, &mut Parts { document, file }),
+        Mode::Binary => document.binary(rest.len() as u64),
+        Mode::Sniff | Mode::ToLine => {}
     }
+}
+
+/// Hands the parts of a form on to a document.
+struct Parts<'a, D> {
+    document: &'a mut D,
+    file: &'a mut bool,
+}
+
+impl<D: Document> PartEvents for Parts<'_, D> {
+    fn begin(&mut self, part: Part) {
+        *self.file = part.file;
+        if !part.file {
+            self.document.field(&part.name);
+        }
+    }
+
+    fn content(&mut self, piece: &[u8]) {
+        match *self.file {
+            true => self.document.binary(piece.len() as u64),
+            false => self.document.field_piece(piece),
+        }
+    }
+
+    fn end(&mut self) {
+        if !*self.file {
+            self.document.field_end();
+        }
+    }
+}
+
+/// What a body is by its head and its first bytes, and how many blanks stand before it.
+fn sniff(side: Side, form: Form, piece: &[u8]) -> Option<(Mode, usize)> {
+    match form {
+        Form::Events if piece.first() == Some(&0) => {
+            return Some((Mode::Events(EventStreamDecoder::default()), 0));
+        }
+        Form::Binary => return Some((Mode::Binary, 0)),
+        _ => {}
+    }
+    let blank = |b: &u8| b.is_ascii_whitespace() || matches!(b, 0xef | 0xbb | 0xbf);
+    let skip = piece.iter().take_while(|b| blank(b)).count();
+    let mode = match piece.get(skip)? {
+        b'{' | b'[' => Mode::Json(JsonWalker::new()),
+        b'd' | b'e' | b'i' | b'r' | b':' if side == Side::Response => Mode::Sse(SseDecoder::new()),
+        _ if form == Form::Sse => Mode::Sse(SseDecoder::new()),
+        _ => Mode::Raw,
+    };
+    Some((mode, skip))
+}
+
+/// One message of an AWS event stream. An answer of `invoke` is wrapped: `{"bytes": base64 of what the model says}`.
+fn told(message: Message<'_>, document: &mut impl Document, incomplete: &mut Option<Incomplete>) {
+    if message.name == b"chunk"
+        && let Some(inner) = wrapped(message.payload)
+    {
+        event(b"", &inner, document, incomplete);
+        return;
+    }
+    event(message.name, message.payload, document, incomplete);
+    if message.failed {
+        document.failed(message.name);
+    }
+}
+
+/// The content of `"bytes"`, decoded. Base64 needs no escapes, so the first quote ends it.
+fn wrapped(payload: &[u8]) -> Option<Vec<u8>> {
+    const KEY: &[u8] = b"\"bytes\"";
+    let rest = payload.get(memchr::memmem::find(payload, KEY)? + KEY.len()..)?;
+    let rest = rest.get(memchr::memchr(b'"', rest)? + 1..)?;
+    STANDARD.decode(rest.get(..memchr::memchr(b'"', rest)?)?).ok()
 }
 
 /// One event: JSON, the end mark `[DONE]`, or text.

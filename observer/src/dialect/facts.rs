@@ -1,9 +1,10 @@
 //! Puts together the facts of a finished exchange.
 
+use super::paths;
 use super::reader::ExchangeReader;
-use super::recognise;
+use super::response::error_word;
 use crate::exchange::{Credential, Dialect, DialectEvidence, Exchange, Usage};
-use crate::protocol::RequestHead;
+use crate::protocol::{Fields, RequestHead};
 
 /// Longest user agent kept.
 const MAX_USER_AGENT: usize = 256;
@@ -17,6 +18,40 @@ const KEY_FIELDS: &[&str] = &[
     "ocp-apim-subscription-key",
 ];
 
+/// Facts that stand in the head of a response (Bedrock).
+#[derive(Debug, Default)]
+pub(super) struct HeadFacts {
+    usage: Usage,
+    error: Option<String>,
+}
+
+impl HeadFacts {
+    pub(super) fn of(fields: &Fields) -> Self {
+        let count = |name: &str| {
+            fields
+                .get(&format!("x-amzn-bedrock-{name}-token-count"))?
+                .parse()
+                .ok()
+        };
+        let error = fields.get("x-amzn-errortype");
+        let word = |text: String| {
+            text.split(':')
+                .next()
+                .and_then(|word| error_word(word.to_owned()))
+        };
+        Self {
+            usage: Usage {
+                input_tokens: count("input"),
+                output_tokens: count("output"),
+                cache_read_input_tokens: count("cache-read-input"),
+                cache_creation_input_tokens: count("cache-write-input"),
+                reasoning_output_tokens: None,
+            },
+            error: error.and_then(word).filter(|word| !word.is_empty()),
+        }
+    }
+}
+
 /// The facts of `reader`; `streamed` says whether the answer was an event stream.
 pub(super) fn exchange(
     reader: ExchangeReader,
@@ -26,7 +61,12 @@ pub(super) fn exchange(
     ended_ns: u64,
 ) -> Exchange {
     let error_type = error_type(&reader);
-    let usage = usage(dialect, reader.response.usage);
+    let usage = usage(dialect, stated(&reader));
+    let path = reader.head.as_ref().map_or("", |h| h.path.as_str());
+    let path_model = paths::model(path);
+    let asked = paths::asks_stream(path);
+    let stream = stream(dialect, reader.request.stream.or(asked), streamed);
+    let streamed = streamed || asked == Some(true);
     let ExchangeReader {
         head,
         host,
@@ -49,17 +89,24 @@ pub(super) fn exchange(
     Exchange {
         dialect,
         evidence,
-        provider: catalog.map_or_else(|| "unknown".to_owned(), |m| m.provider),
+        provider: catalog.map_or_else(|| unlisted(dialect).to_owned(), |m| m.provider),
         host,
         path_template: head
             .as_ref()
-            .map_or_else(String::new, |h| recognise::template(&h.path)),
+            .map_or_else(String::new, |h| paths::template(&h.path)),
         method: head.map(|h| h.method).unwrap_or_default(),
-        request_model: request.model,
+        request_model: request
+            .model
+            .or_else(|| {
+                request
+                    .version
+                    .filter(|_| dialect == Dialect::ReplicatePredictions)
+            })
+            .or(path_model),
         response_model: response.model,
         response_id: response.id,
         conversation_id: request.conversation,
-        stream: request.stream.unwrap_or(streamed),
+        stream,
         usage,
         finish_reasons,
         tool_names: response.tools,
@@ -81,19 +128,57 @@ pub(super) fn exchange(
     }
 }
 
-/// Anthropic counts cached input apart from `input_tokens`; everybody else includes it.
-fn usage(dialect: Dialect, stated: Usage) -> Usage {
-    if dialect != Dialect::AnthropicMessages {
-        return stated;
+/// Provider on a host that the catalogue does not know. Ollama runs anywhere, and nobody else speaks its dialect.
+fn unlisted(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OllamaEmbed => "ollama",
+        _ => "unknown",
     }
-    let cached = stated.cache_read_input_tokens.unwrap_or(0);
-    let created = stated.cache_creation_input_tokens.unwrap_or(0);
-    let all = stated
-        .input_tokens
-        .map(|input| input.saturating_add(cached).saturating_add(created));
+}
+
+/// Whether a stream was asked for; Ollama answers with one unless told otherwise.
+fn stream(dialect: Dialect, asked: Option<bool>, streamed: bool) -> bool {
+    let default = matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate);
+    asked.unwrap_or(streamed || default)
+}
+
+/// Token counts as stated: in the body, else as billed, else in the head. A total alone says neither input nor
+/// output.
+fn stated(reader: &ExchangeReader) -> Usage {
+    let (response, head) = (&reader.response, &reader.head_facts.usage);
+    let body = response.usage;
     Usage {
-        input_tokens: all,
-        ..stated
+        input_tokens: body.input_tokens.or(response.billed.0).or(head.input_tokens),
+        output_tokens: body.output_tokens.or(response.billed.1).or(head.output_tokens),
+        cache_read_input_tokens: body.cache_read_input_tokens.or(head.cache_read_input_tokens),
+        cache_creation_input_tokens: body
+            .cache_creation_input_tokens
+            .or(head.cache_creation_input_tokens),
+        ..body
+    }
+}
+
+/// Counts as everybody means them: Anthropic and Bedrock count cached input apart from the input, Gemini counts thoughts
+/// apart from the output; everybody else includes them.
+fn usage(dialect: Dialect, stated: Usage) -> Usage {
+    let add = |count: Option<u64>, more: Option<u64>| count.map(|n| n.saturating_add(more.unwrap_or(0)));
+    let Usage {
+        input_tokens,
+        output_tokens,
+        cache_read_input_tokens: read,
+        cache_creation_input_tokens: created,
+        reasoning_output_tokens: thoughts,
+    } = stated;
+    match dialect {
+        Dialect::AnthropicMessages | Dialect::BedrockConverse | Dialect::BedrockInvokeChat => Usage {
+            input_tokens: add(add(input_tokens, read), created),
+            ..stated
+        },
+        Dialect::GeminiGenerate => Usage {
+            output_tokens: add(output_tokens, thoughts),
+            ..stated
+        },
+        _ => stated,
     }
 }
 
@@ -109,6 +194,7 @@ fn error_type(reader: &ExchangeReader) -> String {
     let stated = response
         .error_type
         .clone()
+        .or_else(|| reader.head_facts.error.clone())
         .or_else(|| response.error_code.clone())
         .or(flat);
     stated

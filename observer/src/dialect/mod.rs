@@ -14,6 +14,8 @@ mod socket;
 mod tests;
 mod texts;
 mod transport;
+mod vendor_rules;
+mod paths;
 
 pub use connection::{ConnectionHooks, ConnectionReader, Scope};
 pub use reader::{ExchangeReader, NotAi, Outcome, Verdict};

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::body::Body;
+use super::facts::HeadFacts;
+use super::paths::{self, Strength};
 use super::recognise;
 use super::request::{RequestBody, RequestDoc};
 use super::response::{ResponseBody, ResponseDoc};
@@ -85,6 +87,8 @@ pub struct ExchangeReader {
     socket: bool,
     /// The response head says that its body is neither JSON nor an event stream.
     response_foreign: bool,
+    /// What the head of the response says beside its body.
+    pub(super) head_facts: HeadFacts,
     pub(super) request: RequestBody,
     pub(super) response: ResponseBody,
     pub(super) request_end: Ended,
@@ -140,7 +144,7 @@ impl ExchangeReader {
             request_foreign: !socket
                 && head
                     .as_ref()
-                    .is_some_and(|h| !may_post(h) || !may_be_json(&h.fields, false)),
+                    .is_some_and(|h| !may_post(h) || !(may_be_json(&h.fields, false) || is_form(h))),
             socket,
             head,
             status: None,
@@ -148,6 +152,7 @@ impl ExchangeReader {
             first_response_ns: None,
             response_body: None,
             response_foreign: false,
+            head_facts: HeadFacts::default(),
             request: RequestBody::new(),
             response: ResponseBody::new(),
             request_end: Ended::default(),
@@ -182,6 +187,7 @@ impl ExchangeReader {
         self.first_response_ns = Some(first_ns);
         self.response_body = Some(Body::new(Side::Response, &head.fields, head.unknown_fields > 0));
         self.response_foreign = !may_be_json(&head.fields, true);
+        self.head_facts = HeadFacts::of(&head.fields);
         self.judge();
     }
 
@@ -264,7 +270,7 @@ impl ExchangeReader {
         self.judge();
         match self.verdict {
             Verdict::Ai(dialect, evidence) => {
-                let streamed = self.response_body.as_ref().is_some_and(Body::is_event_stream);
+                let streamed = self.response_body.as_ref().is_some_and(Body::is_stream);
                 let ended_ns = self.ended_ns.unwrap_or(now_ns);
                 Outcome::Ai(Box::new(facts::exchange(
                     self, dialect, evidence, streamed, ended_ns,
@@ -323,21 +329,11 @@ impl ExchangeReader {
             return Verdict::NotAi(self.not_ai());
         }
         let response = self.response_shape();
-        if let Some((dialect, telling)) = recognise::by_path(path) {
-            if self.catalog.is_some() {
-                return Verdict::Ai(dialect, By::Host);
-            }
-            let agrees = recognise::agrees(dialect, self.request.marks) || response == Some(dialect);
-            if telling || agrees || (self.request_unread() && self.over()) {
-                return Verdict::Ai(dialect, By::PathSuffix);
-            }
-            return if self.over() {
-                Verdict::NotAi(NotAi::Other)
-            } else {
-                Verdict::Undecided(true)
-            };
+        let shape = recognise::by_request(self.request.marks, self.names_anthropic());
+        if let Some(verdict) = self.judge_path(path, response, shape) {
+            return verdict;
         }
-        if recognise::is_foreign(path) {
+        if paths::is_foreign(path) {
             return if self.over() {
                 Verdict::NotAi(self.not_ai())
             } else {
@@ -345,14 +341,58 @@ impl ExchangeReader {
             };
         }
         let by = |shape| if self.catalog.is_some() { By::Host } else { shape };
-        if let Some(dialect) = recognise::by_request(self.request.marks, self.names_anthropic()) {
+        if let Some(dialect) = shape {
             return Verdict::Ai(dialect, by(By::RequestShape));
+        }
+        // Hosts of Hugging Face take `inputs` at any path.
+        if self.catalog.is_some() && recognise::agrees(Dialect::HfInference, self.request.marks) {
+            return Verdict::Ai(Dialect::HfInference, By::Host);
         }
         match response {
             Some(dialect) => Verdict::Ai(dialect, by(By::ResponseShape)),
             None if self.over() => Verdict::NotAi(self.not_ai()),
             None => Verdict::Undecided(false),
         }
+    }
+
+    /// What the path says, with what the bodies say to it. `None`: nothing, or a body says something else.
+    fn judge_path(&self, path: &str, response: Option<Dialect>, shape: Option<Dialect>) -> Option<Verdict> {
+        let evidence = match self.catalog {
+            Some(_) => DialectEvidence::Host,
+            None => DialectEvidence::PathSuffix,
+        };
+        let agrees = |dialect| recognise::agrees(dialect, self.request.marks) || response == Some(dialect);
+        let found = |dialect| {
+            let dialect = match dialect {
+                Dialect::BedrockInvokeText => {
+                    recognise::invoked(&paths::model(path).unwrap_or_default(), self.request.marks)
+                }
+                dialect => dialect,
+            };
+            Some(Verdict::Ai(dialect, evidence))
+        };
+        if let Some((dialect, _)) = paths::dialects(path).find(|(dialect, _)| agrees(*dialect)) {
+            return found(dialect);
+        }
+        let (dialect, strength) = paths::dialects(path).max_by_key(|(_, strength)| *strength)?;
+        let enough = match strength {
+            Strength::Alone => true,
+            Strength::Host => self.catalog.is_some() || (self.request_unread() && self.over()),
+            Strength::Body => {
+                let silent = shape.is_none() && response.is_none();
+                silent && self.catalog.is_some() && self.request_unread() && self.over()
+            }
+        };
+        if enough {
+            return found(dialect);
+        }
+        if shape.is_some() || response.is_some() {
+            return None;
+        }
+        Some(match self.over() {
+            true => Verdict::NotAi(self.not_ai()),
+            false => Verdict::Undecided(strength == Strength::Host),
+        })
     }
 
     /// Whether nothing more can be learnt: too much of the request without a shape, or request and response read.
@@ -379,6 +419,7 @@ impl ExchangeReader {
             body.object.as_deref(),
             body.kind.as_deref(),
             body.marks,
+            body.model.is_some(),
             body.has_embeddings(),
         )
     }
@@ -396,7 +437,7 @@ impl ExchangeReader {
         let path = head.map_or("", |h| h.path.as_str());
         let shaped = recognise::by_request(self.request.marks, false).is_some();
         let known = self.catalog_host || self.catalog.is_some();
-        if post && recognise::is_foreign(path) && (known || shaped) {
+        if post && paths::is_foreign(path) && (known || shaped) {
             NotAi::UnknownDialect
         } else if known {
             NotAi::CatalogHostOther
@@ -409,6 +450,14 @@ impl ExchangeReader {
 /// Whether a request is a POST, as far as known.
 fn may_post(head: &RequestHead) -> bool {
     head.method == "POST" || (head.method.is_empty() && head.unknown_fields > 0)
+}
+
+/// Whether a request is a form at a path that takes files: audio to transcribe, images to edit.
+fn is_form(head: &RequestHead) -> bool {
+    let media = head.fields.get("content-type").unwrap_or_default();
+    let takes = |dialect| matches!(dialect, Dialect::OpenAiTranscriptions | Dialect::OpenAiImages);
+    media.to_ascii_lowercase().starts_with("multipart/form-data")
+        && paths::dialects(&head.path).any(|(dialect, _)| takes(dialect))
 }
 
 enum Doc<'a> {
@@ -427,5 +476,9 @@ fn may_be_json(fields: &Fields, stream: bool) -> bool {
         || media.contains("json")
         || media == "text/plain"
         || media == "application/octet-stream"
-        || (stream && media == "text/event-stream")
+        || (stream
+            && matches!(
+                media.as_str(),
+                "text/event-stream" | "application/vnd.amazon.eventstream"
+            ))
 }

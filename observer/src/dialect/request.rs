@@ -3,7 +3,7 @@
 use super::body::Document;
 use super::locate::Locator;
 use super::rules::{Fact, Mark, Slot};
-use super::texts::{StringReader, Text, Texts, plain_key};
+use super::texts::{Action, MAX_FACT, StringReader, Text, Texts, plain_key};
 use super::{TextRole, TextSink};
 use crate::protocol::Side;
 use crate::protocol::json::{Container, JsonEvents, Literal};
@@ -20,17 +20,29 @@ const ROLES: &[&[u8]] = &[
 /// Digits from which on an integer is handed on as text: it could be a card or account number.
 const MIN_NUMBER_TEXT: usize = 12;
 
+/// A field of a form.
+#[derive(Debug, Clone, Copy)]
+enum Field {
+    Model,
+    Stream,
+    Text,
+}
+
 /// What a request body said so far.
 pub(super) struct RequestBody {
     at: Locator,
     strings: StringReader,
     raw: Option<Text>,
+    /// Field of a form that is being read.
+    field: Field,
     pub(super) texts: Texts,
     /// Role for the text of the current message. A message that states its role after its content has no better
     /// answer than "prompt" while the content passes.
     message: TextRole,
     pub(super) marks: u32,
     pub(super) model: Option<String>,
+    /// A model named by a hash.
+    pub(super) version: Option<String>,
     /// `type` at the top: what a message over a WebSocket asks for.
     pub(super) kind: Option<String>,
     pub(super) stream: Option<bool>,
@@ -43,10 +55,12 @@ impl RequestBody {
             at: Locator::request(),
             strings: StringReader::new(),
             raw: None,
+            field: Field::Text,
             texts: Texts::new(Side::Request),
             message: TextRole::Prompt,
             marks: 0,
             model: None,
+            version: None,
             kind: None,
             stream: None,
             conversation: None,
@@ -56,6 +70,7 @@ impl RequestBody {
     fn fact(&mut self, fact: Fact, value: String) {
         match fact {
             Fact::Model => self.model = Some(value),
+            Fact::Version => self.version = Some(value),
             Fact::Type => self.kind = Some(value),
             Fact::Conversation => self.conversation = Some(value),
             Fact::Role => {
@@ -156,6 +171,45 @@ impl Document for RequestDoc<'_> {
         let body = &mut *self.body;
         body.strings.abort(&mut body.texts, &body.at.cursor, self.sink);
         body.at.cursor.reset();
+    }
+
+    fn failed(&mut self, _: &[u8]) {}
+
+    fn field(&mut self, name: &str) {
+        let body = &mut *self.body;
+        let keep = |limit| Action::Keep {
+            limit,
+            spill: TextRole::Other,
+        };
+        let (field, action) = match name {
+            "model" => (Field::Model, keep(MAX_FACT)),
+            "stream" => (Field::Stream, keep(MAX_FACT)),
+            "prompt" | "input" => (Field::Text, Action::Text(TextRole::Prompt)),
+            _ => (Field::Text, Action::Text(TextRole::Other)),
+        };
+        body.field = field;
+        body.strings.begin(action, &mut body.texts, &body.at.cursor);
+    }
+
+    fn field_piece(&mut self, piece: &[u8]) {
+        let body = &mut *self.body;
+        body.strings
+            .piece(piece, &mut body.texts, &body.at.cursor, self.sink);
+    }
+
+    fn field_end(&mut self) {
+        let body = &mut *self.body;
+        let kept = body.strings.end(&mut body.texts, &body.at.cursor, self.sink);
+        let kept = kept.map(|value| String::from_utf8_lossy(value).into_owned());
+        match (body.field, kept) {
+            (Field::Model, Some(value)) => body.model = Some(value),
+            (Field::Stream, Some(value)) => body.stream = Some(value.eq_ignore_ascii_case("true")),
+            _ => {}
+        }
+    }
+
+    fn binary(&mut self, bytes: u64) {
+        self.body.texts.binary += bytes;
     }
 
     fn raw(&mut self, piece: &[u8]) {

@@ -71,6 +71,10 @@ pub(super) struct ResponseBody {
     pub(super) kind: Option<String>,
     item_object: Option<String>,
     pub(super) usage: Usage,
+    /// Counts that stand for those of `usage` where these are missing: as billed.
+    pub(super) billed: (Option<u64>, Option<u64>),
+    /// The document is an array of documents, as some servers stream them; its brackets are left out.
+    listed: bool,
     pub(super) finish: BTreeSet<String>,
     /// State of a response object; stands for a finish reason where there is none.
     pub(super) status: Option<String>,
@@ -97,6 +101,8 @@ impl ResponseBody {
             kind: None,
             item_object: None,
             usage: Usage::default(),
+            billed: (None, None),
+            listed: false,
             finish: BTreeSet::new(),
             status: None,
             tools: BTreeSet::new(),
@@ -129,6 +135,8 @@ impl ResponseBody {
                 }
                 self.kind = Some(value);
             }
+            // A word of watsonx for "still running".
+            Fact::Finish if value == "not_finished" => {}
             Fact::Finish => insert(&mut self.finish, value),
             Fact::ToolName => insert(&mut self.tools, value),
             Fact::Status => self.doc.status = Some(value),
@@ -144,6 +152,9 @@ impl ResponseBody {
         let usage = &mut self.usage;
         match fact {
             Fact::Input => usage.input_tokens = Some(value),
+            Fact::LargestInput => usage.input_tokens = usage.input_tokens.max(Some(value)),
+            Fact::BilledInput => self.billed.0 = Some(value),
+            Fact::BilledOutput => self.billed.1 = Some(value),
             Fact::Output => usage.output_tokens = Some(value),
             Fact::CacheRead => usage.cache_read_input_tokens = Some(value),
             Fact::CacheCreation => usage.cache_creation_input_tokens = Some(value),
@@ -154,6 +165,15 @@ impl ResponseBody {
             Fact::InnerIndex => self.doc.inner = Some(value),
             Fact::ErrorCode => self.doc.code = Some(value.to_string()),
             _ => {}
+        }
+    }
+
+    /// What stands at the cursor, in a document of this type.
+    fn slot(&mut self) -> Slot {
+        match self.at.slot() {
+            Slot::Piece if self.doc.kind.is_empty() => Slot::Delta(TextRole::Answer),
+            Slot::Piece => Slot::Repeat(TextRole::Answer),
+            slot => slot,
         }
     }
 
@@ -241,6 +261,10 @@ pub(super) struct ResponseDoc<'a> {
 impl JsonEvents for ResponseDoc<'_> {
     fn begin(&mut self, container: Container) {
         let body = &mut *self.body;
+        if container == Container::Array && body.at.cursor.depth() == 0 && !body.listed {
+            body.listed = true;
+            return;
+        }
         let from = body.doc.fragments.len();
         match body.at.slot() {
             Slot::Choice => body.doc.choice = (from, None),
@@ -252,6 +276,10 @@ impl JsonEvents for ResponseDoc<'_> {
 
     fn end(&mut self, _: Container) {
         let body = &mut *self.body;
+        if body.at.cursor.depth() == 0 {
+            body.listed = false;
+            return;
+        }
         body.at.cursor.leave();
         let position = body.at.cursor.array_index();
         let doc = &mut body.doc;
@@ -297,7 +325,7 @@ impl JsonEvents for ResponseDoc<'_> {
         let body = &mut *self.body;
         if body.strings.is_idle() {
             let repeated = body.first_fragment_ns.is_some() && !body.holes;
-            let action = body.at.slot().action(TextRole::Answer, repeated);
+            let action = body.slot().action(TextRole::Answer, repeated);
             body.strings.begin(action, &mut body.texts, &body.at.cursor);
         }
         body.strings
@@ -306,7 +334,7 @@ impl JsonEvents for ResponseDoc<'_> {
 
     fn string_end(&mut self) {
         let body = &mut *self.body;
-        let slot = body.at.slot();
+        let slot = body.slot();
         let kept = body
             .strings
             .end(&mut body.texts, &body.at.cursor, self.sink)
@@ -356,6 +384,7 @@ impl Document for ResponseDoc<'_> {
             kind: String::from_utf8_lossy(name).into_owned(),
             ..Doc::default()
         };
+        body.listed = false;
         body.at.cursor.reset();
     }
 
@@ -364,7 +393,24 @@ impl Document for ResponseDoc<'_> {
         body.strings.abort(&mut body.texts, &body.at.cursor, self.sink);
         body.document_end(self.sink);
         body.at.cursor.reset();
+        body.listed = false;
         body.holes = true;
+    }
+
+    fn failed(&mut self, name: &[u8]) {
+        let word = error_word(String::from_utf8_lossy(name).into_owned());
+        self.body.error_type = word.or(self.body.error_type.take());
+    }
+
+    // No answer is a form.
+    fn field(&mut self, _: &str) {}
+    fn field_piece(&mut self, piece: &[u8]) {
+        self.body.texts.binary += piece.len() as u64;
+    }
+    fn field_end(&mut self) {}
+
+    fn binary(&mut self, bytes: u64) {
+        self.body.texts.binary += bytes;
     }
 
     fn raw(&mut self, piece: &[u8]) {
@@ -389,7 +435,7 @@ fn insert(names: &mut BTreeSet<String>, name: String) {
 }
 
 /// An error type or code, if it is a word: free text could hold clear text.
-fn error_word(value: String) -> Option<String> {
+pub(super) fn error_word(value: String) -> Option<String> {
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b':');
     (value.len() <= MAX_ERROR && value.bytes().all(word)).then_some(value)
 }

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use super::TextRole::{self, Answer, Other, Prompt, ToolArguments, ToolResult};
 use super::texts::{Action, MAX_FACT, MAX_FRAGMENT};
+use super::vendor_rules as vendor;
 
 /// A fact that a value states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,13 @@ pub(super) enum Fact {
     CacheRead,
     CacheCreation,
     Reasoning,
+    /// Input tokens where some answers of a stream say 0: the largest counts.
+    LargestInput,
+    /// Input tokens as billed, for answers that count no other.
+    BilledInput,
+    BilledOutput,
+    /// A model named by a hash.
+    Version,
     ErrorType,
     ErrorCode,
     /// `code` at the top of a document.
@@ -53,6 +61,8 @@ pub(super) enum Slot {
     Fact(Fact),
     /// Fragment of a streamed text.
     Delta(TextRole),
+    /// Fragment of a streamed text where the document has no type, else a repetition.
+    Piece,
     /// Fragment of a streamed text; the type of the event says of what.
     TypedDelta,
     /// Repeats what came as fragments.
@@ -86,6 +96,22 @@ pub(super) enum Mark {
     Embedding = 1 << 11,
     /// Keys of other dialects with `model` and `messages`.
     Foreign = 1 << 12,
+    Prompt = 1 << 13,
+    Contents = 1 << 14,
+    Parts = 1 << 15,
+    ChatMessage = 1 << 16,
+    Query = 1 << 17,
+    Documents = 1 << 18,
+    Texts = 1 << 19,
+    Inputs = 1 << 20,
+    Text = 1 << 21,
+    Version = 1 << 22,
+    Candidates = 1 << 23,
+    UsageMetadata = 1 << 24,
+    CreatedAt = 1 << 25,
+    Done = 1 << 26,
+    ResponseText = 1 << 27,
+    History = 1 << 28,
 }
 
 /// Tables of one side.
@@ -239,7 +265,7 @@ const RESPONSE: &[(&str, Slot)] = &[
     ("$.output_index", Slot::Fact(Fact::OuterIndex)),
     ("$.content_index", Slot::Fact(Fact::InnerIndex)),
     ("$.summary_index", Slot::Fact(Fact::InnerIndex)),
-    ("$.text", Slot::Repeat(Answer)),
+    ("$.text", Slot::Piece),
     ("$.refusal", Slot::Repeat(Answer)),
     ("$.arguments", Slot::Repeat(ToolArguments)),
     ("$.input", Slot::Repeat(ToolArguments)),
@@ -328,6 +354,10 @@ const MEDIA: &[&str] = &[
     "result",
     "partial_image_b64",
     "obfuscation",
+    "bytes",
+    "thoughtSignature",
+    "thought_signature",
+    "audio_base64",
 ];
 /// Keys that may appear in stored paths, besides those in the tables.
 const PATH_KEYS: &[&str] = &[
@@ -360,22 +390,33 @@ const PATH_KEYS: &[&str] = &[
 
 /// Rules for request bodies.
 pub(super) static REQUEST_RULES: LazyLock<Rules> = LazyLock::new(|| Rules {
-    slots: REQUEST.iter().copied().collect(),
-    marks: REQUEST_MARKS.iter().copied().collect(),
+    slots: REQUEST.iter().copied().chain(vendor::request()).collect(),
+    marks: REQUEST_MARKS
+        .iter()
+        .chain(vendor::REQUEST_MARKS)
+        .copied()
+        .collect(),
 });
 
 /// Rules for response bodies.
 pub(super) static RESPONSE_RULES: LazyLock<Rules> = LazyLock::new(|| Rules {
-    slots: RESPONSE.iter().copied().chain(usage()).collect(),
-    marks: RESPONSE_MARKS.iter().copied().collect(),
+    slots: RESPONSE
+        .iter()
+        .copied()
+        .chain(vendor::response())
+        .chain(usage())
+        .collect(),
+    marks: RESPONSE_MARKS
+        .iter()
+        .chain(vendor::RESPONSE_MARKS)
+        .copied()
+        .collect(),
 });
 
 /// All keys that may appear in a path, sorted.
 pub(super) static KNOWN_KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    let usage = USAGE_AT.iter().chain(USAGE.iter().map(|(path, _)| path)).copied();
-    let slots = REQUEST.iter().chain(RESPONSE).map(|(path, _)| *path);
-    let marks = REQUEST_MARKS.iter().chain(RESPONSE_MARKS).map(|(path, _)| *path);
-    let in_paths = usage.chain(slots).chain(marks).flat_map(|path| path.split('.'));
+    let in_paths = REQUEST_RULES.paths().chain(RESPONSE_RULES.paths());
+    let in_paths = in_paths.flat_map(|path| path.split('.'));
     let mut keys: Vec<&str> = in_paths.map(|key| key.trim_end_matches("[*]")).collect();
     keys.extend(WORDS.iter().chain(MEDIA).chain(PATH_KEYS));
     keys.retain(|key| *key != "$");
@@ -384,15 +425,14 @@ pub(super) static KNOWN_KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     keys
 });
 
-fn usage() -> Vec<(&'static str, Slot)> {
-    // Leaked once per process: the static tables want static text.
-    let path =
-        |at: &str, member: &str| -> &'static str { Box::leak(format!("{at}.{member}").into_boxed_str()) };
-    let all = USAGE_AT
-        .iter()
-        .flat_map(|at| USAGE.iter().map(move |(member, fact)| (*at, *member, *fact)));
-    all.map(|(at, member, fact)| (path(at, member), Slot::Fact(fact)))
-        .collect()
+fn usage() -> impl Iterator<Item = (&'static str, Slot)> {
+    let here = vendor::at_each(USAGE_AT, USAGE);
+    // Vendors put their own members at the usual place, and the usual members at places of their own.
+    let mixed = vendor::at_each(&["$.usage"], vendor::USAGE);
+    let there = vendor::at_each(vendor::USAGE_AT, vendor::USAGE);
+    here.chain(mixed)
+        .chain(there)
+        .map(|(path, fact)| (path, Slot::Fact(fact)))
 }
 
 impl Rules {
@@ -438,7 +478,7 @@ impl Slot {
             Self::Media => Action::Probe(Other),
             Self::Fact(_) => keep(MAX_FACT, Other),
             Self::Delta(role) => keep(MAX_FRAGMENT, role),
-            Self::TypedDelta => keep(MAX_FRAGMENT, Answer),
+            Self::TypedDelta | Self::Piece => keep(MAX_FRAGMENT, Answer),
             Self::Repeat(_) if repeated => Action::Skip,
             Self::Repeat(role) => Action::Text(role),
             Self::Echo => Action::Skip,

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use super::connection::{ConnectionHooks, Inner};
+use super::paths;
 use super::reader::{ExchangeReader, NotAi};
-use super::recognise;
 use crate::exchange::Dialect;
 use crate::protocol::websocket::{Agreement, WebSocketConnection, WebSocketEvent};
 use crate::protocol::{Fields, Incomplete, RequestHead, ResponseHead, Side};
@@ -67,7 +67,7 @@ pub(super) fn is_handshake(head: &RequestHead) -> bool {
             .is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
     };
     (is("upgrade") || is(":protocol"))
-        && recognise::by_path(&head.path).is_some_and(|(dialect, _)| dialect == Dialect::OpenAiResponses)
+        && paths::dialects(&head.path).any(|(dialect, _)| dialect == Dialect::OpenAiResponses)
 }
 
 impl Socket {

@@ -5,9 +5,11 @@
 
 pub mod dns;
 pub mod encoding;
+pub mod eventstream;
 pub mod http1;
 pub mod http2;
 pub mod json;
+pub mod multipart;
 pub mod sniff;
 pub mod sse;
 pub mod tls;

@@ -1,10 +1,12 @@
 //! Conversations as they stand on the wire, made for these tests, and recordings made by others where there are any.
 
+mod bedrock;
 mod connection;
 mod golden;
 mod http2;
 mod replay;
 mod shapes;
+mod vendors;
 mod websocket;
 
 use std::collections::BTreeMap;

@@ -94,8 +94,8 @@ fn shapes_of_requests_and_responses() {
         (
             "POST /v1/messages/count_tokens",
             anthropic,
-            "{}",
-            Err(NotAi::UnknownDialect),
+            r#"{"input_tokens":14}"#,
+            Ok((Dialect::CountTokens, PathSuffix)),
         ),
         (
             "POST /x/chat/completions",
@@ -103,7 +103,6 @@ fn shapes_of_requests_and_responses() {
             "{}",
             Ok((Dialect::OpenAiChat, PathSuffix)),
         ),
-        ("POST /api/chat", chat, "{}", Err(NotAi::UnknownDialect)),
         (
             "POST /rpc",
             r#"{"jsonrpc":"2.0","method":"a"}"#,
@@ -116,6 +115,68 @@ fn shapes_of_requests_and_responses() {
             "{}",
             Err(NotAi::Other),
         ),
+    ];
+    for (line, asked, answer, want) in cases {
+        assert_eq!(outcome(line, asked, answer), want, "{line} {asked} {answer}");
+    }
+}
+
+#[test]
+fn shapes_of_other_vendors() {
+    let chat = r#"{"messages":[{"role":"user","content":"x"}],"model":"m"}"#;
+    use DialectEvidence::{PathSuffix, RequestShape, ResponseShape};
+    let cases = [
+        (
+            "POST /v1/messages/batches",
+            chat,
+            "{}",
+            Err(NotAi::UnknownDialect),
+        ),
+        (
+            "POST /api/chat",
+            chat,
+            "{}",
+            Ok((Dialect::OllamaChat, PathSuffix)),
+        ),
+        (
+            "POST /api/chat",
+            r#"{"messages":[{"text":"hi"}],"room":"a"}"#,
+            r#"{"ok":true}"#,
+            Err(NotAi::Other),
+        ),
+        (
+            "POST /api/generate",
+            r#"{"report":"pdf"}"#,
+            "{}",
+            Err(NotAi::Other),
+        ),
+        (
+            "POST /ask",
+            r#"{"q":1}"#,
+            r#"{"model":"m","created_at":"t","message":{"content":"x"},"done":true}"#,
+            Ok((Dialect::OllamaChat, ResponseShape)),
+        ),
+        (
+            "POST /ask",
+            r#"{"contents":[{"parts":[{"text":"x"}]}]}"#,
+            "{}",
+            Ok((Dialect::GeminiGenerate, RequestShape)),
+        ),
+        ("POST /api/rerank", r#"{"query":"x"}"#, "{}", Err(NotAi::Other)),
+        (
+            "POST /v1/rerank",
+            r#"{"query":"x","documents":["a"]}"#,
+            "{}",
+            Ok((Dialect::Rerank, PathSuffix)),
+        ),
+        (
+            "POST /model/m/invoke",
+            r#"{"prompt":"x"}"#,
+            "{}",
+            Ok((Dialect::BedrockInvokeText, PathSuffix)),
+        ),
+        ("POST /tools/invoke", r#"{"prompt":"x"}"#, "{}", Err(NotAi::Other)),
+        ("POST /api/predictions", r#"{"day":"x"}"#, "{}", Err(NotAi::Other)),
     ];
     for (line, asked, answer, want) in cases {
         assert_eq!(outcome(line, asked, answer), want, "{line} {asked} {answer}");

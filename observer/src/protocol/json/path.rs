@@ -6,7 +6,7 @@
 use super::Container;
 
 /// Most distinct paths of one table; values beyond stand at `PathId::BEYOND`.
-pub const MAX_PATHS: usize = 512;
+pub const MAX_PATHS: usize = 1024;
 /// Deepest path that is told apart; values below have the path of their ancestor at this depth.
 pub const MAX_PATH_DEPTH: usize = 16;
 

@@ -1,0 +1,344 @@
+//! What the path of a request says: dialect, model, and what of it may be stored.
+
+use crate::exchange::Dialect;
+
+/// How much a path ending says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Strength {
+    /// A body must agree: the ending could be anybody's.
+    Body,
+    /// Enough on a host that the catalogue knows; elsewhere a body must agree.
+    Host,
+    /// Enough on any host.
+    Alone,
+}
+
+use Strength::{Alone, Body, Host};
+
+/// Path endings, longer ones before those they end with.
+const SUFFIXES: &[(&str, Dialect, Strength)] = &[
+    ("/chat/completions", Dialect::OpenAiChat, Alone),
+    ("/responses", Dialect::OpenAiResponses, Host),
+    ("/api/embeddings", Dialect::OllamaEmbed, Body),
+    ("/api/embed", Dialect::OllamaEmbed, Body),
+    ("/embeddings", Dialect::OpenAiEmbeddings, Host),
+    ("/v1/messages", Dialect::AnthropicMessages, Host),
+    ("/messages/count_tokens", Dialect::CountTokens, Body),
+    ("/responses/input_tokens", Dialect::CountTokens, Body),
+    ("/v1/complete", Dialect::AnthropicComplete, Body),
+    ("/completions", Dialect::OpenAiCompletions, Host),
+    ("/images/generations", Dialect::OpenAiImages, Alone),
+    ("/images/edits", Dialect::OpenAiImages, Alone),
+    ("/images/variations", Dialect::OpenAiImages, Host),
+    ("/image/generate", Dialect::OpenAiImages, Body),
+    ("/audio/speech", Dialect::OpenAiSpeech, Alone),
+    ("/audio/transcriptions", Dialect::OpenAiTranscriptions, Alone),
+    ("/audio/translations", Dialect::OpenAiTranscriptions, Alone),
+    ("/moderations", Dialect::OpenAiModerations, Host),
+    ("/api/chat", Dialect::OllamaChat, Body),
+    ("/api/generate", Dialect::OllamaGenerate, Body),
+    ("/v2/chat", Dialect::CohereChat, Body),
+    ("/v1/chat", Dialect::CohereChatV1, Body),
+    ("/v1/generate", Dialect::CohereGenerate, Body),
+    ("/v1/embed", Dialect::CohereEmbed, Body),
+    ("/v2/embed", Dialect::CohereEmbed, Body),
+    ("/rerank", Dialect::Rerank, Body),
+    ("/converse", Dialect::BedrockConverse, Alone),
+    ("/converse-stream", Dialect::BedrockConverse, Alone),
+    ("/invoke", Dialect::BedrockInvokeText, Alone),
+    ("/invoke-with-response-stream", Dialect::BedrockInvokeText, Alone),
+    ("/generate", Dialect::HfInference, Body),
+    ("/generate_stream", Dialect::HfInference, Body),
+    ("/invocations", Dialect::HfInference, Body),
+    ("/ml/v1/text/generation", Dialect::WatsonxGeneration, Host),
+    ("/ml/v1/text/generation_stream", Dialect::WatsonxGeneration, Host),
+    ("/ml/v1-beta/generation/text", Dialect::WatsonxGeneration, Host),
+    (
+        "/ml/v1-beta/generation/text_stream",
+        Dialect::WatsonxGeneration,
+        Host,
+    ),
+    ("/predictions", Dialect::ReplicatePredictions, Body),
+];
+/// Verbs behind the last colon of a Google path.
+const VERBS: &[(&str, Dialect)] = &[
+    ("generateContent", Dialect::GeminiGenerate),
+    ("streamGenerateContent", Dialect::GeminiGenerate),
+    ("embedContent", Dialect::GeminiEmbed),
+    ("batchEmbedContents", Dialect::GeminiEmbed),
+    ("predict", Dialect::GeminiEmbed),
+    ("countTokens", Dialect::CountTokens),
+];
+/// Path endings of dialects that are not read.
+const FOREIGN: &[&str] = &["/messages/batches"];
+/// Longest model name taken from a path.
+const MAX_MODEL: usize = 256;
+/// Segments that a model follows.
+const MODEL_BEHIND: &[&str] = &[
+    "model",
+    "models",
+    "tunedModels",
+    "engines",
+    "serving-endpoints",
+    "endpoints",
+];
+/// Segments of a path that may be stored.
+const SEGMENTS: &[&str] = &[
+    "v1",
+    "v2",
+    "v3",
+    "v4",
+    "v1beta",
+    "v1beta1",
+    "v1-beta",
+    "api",
+    "openai",
+    "anthropic",
+    "apps",
+    "audio",
+    "inference",
+    "compatible-mode",
+    "compatibility",
+    "paas",
+    "coding",
+    "engines",
+    "model",
+    "models",
+    "tunedModels",
+    "publishers",
+    "google",
+    "locations",
+    "backend-api",
+    "codex",
+    "zen",
+    "ai",
+    "llm",
+    "ml",
+    "text",
+    "deployments",
+    "chat",
+    "completions",
+    "complete",
+    "converse",
+    "converse-stream",
+    "count_tokens",
+    "input_tokens",
+    "edits",
+    "embed",
+    "embeddings",
+    "endpoints",
+    "generate",
+    "generate_stream",
+    "generation",
+    "generation_stream",
+    "generations",
+    "image",
+    "images",
+    "invocations",
+    "invoke",
+    "invoke-with-response-stream",
+    "messages",
+    "moderations",
+    "predictions",
+    "projects",
+    "rerank",
+    "responses",
+    "serving-endpoints",
+    "speech",
+    "text-to-speech",
+    "text_stream",
+    "transcriptions",
+    "translations",
+    "variations",
+];
+
+/// Dialects that a path may mean, likeliest first.
+pub(super) fn dialects(path: &str) -> impl Iterator<Item = (Dialect, Strength)> {
+    let path = path.trim_end_matches('/');
+    let verb = verb(path).and_then(|verb| VERBS.iter().find(|(name, _)| *name == verb));
+    let verb = verb.map(|(_, dialect)| (*dialect, if path.ends_with(":predict") { Body } else { Alone }));
+    let speech = path.contains("/v1/text-to-speech/");
+    let speech = speech.then_some((Dialect::ElevenLabsSpeech, Body));
+    let bedrock = path.contains("/model/");
+    let known = !is_foreign(path);
+    let suffixes = SUFFIXES.iter().filter(move |(suffix, dialect, _)| {
+        // These verbs mean something only behind a model.
+        let needs_model = matches!(dialect, Dialect::BedrockConverse | Dialect::BedrockInvokeText);
+        known && (!needs_model || bedrock) && path.ends_with(suffix)
+    });
+    let suffixes = suffixes.map(|(_, dialect, strength)| (*dialect, *strength));
+    verb.into_iter().chain(speech).chain(suffixes)
+}
+
+/// Whether a path belongs to a dialect that is not read.
+pub(super) fn is_foreign(path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    FOREIGN.iter().any(|suffix| path.ends_with(suffix))
+}
+
+/// Whether the path asks for a stream, where it says.
+pub(super) fn asks_stream(path: &str) -> Option<bool> {
+    let path = path.trim_end_matches('/');
+    match verb(path) {
+        Some("streamGenerateContent" | "streamRawPredict") => return Some(true),
+        Some("generateContent" | "rawPredict") => return Some(false),
+        _ => {}
+    }
+    let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| path.ends_with(suffix));
+    if ends(&["-stream", "_stream", "/stream"]) {
+        Some(true)
+    } else {
+        (path.contains("/model/") && ends(&["/converse", "/invoke"])).then_some(false)
+    }
+}
+
+/// Model that a path names, decoded.
+pub(super) fn model(path: &str) -> Option<String> {
+    let mut segments = path.split('/');
+    let before = segments.find(|segment| MODEL_BEHIND.contains(segment))?;
+    let first = segments.next().filter(|segment| !segment.is_empty())?;
+    let name = match verb(first) {
+        Some(verb) => decoded(first.strip_suffix(verb)?.strip_suffix(':')?)?,
+        None if SEGMENTS.contains(&first) => return None,
+        None => decoded(first)?,
+    };
+    // Models of Replicate and Hugging Face have an owner: `/models/{owner}/{name}`.
+    let second = segments.next().filter(|segment| {
+        before == "models" && verb(first).is_none() && !segment.is_empty() && !SEGMENTS.contains(segment)
+    });
+    let name = match second {
+        Some(second) => format!("{name}/{}", decoded(second)?),
+        None => name,
+    };
+    (name.len() <= MAX_MODEL).then_some(name)
+}
+
+/// The verb behind the last colon of a path, if it is one.
+fn verb(path: &str) -> Option<&str> {
+    let (_, verb) = path.rsplit_once(':')?;
+    let known = ["rawPredict", "streamRawPredict"];
+    (VERBS.iter().any(|(name, _)| *name == verb) || known.contains(&verb)).then_some(verb)
+}
+
+/// Percent-encoding undone (RFC 3986 section 2.1), if that gives text.
+fn decoded(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digit = |b: Option<u8>| char::from(b?).to_digit(16);
+            let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
+            out.push(u8::try_from(high << 4 | low).ok()?);
+        } else {
+            out.push(byte);
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+/// A path as it may be stored: known segments stay, others become `{name}`.
+pub(super) fn template(path: &str) -> String {
+    let mut template = String::new();
+    let mut before = "";
+    for segment in path.split('/').filter(|segment| !segment.is_empty()).take(12) {
+        template.push('/');
+        let known = SEGMENTS.contains(&segment);
+        template.push_str(match (known, before) {
+            (_, "deployments") => "{deployment}",
+            (_, "model") => "{model}",
+            (true, _) => segment,
+            (_, "projects") => "{project}",
+            (_, "locations") => "{location}",
+            (_, "models" | "tunedModels" | "engines" | "serving-endpoints" | "endpoints") => "{model}",
+            _ => "{name}",
+        });
+        if let (false, Some(verb)) = (known, verb(segment)) {
+            template.push(':');
+            template.push_str(verb);
+        }
+        before = segment;
+    }
+    if template.is_empty() {
+        "/".to_owned()
+    } else {
+        template
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_in_paths() {
+        let cases = [
+            (
+                "/v1beta/models/gemini-2.5-flash:generateContent",
+                Some("gemini-2.5-flash"),
+            ),
+            (
+                "/v1/projects/p/locations/l/publishers/google/models/m%2F1:streamGenerateContent",
+                Some("m/1"),
+            ),
+            (
+                "/model/amazon.nova-lite-v1%3A0/converse",
+                Some("amazon.nova-lite-v1:0"),
+            ),
+            (
+                "/model/us.anthropic.claude-v1:0/invoke",
+                Some("us.anthropic.claude-v1:0"),
+            ),
+            (
+                "/model/arn%3Aaws%3Abedrock%3A%3Aprofile%2Fx/converse",
+                Some("arn:aws:bedrock::profile/x"),
+            ),
+            ("/model/%ff/converse", None),
+            ("/model/%2/converse", None),
+            ("/models/chat/completions", None),
+            ("/v1/models/meta/llama-3/predictions", Some("meta/llama-3")),
+            ("/models/org/name", Some("org/name")),
+            ("/v1/chat/completions", None),
+            ("/v1/models/", None),
+        ];
+        for (path, want) in cases {
+            assert_eq!(model(path).as_deref(), want, "{path}");
+        }
+        assert_eq!(model(&format!("/model/{}/invoke", "m".repeat(300))), None);
+    }
+
+    #[test]
+    fn templates_hold_no_names() {
+        let cases = [
+            (
+                "/v1beta/models/secret-1:generateContent",
+                "/v1beta/models/{model}:generateContent",
+            ),
+            ("/model/secret/converse", "/model/{model}/converse"),
+            ("/model/chat/converse", "/model/{model}/converse"),
+            ("/v1/text-to-speech/secret", "/v1/text-to-speech/{name}"),
+            ("/x/secret:other", "/{name}/{name}"),
+        ];
+        for (path, want) in cases {
+            assert_eq!(template(path), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_a_path_says_of_streams() {
+        assert_eq!(asks_stream("/v1beta/models/m:streamGenerateContent"), Some(true));
+        assert_eq!(asks_stream("/v1beta/models/m:generateContent"), Some(false));
+        assert_eq!(asks_stream("/model/m/converse-stream"), Some(true));
+        assert_eq!(asks_stream("/model/m/invoke"), Some(false));
+        assert_eq!(asks_stream("/v1/chat/completions"), None);
+    }
+
+    #[test]
+    fn verbs_of_bedrock_need_a_model() {
+        assert_eq!(dialects("/converse").next(), None);
+        assert_eq!(dialects("/api/tool/invoke").next(), None);
+        assert_eq!(
+            dialects("/model/m/converse").next(),
+            Some((Dialect::BedrockConverse, Alone))
+        );
+    }
+}

@@ -1,0 +1,303 @@
+//! What stands where in the dialects of other vendors than OpenAI and Anthropic. Same tables as `rules`.
+
+use super::TextRole::{Answer, Prompt, ToolArguments, ToolResult};
+use super::rules::{Fact, Mark, Slot};
+
+pub(super) const REQUEST: &[(&str, Slot)] = &[
+    // Ollama.
+    ("$.messages[*].thinking", Slot::Text(Prompt)),
+    ("$.messages[*].images[*]", Slot::Media),
+    ("$.images[*]", Slot::Media),
+    ("$.suffix", Slot::Text(Prompt)),
+    ("$.prompt[*]", Slot::Text(Prompt)),
+    // Cohere.
+    ("$.message", Slot::Text(Prompt)),
+    ("$.preamble", Slot::Text(Prompt)),
+    ("$.chat_history[*].message", Slot::Text(Prompt)),
+    ("$.documents", Slot::Tree(Prompt)),
+    ("$.tool_results", Slot::Tree(ToolResult)),
+    ("$.texts[*]", Slot::Text(Prompt)),
+    ("$.query", Slot::Text(Prompt)),
+    // Bedrock: converse, and the models' own shapes.
+    (
+        "$.messages[*].content[*].toolUse.input",
+        Slot::Tree(ToolArguments),
+    ),
+    (
+        "$.messages[*].content[*].toolResult.content[*].text",
+        Slot::Text(ToolResult),
+    ),
+    (
+        "$.messages[*].content[*].toolResult.content[*].json",
+        Slot::Tree(ToolResult),
+    ),
+    ("$.inputText", Slot::Text(Prompt)),
+    // Hugging Face, watsonx, ElevenLabs, Replicate.
+    ("$.inputs", Slot::Tree(Prompt)),
+    ("$.text", Slot::Text(Prompt)),
+    ("$.model_id", Slot::Fact(Fact::Model)),
+    ("$.version", Slot::Fact(Fact::Version)),
+    ("$.input.prompt", Slot::Text(Prompt)),
+    ("$.input.system_prompt", Slot::Text(Prompt)),
+    // Gemini embeddings.
+    ("$.content.parts[*].text", Slot::Text(Prompt)),
+    ("$.requests[*].content.parts[*].text", Slot::Text(Prompt)),
+    ("$.instances[*].content", Slot::Text(Prompt)),
+];
+
+/// Where a request of Gemini stands: at the top, or wrapped (Code Assist, counting tokens).
+const GEMINI_REQUEST_AT: &[&str] = &["$", "$.request", "$.generateContentRequest"];
+const GEMINI_REQUEST: &[(&str, Slot)] = &[
+    ("contents[*].parts[*].text", Slot::Text(Prompt)),
+    (
+        "contents[*].parts[*].functionCall.args",
+        Slot::Tree(ToolArguments),
+    ),
+    (
+        "contents[*].parts[*].functionResponse.response",
+        Slot::Tree(ToolResult),
+    ),
+    (
+        "contents[*].parts[*].function_response.response",
+        Slot::Tree(ToolResult),
+    ),
+    ("systemInstruction.parts[*].text", Slot::Text(Prompt)),
+    ("system_instruction.parts[*].text", Slot::Text(Prompt)),
+];
+
+/// Where an answer of Gemini stands.
+const GEMINI_RESPONSE_AT: &[&str] = &["$", "$.response"];
+const GEMINI_RESPONSE: &[(&str, Slot)] = &[
+    ("candidates[*]", Slot::Choice),
+    ("candidates[*].index", Slot::Fact(Fact::ChoiceIndex)),
+    ("candidates[*].finishReason", Slot::Fact(Fact::Finish)),
+    ("candidates[*].content.parts[*].text", Slot::Delta(Answer)),
+    (
+        "candidates[*].content.parts[*].functionCall.name",
+        Slot::Fact(Fact::ToolName),
+    ),
+    (
+        "candidates[*].content.parts[*].functionCall.args",
+        Slot::Tree(ToolArguments),
+    ),
+    ("promptFeedback.blockReason", Slot::Fact(Fact::Finish)),
+    ("modelVersion", Slot::Fact(Fact::Model)),
+    ("responseId", Slot::Fact(Fact::Id)),
+    ("usageMetadata.promptTokenCount", Slot::Fact(Fact::Input)),
+    ("usageMetadata.candidatesTokenCount", Slot::Fact(Fact::Output)),
+    (
+        "usageMetadata.cachedContentTokenCount",
+        Slot::Fact(Fact::CacheRead),
+    ),
+    ("usageMetadata.thoughtsTokenCount", Slot::Fact(Fact::Reasoning)),
+];
+
+pub(super) const RESPONSE: &[(&str, Slot)] = &[
+    ("$.error.status", Slot::Fact(Fact::ErrorType)),
+    ("$.error_type", Slot::Fact(Fact::ErrorType)),
+    // Completions.
+    ("$.choices[*].text", Slot::Delta(Answer)),
+    ("$.data[*].revised_prompt", Slot::Text(Answer)),
+    ("$.completion", Slot::Delta(Answer)),
+    // Ollama.
+    ("$.message.content", Slot::Delta(Answer)),
+    ("$.message.thinking", Slot::Delta(Answer)),
+    (
+        "$.message.tool_calls[*].function.name",
+        Slot::Fact(Fact::ToolName),
+    ),
+    (
+        "$.message.tool_calls[*].function.arguments",
+        Slot::Tree(ToolArguments),
+    ),
+    ("$.response", Slot::Delta(Answer)),
+    ("$.thinking", Slot::Delta(Answer)),
+    ("$.done_reason", Slot::Fact(Fact::Finish)),
+    ("$.prompt_eval_count", Slot::Fact(Fact::Input)),
+    ("$.eval_count", Slot::Fact(Fact::Output)),
+    // Cohere, version 2.
+    ("$.finish_reason", Slot::Fact(Fact::Finish)),
+    ("$.delta.finish_reason", Slot::Fact(Fact::Finish)),
+    ("$.message.content[*].text", Slot::Text(Answer)),
+    ("$.message.content[*].thinking", Slot::Text(Answer)),
+    ("$.message.tool_plan", Slot::Text(Answer)),
+    ("$.delta.message.content.text", Slot::Delta(Answer)),
+    ("$.delta.message.content.thinking", Slot::Delta(Answer)),
+    ("$.delta.message.tool_plan", Slot::Delta(Answer)),
+    (
+        "$.delta.message.tool_calls.function.name",
+        Slot::Fact(Fact::ToolName),
+    ),
+    (
+        "$.delta.message.tool_calls.function.arguments",
+        Slot::Delta(ToolArguments),
+    ),
+    // Cohere, version 1.
+    ("$.generation_id", Slot::Fact(Fact::Id)),
+    ("$.tool_calls[*].name", Slot::Fact(Fact::ToolName)),
+    ("$.tool_calls[*].parameters", Slot::Tree(ToolArguments)),
+    ("$.generations[*].text", Slot::Text(Answer)),
+    ("$.generations[*].finish_reason", Slot::Fact(Fact::Finish)),
+    ("$.chat_history", Slot::Echo),
+    ("$.prompt", Slot::Echo),
+    ("$.texts", Slot::Echo),
+    ("$.response.text", Slot::Repeat(Answer)),
+    ("$.response.generations[*].text", Slot::Repeat(Answer)),
+    ("$.response.chat_history", Slot::Echo),
+    ("$.response.prompt", Slot::Echo),
+    // Bedrock converse, plain and streamed.
+    ("$.output.message.content[*].text", Slot::Text(Answer)),
+    (
+        "$.output.message.content[*].reasoningContent.reasoningText.text",
+        Slot::Text(Answer),
+    ),
+    (
+        "$.output.message.content[*].toolUse.name",
+        Slot::Fact(Fact::ToolName),
+    ),
+    (
+        "$.output.message.content[*].toolUse.input",
+        Slot::Tree(ToolArguments),
+    ),
+    ("$.stopReason", Slot::Fact(Fact::Finish)),
+    ("$.contentBlockIndex", Slot::Fact(Fact::OuterIndex)),
+    ("$.start.toolUse.name", Slot::Fact(Fact::ToolName)),
+    ("$.delta.toolUse.input", Slot::Delta(ToolArguments)),
+    ("$.delta.reasoningContent.text", Slot::Delta(Answer)),
+    // Padding against traffic analysis.
+    ("$.p", Slot::Echo),
+    // Bedrock invoke: Titan, Nova, Llama, Mistral, AI21.
+    ("$.outputText", Slot::Delta(Answer)),
+    ("$.results[*].outputText", Slot::Delta(Answer)),
+    ("$.completionReason", Slot::Fact(Fact::Finish)),
+    ("$.results[*].completionReason", Slot::Fact(Fact::Finish)),
+    ("$.inputTextTokenCount", Slot::Fact(Fact::Input)),
+    ("$.totalOutputTextTokenCount", Slot::Fact(Fact::Output)),
+    ("$.results[*].tokenCount", Slot::Fact(Fact::Output)),
+    (
+        "$.contentBlockDelta.contentBlockIndex",
+        Slot::Fact(Fact::OuterIndex),
+    ),
+    ("$.contentBlockDelta.delta.text", Slot::Delta(Answer)),
+    (
+        "$.contentBlockDelta.delta.toolUse.input",
+        Slot::Delta(ToolArguments),
+    ),
+    (
+        "$.contentBlockStart.start.toolUse.name",
+        Slot::Fact(Fact::ToolName),
+    ),
+    ("$.messageStop.stopReason", Slot::Fact(Fact::Finish)),
+    ("$.generation", Slot::Delta(Answer)),
+    ("$.prompt_token_count", Slot::Fact(Fact::Input)),
+    ("$.generation_token_count", Slot::Fact(Fact::Output)),
+    ("$.outputs[*].text", Slot::Delta(Answer)),
+    ("$.outputs[*].stop_reason", Slot::Fact(Fact::Finish)),
+    ("$.completions[*].data.text", Slot::Text(Answer)),
+    ("$.completions[*].finishReason.reason", Slot::Fact(Fact::Finish)),
+    (
+        "$.amazon-bedrock-invocationMetrics.inputTokenCount",
+        Slot::Fact(Fact::Input),
+    ),
+    (
+        "$.amazon-bedrock-invocationMetrics.outputTokenCount",
+        Slot::Fact(Fact::Output),
+    ),
+    // Hugging Face, watsonx, Replicate.
+    ("$.generated_text", Slot::Repeat(Answer)),
+    ("$.token.text", Slot::Delta(Answer)),
+    ("$.details.finish_reason", Slot::Fact(Fact::Finish)),
+    ("$.details.generated_tokens", Slot::Fact(Fact::Output)),
+    ("$.details.input_length", Slot::Fact(Fact::Input)),
+    ("$.model_id", Slot::Fact(Fact::Model)),
+    ("$.results[*].generated_text", Slot::Delta(Answer)),
+    ("$.results[*].stop_reason", Slot::Fact(Fact::Finish)),
+    ("$.results[*].input_token_count", Slot::Fact(Fact::LargestInput)),
+    ("$.results[*].generated_token_count", Slot::Fact(Fact::Output)),
+    ("$.output", Slot::Text(Answer)),
+    ("$.output[*]", Slot::Text(Answer)),
+    ("$.metrics.input_token_count", Slot::Fact(Fact::Input)),
+    ("$.metrics.output_token_count", Slot::Fact(Fact::Output)),
+];
+
+/// Where usage objects stand besides OpenAI's and Anthropic's, and what their members are.
+pub(super) const USAGE_AT: &[&str] = &[
+    "$.delta.usage",
+    "$.meta",
+    "$.response.meta",
+    "$.metadata.usage",
+    "$.contentBlockDelta.usage",
+];
+pub(super) const USAGE: &[(&str, Fact)] = &[
+    ("tokens.input_tokens", Fact::Input),
+    ("tokens.output_tokens", Fact::Output),
+    ("billed_units.input_tokens", Fact::BilledInput),
+    ("billed_units.output_tokens", Fact::BilledOutput),
+    ("cached_tokens", Fact::CacheRead),
+    ("inputTokens", Fact::Input),
+    ("outputTokens", Fact::Output),
+    ("cacheReadInputTokens", Fact::CacheRead),
+    ("cacheWriteInputTokens", Fact::CacheCreation),
+    ("cacheReadInputTokenCount", Fact::CacheRead),
+    ("cacheWriteInputTokenCount", Fact::CacheCreation),
+];
+
+pub(super) const REQUEST_MARKS: &[(&str, Mark)] = &[
+    ("$.prompt", Mark::Prompt),
+    ("$.contents", Mark::Contents),
+    ("$.request.contents", Mark::Contents),
+    ("$.generateContentRequest", Mark::Contents),
+    ("$.content", Mark::Contents),
+    ("$.requests", Mark::Contents),
+    ("$.instances[*].content", Mark::Contents),
+    ("$.contents[*].parts", Mark::Parts),
+    ("$.message", Mark::ChatMessage),
+    ("$.chat_history", Mark::History),
+    ("$.query", Mark::Query),
+    ("$.documents", Mark::Documents),
+    ("$.texts", Mark::Texts),
+    ("$.images", Mark::Texts),
+    ("$.inputs", Mark::Inputs),
+    ("$.inputText", Mark::Texts),
+    ("$.text", Mark::Text),
+    ("$.model_id", Mark::Model),
+    ("$.version", Mark::Version),
+];
+
+pub(super) const RESPONSE_MARKS: &[(&str, Mark)] = &[
+    ("$.candidates", Mark::Candidates),
+    ("$.promptFeedback", Mark::Candidates),
+    ("$.usageMetadata", Mark::UsageMetadata),
+    ("$.created_at", Mark::CreatedAt),
+    ("$.done", Mark::Done),
+    ("$.response", Mark::ResponseText),
+];
+
+/// The rules that stand at more than one place, spelled out.
+pub(super) fn request() -> impl Iterator<Item = (&'static str, Slot)> {
+    REQUEST
+        .iter()
+        .copied()
+        .chain(at_each(GEMINI_REQUEST_AT, GEMINI_REQUEST))
+}
+
+/// As `request`.
+pub(super) fn response() -> impl Iterator<Item = (&'static str, Slot)> {
+    RESPONSE
+        .iter()
+        .copied()
+        .chain(at_each(GEMINI_RESPONSE_AT, GEMINI_RESPONSE))
+}
+
+/// Members at each of some places. Leaked once per process: the static tables want static text.
+pub(super) fn at_each<T: Copy>(
+    at: &'static [&'static str],
+    members: &'static [(&'static str, T)],
+) -> impl Iterator<Item = (&'static str, T)> {
+    at.iter().flat_map(move |at| {
+        members.iter().map(move |(member, value)| {
+            let path: &'static str = Box::leak(format!("{at}.{member}").into_boxed_str());
+            (path, *value)
+        })
+    })
+}
