@@ -241,21 +241,38 @@ fn in_clear(entry: &mut Socket, offset: u64, n: u64, direction: u8) -> u32 {
 #[inline(always)]
 fn opens_with(entry: &mut Socket, first: &[u8; 4], direction: u8) {
     const TLS_HANDSHAKE: u8 = 22;
-    // A client may send its hello byte by byte; the second byte is zero then, else the major version.
-    entry.gate.prefix =
-        if direction == DIRECTION_SENT && first[0] == TLS_HANDSHAKE && matches!(first[1], 0 | 3) {
-            // The server's name is in it; what follows is sealed.
-            [HELLO_PREFIX, 0]
+    if direction == DIRECTION_RECEIVED {
+        // Whoever is spoken to first serves, and its peer is the one to look at. What is older than the programs may be
+        // in the middle of an answer: the next request decides.
+        if entry.state & SOCKET_ACCEPTED == 0 && !is_request(first) {
+            entry.state &= !SOCKET_OPENED;
         } else {
-            match first {
-                b"POST" | b"PUT " | b"PATC" | b"PRI " => [prefix_large(); 2],
-                b"GET " | b"HEAD" | b"DELE" | b"OPTI" | b"CONN" => [prefix_small(); 2],
-                _ => {
-                    entry.state |= SOCKET_QUIET;
-                    [0; 2]
-                }
-            }
-        };
+            entry.state |= SOCKET_QUIET;
+        }
+        entry.gate.prefix = [0; 2];
+        return;
+    }
+    // A client may send its hello byte by byte; the second byte is zero then, else the major version.
+    entry.gate.prefix = if first[0] == TLS_HANDSHAKE && matches!(first[1], 0 | 3) {
+        // The server's name is in it; what follows is sealed.
+        [HELLO_PREFIX, 0]
+    } else if matches!(first, b"POST" | b"PUT " | b"PATC" | b"PRI ") {
+        [prefix_large(); 2]
+    } else if is_request(first) {
+        [prefix_small(); 2]
+    } else {
+        entry.state |= SOCKET_QUIET;
+        [0; 2]
+    };
+}
+
+/// Whether these bytes begin an HTTP request.
+#[inline(always)]
+fn is_request(first: &[u8; 4]) -> bool {
+    matches!(
+        first,
+        b"POST" | b"PUT " | b"PATC" | b"PRI " | b"GET " | b"HEAD" | b"DELE" | b"OPTI" | b"CONN"
+    )
 }
 
 /// A socket that is not in the table: older than the programs, or not TCP.

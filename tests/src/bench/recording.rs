@@ -179,7 +179,7 @@ impl Recording {
             }
             body.extend(data.len.to_ne_bytes());
             body.extend(data.class.to_ne_bytes());
-            body.extend([data.direction, data.tie]);
+            body.extend([data.direction, data.tie, data.stack]);
             body.extend(data.pad);
             body.extend(piece);
             self.record(KIND_TLS_DATA, &body);

@@ -329,12 +329,13 @@ impl Host {
         let interactions = self.rows("ai_interactions", "ts")?;
         let findings = self.rows("ai_findings", "ts, rule_id")?;
         let connections = self.rows("ai_connections", "ts")?;
+        let blind_spots = self.rows("blind_spots", "ts")?;
         let named = interactions
             .iter()
             .chain(&connections)
             .filter_map(|row| row["process_pid"].as_u64());
         Ok(Record {
-            rows: (interactions.len() + findings.len() + connections.len()) as u64,
+            rows: (interactions.len() + findings.len() + connections.len() + blind_spots.len()) as u64,
             pids: named.collect(),
             interactions: self.ours(interactions.clone()),
             all_interactions: interactions,
