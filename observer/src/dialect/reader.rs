@@ -476,6 +476,8 @@ fn may_be_json(fields: &Fields, stream: bool) -> bool {
         || media.contains("json")
         || media == "text/plain"
         || media == "application/octet-stream"
+        // What curl says of a body when it is told nothing; many servers read it as JSON all the same.
+        || media == "application/x-www-form-urlencoded"
         || (stream
             && matches!(
                 media.as_str(),
