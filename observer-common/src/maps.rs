@@ -47,6 +47,16 @@ pub struct KernelOffsets {
 }
 
 impl FlowKey {
+    /// Key of a handle of a process.
+    pub const fn new(process_start_ns: u64, pid: u32, handle: u64) -> Self {
+        Self {
+            process_start_ns,
+            handle,
+            pid,
+            pad: 0,
+        }
+    }
+
     /// The key as the bytes that the kernel map holds.
     pub fn to_bytes(&self) -> [u8; 24] {
         let mut bytes = [0; 24];

@@ -120,14 +120,12 @@ pub const STACK_OPENSSL: u8 = 1;
 pub const STACK_BORINGSSL: u8 = 2;
 /// GnuTLS.
 pub const STACK_GNUTLS: u8 = 3;
-/// NSS.
-pub const STACK_NSS: u8 = 4;
 /// Go's crypto/tls.
-pub const STACK_GO: u8 = 5;
+pub const STACK_GO: u8 = 4;
 /// The AEAD of aws-lc, used by rustls: one flow for each key, so for one direction only.
-pub const STACK_AWS_LC: u8 = 6;
+pub const STACK_AWS_LC: u8 = 5;
 /// None: the bytes of the socket itself.
-pub const STACK_SOCKET: u8 = 7;
+pub const STACK_SOCKET: u8 = 6;
 
 record! {
     /// A piece of plaintext.
@@ -206,6 +204,13 @@ record! {
 
 /// Most bytes of a DNS message that are copied.
 pub const MAX_DNS: usize = 1024;
+
+/// Address family of unix sockets (`address_families(7)`).
+pub const AF_UNIX: u16 = 1;
+/// Of IPv4.
+pub const AF_INET: u16 = 2;
+/// Of IPv6.
+pub const AF_INET6: u16 = 10;
 
 /// The connection existed before it was first seen.
 pub const CONNECT_EXISTING: u16 = 1;

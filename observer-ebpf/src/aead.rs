@@ -44,12 +44,7 @@ pub(crate) fn aead_seal_enter(ctx: ProbeContext) -> u32 {
         return 0;
     }
     let Some(thread) = thread() else { return 0 };
-    let key = FlowKey {
-        process_start_ns: thread.process_start_ns,
-        handle: context,
-        pid,
-        pad: 0,
-    };
+    let key = FlowKey::new(thread.process_start_ns, pid, context);
     deliver(&key, thread, DIRECTION_SENT, input, n);
     0
 }
@@ -110,12 +105,7 @@ pub(crate) fn aead_open_exit(ctx: RetProbeContext) -> u32 {
     if n == 0 {
         return 0;
     }
-    let key = FlowKey {
-        process_start_ns: thread.process_start_ns,
-        handle: call.handle,
-        pid,
-        pad: 0,
-    };
+    let key = FlowKey::new(thread.process_start_ns, pid, call.handle);
     deliver(&key, thread, DIRECTION_RECEIVED, call.buffer, n);
     0
 }

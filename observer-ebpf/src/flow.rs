@@ -108,26 +108,18 @@ pub(crate) fn deliver(key: &FlowKey, thread: &mut Thread, call: &Plaintext) {
     gate::pieces(delivery, steps);
 }
 
-/// Whether the first bytes sent are the start of a request that can have a body, or of HTTP/2.
+/// Whether the first bytes sent are worth the large prefix.
 #[inline(always)]
 fn begins_with_body_request(buffer: u64) -> bool {
     // SAFETY: bpf_probe_read_user checks the address.
-    match unsafe { bpf_probe_read_user(buffer as *const [u8; 4]) } {
-        Ok(first) => matches!(&first, b"POST" | b"PUT " | b"PATC" | b"PRI "),
-        Err(_) => false,
-    }
+    unsafe { bpf_probe_read_user(buffer as *const [u8; 4]) }.is_ok_and(|first| gate::may_have_body(&first))
 }
 
 /// The program names the server of a handle; `name` is a text in the process that ends with NUL.
 #[inline(always)]
 pub(crate) fn server_name(handle: u64, name: u64, stack: u8) {
     let Some(pid) = observed_pid() else { return };
-    let key = FlowKey {
-        process_start_ns: process_start_ns(),
-        handle,
-        pid,
-        pad: 0,
-    };
+    let key = FlowKey::new(process_start_ns(), pid, handle);
     let Some(flow) = flow(&key, stack) else { return };
     let mut head = header(KIND_TLS_NAME, key.process_start_ns);
     head.flow_id = flow.gate.id;
@@ -167,12 +159,7 @@ fn host_class(name: *const u8, len: u32) -> u32 {
 /// The program frees a handle.
 #[inline(always)]
 pub(crate) fn free(pid: u32, handle: u64) {
-    let key = FlowKey {
-        process_start_ns: process_start_ns(),
-        handle,
-        pid,
-        pad: 0,
-    };
+    let key = FlowKey::new(process_start_ns(), pid, handle);
     // SAFETY: the value is copied at once.
     let Some(flow) = (unsafe { FLOWS.get(&key).copied() }) else {
         return;

@@ -49,6 +49,12 @@ impl Source {
     }
 }
 
+/// Whether the first bytes sent are the start of a request that can have a body, or of HTTP/2.
+#[inline(always)]
+pub(crate) fn may_have_body(first: &[u8; 4]) -> bool {
+    matches!(first, b"POST" | b"PUT " | b"PATC" | b"PRI ")
+}
+
 /// A gate for a new stream.
 #[inline(always)]
 pub(crate) fn new_gate(stack: u8) -> Gate {

@@ -68,12 +68,7 @@ fn deliver(pid: u32, connection: u64, buffer: u64, len: u64, direction: u8) {
         return;
     }
     let Some(thread) = thread() else { return };
-    let key = FlowKey {
-        process_start_ns: thread.process_start_ns,
-        handle: connection,
-        pid,
-        pad: 0,
-    };
+    let key = FlowKey::new(thread.process_start_ns, pid, connection);
     let plaintext = Plaintext {
         stack: STACK_GO,
         direction,

@@ -10,9 +10,9 @@ use observer_common::{
     counters,
     maps::{SOCKET_ACCEPTED, SOCKET_OPENED, SOCKET_QUIET, Socket},
     wire::{
-        CLASS_OTHER, CLOSE_WAS_ESTABLISHED, CONNECT_ACCEPTED, CONNECT_EXISTING, Close, Connect,
-        DIRECTION_RECEIVED, DIRECTION_SENT, KIND_CLOSE, KIND_CONNECT, KIND_TLS_DATA, STACK_SOCKET,
-        TIE_SOCKET, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_UNIX, TlsData,
+        AF_INET, AF_INET6, AF_UNIX, CLASS_OTHER, CLOSE_WAS_ESTABLISHED, CONNECT_ACCEPTED, CONNECT_EXISTING,
+        Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, KIND_CLOSE, KIND_CONNECT, KIND_TLS_DATA,
+        STACK_SOCKET, TIE_SOCKET, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_UNIX, TlsData,
     },
 };
 
@@ -26,9 +26,6 @@ use crate::{
     tie, udp,
 };
 
-const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
 const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_SENT: i32 = 2;
 const TCP_SYN_RECV: i32 = 3;
@@ -256,7 +253,7 @@ fn opens_with(entry: &mut Socket, first: &[u8; 4], direction: u8) {
     entry.gate.prefix = if first[0] == TLS_HANDSHAKE && matches!(first[1], 0 | 3) {
         // The server's name is in it; what follows is sealed.
         [HELLO_PREFIX, 0]
-    } else if matches!(first, b"POST" | b"PUT " | b"PATC" | b"PRI ") {
+    } else if gate::may_have_body(first) {
         [prefix_large(); 2]
     } else if is_request(first) {
         [prefix_small(); 2]
@@ -269,10 +266,7 @@ fn opens_with(entry: &mut Socket, first: &[u8; 4], direction: u8) {
 /// Whether these bytes begin an HTTP request.
 #[inline(always)]
 fn is_request(first: &[u8; 4]) -> bool {
-    matches!(
-        first,
-        b"POST" | b"PUT " | b"PATC" | b"PRI " | b"GET " | b"HEAD" | b"DELE" | b"OPTI" | b"CONN"
-    )
+    gate::may_have_body(first) || matches!(first, b"GET " | b"HEAD" | b"DELE" | b"OPTI" | b"CONN")
 }
 
 /// A socket that is not in the table: older than the programs, or not TCP.

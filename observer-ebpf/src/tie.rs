@@ -18,12 +18,7 @@ pub(crate) fn socket_used(socket: u64, ret: i32, sending: bool) {
     let id = bpf_get_current_pid_tgid();
     let Some(thread) = known_thread(id) else { return };
     let (process_start_ns, pid) = (thread.process_start_ns, (id >> 32) as u32);
-    let key = |handle| FlowKey {
-        process_start_ns,
-        handle,
-        pid,
-        pad: 0,
-    };
+    let key = |handle| FlowKey::new(process_start_ns, pid, handle);
     if thread.active != 0 {
         let (handle, stack) = innermost(thread);
         let key = key(handle);

@@ -13,7 +13,7 @@ use aya_ebpf::{
 use observer_common::{
     counters,
     maps::FlowKey,
-    wire::{DIRECTION_RECEIVED, DIRECTION_SENT, STACK_BORINGSSL, STACK_GNUTLS, STACK_NSS, STACK_OPENSSL},
+    wire::{DIRECTION_RECEIVED, DIRECTION_SENT, STACK_BORINGSSL, STACK_GNUTLS, STACK_OPENSSL},
 };
 
 use crate::{
@@ -69,10 +69,6 @@ calls! {
     gnutls_send_enter, gnutls_send_exit: SLOT_WRITE, DIRECTION_SENT, BY_RETURN, STACK_GNUTLS;
     /// `ssize_t gnutls_record_recv(gnutls_session_t session, void *data, size_t data_size)`
     gnutls_recv_enter, gnutls_recv_exit: SLOT_READ, DIRECTION_RECEIVED, BY_RETURN, STACK_GNUTLS;
-    /// `PRInt32 (PRFileDesc *fd, const void *buf, PRInt32 amount, ...)` of NSS.
-    nss_write_enter, nss_write_exit: SLOT_WRITE, DIRECTION_SENT, BY_RETURN, STACK_NSS;
-    /// `PRInt32 (PRFileDesc *fd, void *buf, PRInt32 amount, ...)` of NSS.
-    nss_read_enter, nss_read_exit: SLOT_READ, DIRECTION_RECEIVED, BY_RETURN, STACK_NSS;
 }
 
 /// `long SSL_ctrl(SSL *ssl, int cmd, long larg, void *parg)`; the macro `SSL_set_tlsext_host_name` is command 55.
@@ -91,12 +87,6 @@ pub(crate) fn ssl_ctrl_enter(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub(crate) fn boringssl_name_enter(ctx: ProbeContext) -> u32 {
     named(&ctx, 1, STACK_BORINGSSL)
-}
-
-/// `int SSL_SetURL(PRFileDesc *fd, const char *url)` of NSS.
-#[uprobe]
-pub(crate) fn nss_name_enter(ctx: ProbeContext) -> u32 {
-    named(&ctx, 1, STACK_NSS)
 }
 
 /// `int gnutls_server_name_set(gnutls_session_t session, gnutls_server_name_type_t type, const void *name, size_t len)`:
@@ -119,7 +109,7 @@ fn named(ctx: &ProbeContext, name: usize, stack: u8) -> u32 {
     0
 }
 
-/// `void SSL_free(SSL *ssl)`, `void gnutls_deinit(gnutls_session_t session)`, `PRStatus PR_Close(PRFileDesc *fd)`.
+/// `void SSL_free(SSL *ssl)`, `void gnutls_deinit(gnutls_session_t session)`.
 #[uprobe]
 pub(crate) fn handle_free_enter(ctx: ProbeContext) -> u32 {
     if let (Some(pid), Some(handle)) = (observed_pid(), ctx.arg(0)) {
@@ -174,12 +164,7 @@ fn exit(ctx: &RetProbeContext, slot: usize, direction: u8, stack: u8) -> u32 {
     if n == 0 {
         return 0;
     }
-    let key = FlowKey {
-        process_start_ns: thread.process_start_ns,
-        handle: call.handle,
-        pid,
-        pad: 0,
-    };
+    let key = FlowKey::new(thread.process_start_ns, pid, call.handle);
     let plaintext = Plaintext {
         stack,
         direction,

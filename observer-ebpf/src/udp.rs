@@ -1,7 +1,7 @@
 //! UDP: QUIC connections, and the answers of name servers.
 
 use aya_ebpf::helpers::bpf_probe_read_user;
-use observer_common::wire::{Connect, DIRECTION_RECEIVED, DIRECTION_SENT, KIND_DNS};
+use observer_common::wire::{AF_INET, AF_INET6, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, KIND_DNS};
 
 use crate::{
     emit,
@@ -10,8 +10,6 @@ use crate::{
     task::{header, process_start_ns},
 };
 
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
 const PORT_QUIC: u16 = 443;
 const PORT_DNS: u16 = 53;
 

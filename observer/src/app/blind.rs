@@ -1,8 +1,13 @@
 //! Who the processes are whose TLS stack cannot be read. What they are is read once for each executable of a process.
 
-use std::{collections::HashMap, fs};
+use std::collections::HashMap;
 
-use crate::{coverage::OpaqueReason, identity::container_id, pipeline::OpaqueProcess, stacks::Kind};
+use crate::{
+    coverage::OpaqueReason,
+    identity::{container_of, executable},
+    pipeline::OpaqueProcess,
+    stacks::Kind,
+};
 
 /// Most processes at one look; further ones are left to the rows of their connections.
 const MAX_PROCESSES: usize = 8_192;
@@ -46,15 +51,16 @@ impl OpaqueProcesses {
 
     /// The executable tells whether the process is still the same.
     fn place(&self, pid: u32) -> Option<Place> {
-        let executable = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-        let executable = executable.to_string_lossy().into_owned();
+        let executable = executable(pid);
+        if executable.is_empty() {
+            return None;
+        }
         if let Some(known) = self.known.get(&pid).filter(|k| k.executable == executable) {
             return Some(known.clone());
         }
-        let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         Some(Place {
             executable,
-            container_id: container_id(&cgroup).unwrap_or_default(),
+            container_id: container_of(pid),
         })
     }
 }

@@ -21,8 +21,6 @@ pub(crate) struct Observed {
     pub totals: Totals,
     pub ledger: Ledger,
     pub open_flows: usize,
-    /// Processes with a TLS stack: all, readable, not readable.
-    pub processes: (u32, u32, u32),
     pub rows_lost: u64,
     /// Every probe that is wanted, and what became of it.
     pub probes: Vec<(String, ProbeState)>,
@@ -164,9 +162,6 @@ impl Seals {
                 now.totals.ai_connections_opaque,
                 last.totals.ai_connections_opaque,
             ),
-            procs_net: observed.processes.0,
-            procs_readable: observed.processes.1,
-            procs_opaque: observed.processes.2,
             unknown_flows_opaque: small(
                 now.totals.unknown_connections_opaque,
                 last.totals.unknown_connections_opaque,
@@ -217,7 +212,6 @@ mod tests {
             },
             ledger: Ledger::default(),
             open_flows: 0,
-            processes: (5, 3, 2),
             rows_lost: 0,
             probes: vec![
                 ("a".into(), ProbeState::Attached),

@@ -9,7 +9,6 @@ use std::{
 use anyhow::Context;
 use aya::maps::{MapData, RingBuf};
 use observer_common::wire::{Body, Header, decode};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::{
     Shared,
@@ -22,6 +21,7 @@ use crate::{
     identity::{Host, ProcessKey, Processes},
     kernel::{
         attach::Inventory,
+        clock::boot_ns,
         discover::Discovery,
         load::{Counters, Scopes},
         probes::{HostProbe, ProbeState},
@@ -292,7 +292,6 @@ impl State {
             totals: self.pipeline.totals(),
             ledger: self.pipeline.ledger().clone(),
             open_flows: self.pipeline.open_flows(),
-            processes: self.discovery.with_inventory(Inventory::process_counts),
             rows_lost: self.writer.stats().lost_total(),
             probes,
         }
@@ -305,7 +304,9 @@ impl State {
 
     fn seal(&mut self, kind: SealKind, now_ns: u64) {
         let observed = self.observed();
-        let (interval, coverage) = self.seals.next(&observed, now_ns, wall_offset_ns());
+        let (interval, mut coverage) = self.seals.next(&observed, now_ns, wall_offset_ns());
+        (coverage.procs_net, coverage.procs_readable, coverage.procs_opaque) =
+            self.discovery.with_inventory(Inventory::process_counts);
         let row = self.sequencer.seal(kind, interval, coverage);
         self.writer.push(row);
     }
@@ -318,12 +319,6 @@ fn comm(header: &Header) -> String {
         .position(|b| *b == 0)
         .unwrap_or(header.comm.len());
     String::from_utf8_lossy(&header.comm[..end]).into_owned()
-}
-
-/// CLOCK_BOOTTIME, ns.
-fn boot_ns() -> u64 {
-    let time = clock_gettime(ClockId::Boottime);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 /// Wall clock, ns since the Unix epoch.

@@ -12,6 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 
 pub use cgroup::container_id;
 pub use host::Host;
+pub(crate) use proc::executable;
 use users::Users;
 
 /// A process: its id is used again, its start is not.
@@ -91,16 +92,21 @@ impl Processes {
             key,
             parent_pid,
             comm,
-            executable: proc::executable(key.pid),
+            executable: executable(key.pid),
             uid,
             login_uid: proc::login_uid(key.pid),
             user: self.users.name(uid),
             ancestry: ancestry(parent_pid),
-            container_id: proc::cgroup(key.pid)
-                .and_then(|text| container_id(&text))
-                .unwrap_or_default(),
+            container_id: container_of(key.pid),
         }
     }
+}
+
+/// Container of a process; empty outside containers.
+pub(crate) fn container_of(pid: u32) -> String {
+    proc::cgroup(pid)
+        .and_then(|text| container_id(&text))
+        .unwrap_or_default()
 }
 
 fn ancestry(mut pid: u32) -> Vec<String> {

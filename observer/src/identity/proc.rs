@@ -25,7 +25,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
 }
 
 /// Path of the executable; empty when it cannot be read.
-pub(super) fn executable(pid: u32) -> String {
+pub(crate) fn executable(pid: u32) -> String {
     fs::read_link(format!("/proc/{pid}/exe"))
         .map(|p| p.to_string_lossy().into_owned())
         .unwrap_or_default()

@@ -241,10 +241,9 @@ fn wire_stack(kind: Kind) -> Option<u8> {
         Kind::OpenSsl => Some(wire::STACK_OPENSSL),
         Kind::BoringSsl => Some(wire::STACK_BORINGSSL),
         Kind::GnuTls => Some(wire::STACK_GNUTLS),
-        Kind::Nss => Some(wire::STACK_NSS),
         Kind::GoTls => Some(wire::STACK_GO),
         Kind::AwsLc => Some(wire::STACK_AWS_LC),
-        Kind::Ring | Kind::Jsse => None,
+        Kind::Nss | Kind::Ring | Kind::Jsse => None,
     }
 }
 

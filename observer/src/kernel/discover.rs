@@ -5,17 +5,16 @@ use std::{
     collections::{BTreeSet, BinaryHeap, HashSet},
     fs::File,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::{
     attach::{FileId, Inventory, attach},
+    clock::boot_ns,
     load::Programs,
     procfs::{executable_files, likely_files, open_mapped, processes},
 };
@@ -123,17 +122,18 @@ impl Discovery {
 
     /// Asks for a look at process `pid`, which has a new image; `false` when too many requests wait.
     pub fn look_at_new(&self, pid: u32) -> bool {
-        self.inventory
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .replaced(pid);
+        lock(&self.inventory).replaced(pid);
         self.look_at(pid)
     }
 
     /// Runs `read` on what was found so far.
     pub fn with_inventory<T>(&self, read: impl FnOnce(&Inventory) -> T) -> T {
-        read(&self.inventory.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&lock(&self.inventory))
     }
+}
+
+fn lock(inventory: &Mutex<Inventory>) -> MutexGuard<'_, Inventory> {
+    inventory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Examines large files one after the other. Ends when nobody can ask any more.
@@ -164,12 +164,6 @@ fn start_examiner(results: SyncSender<Request>) -> std::io::Result<SyncSender<La
 )]
 fn now() -> Instant {
     Instant::now()
-}
-
-/// CLOCK_BOOTTIME, ns.
-fn boot_ns() -> u64 {
-    let time = clock_gettime(ClockId::Boottime);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 struct Worker {
@@ -277,8 +271,8 @@ impl Worker {
         self.inventory().keep(&alive);
     }
 
-    fn inventory(&self) -> std::sync::MutexGuard<'_, Inventory> {
-        self.inventory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inventory(&self) -> MutexGuard<'_, Inventory> {
+        lock(&self.inventory)
     }
 
     /// Examines a file that is new, now or, when it is large, soon. Gives its identity when it is a regular file.

@@ -3,6 +3,7 @@
 
 pub mod attach;
 pub mod btf;
+pub mod clock;
 pub mod discover;
 pub mod load;
 pub mod probes;

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, net::Ipv6Addr, sync::Arc};
 
 use observer_common::wire::{
-    CONNECT_ACCEPTED, CONNECT_EXISTING, Close, Connect, Header, STACK_SOCKET, STACK_UNKNOWN, TRANSPORT_TCP,
-    TRANSPORT_UDP,
+    AF_INET, CONNECT_ACCEPTED, CONNECT_EXISTING, Close, Connect, Header, STACK_SOCKET, STACK_UNKNOWN,
+    TRANSPORT_TCP, TRANSPORT_UDP,
 };
 
 use super::flows::Flow;
@@ -22,7 +22,6 @@ pub(super) const MAX_CONNECTIONS: usize = 65_536;
 /// After its end a connection waits so long for the last plaintext, which a client may read later.
 const GRACE_NS: u64 = 400_000_000;
 
-const AF_INET: u16 = 2;
 const HTTPS: u16 = 443;
 
 /// A datagram "connection" without a byte for so long is over: nothing tells its end.

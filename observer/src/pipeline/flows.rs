@@ -75,12 +75,7 @@ impl Flow {
         process: &Arc<Identity>,
         book: &Rulebook,
     ) -> Self {
-        let key = FlowKey {
-            process_start_ns: header.process_start_ns,
-            handle,
-            pid: header.pid,
-            pad: 0,
-        };
+        let key = FlowKey::new(header.process_start_ns, header.pid, handle);
         let excluded = book.excludes(&process.executable);
         Self {
             key,

@@ -62,12 +62,7 @@ impl Halves {
             return Joined::Lost(bytes.len() as u64);
         }
         let half = self.by_flow.entry(flow_id).or_insert_with(|| Half {
-            key: FlowKey {
-                process_start_ns: header.process_start_ns,
-                handle: data.handle,
-                pid: header.pid,
-                pad: 0,
-            },
+            key: FlowKey::new(header.process_start_ns, header.pid, data.handle),
             reassembly: Reassembly::default(),
             connection_id: 0,
             waiting: Vec::new(),

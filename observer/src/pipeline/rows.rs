@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use observer_common::wire::{
-    CONNECT_EXISTING, STACK_AWS_LC, STACK_BORINGSSL, STACK_GNUTLS, STACK_GO, STACK_NSS, STACK_OPENSSL,
+    AF_INET, AF_UNIX, CONNECT_EXISTING, STACK_AWS_LC, STACK_BORINGSSL, STACK_GNUTLS, STACK_GO, STACK_OPENSSL,
     STACK_SOCKET, TIE_AFTER_CALL, TIE_IN_CALL, TIE_SOCKET, TRANSPORT_UDP, TRANSPORT_UNIX,
 };
 
@@ -25,9 +25,6 @@ pub(super) const DECODED: &str = "decoded";
 pub(super) const PARTIAL: &str = "partial";
 /// Nothing was.
 const OPAQUE: &str = "opaque";
-
-const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
 
 /// Longest text that is taken over from the wire into a row.
 const MAX_TEXT: usize = 512;
@@ -265,7 +262,6 @@ fn stack_name(stack: u8) -> &'static str {
         STACK_OPENSSL => "openssl",
         STACK_BORINGSSL => "boringssl",
         STACK_GNUTLS => "gnutls",
-        STACK_NSS => "nss",
         STACK_GO => "go",
         STACK_AWS_LC => "rustls_aws_lc",
         STACK_SOCKET => "none",

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::sandbox::Places;
 use super::table::{Client, Source};
+use crate::harness;
 
 /// Packages that scripts of the table use beside the client's own.
 const TOOLS: &[(&str, &str)] = &[("libnss3-tools", "certutil"), ("iproute2", "ip")];
@@ -88,18 +89,13 @@ fn said(result: Result<()>) -> Result<(), String> {
 }
 
 fn debian(package: &str, program: &str) -> Result<()> {
-    if in_path(program) {
+    if harness::find_program(program).is_some() {
         return Ok(());
     }
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive");
     command.args(["install", "-q", "-y", "--no-install-recommends", package]);
     step(&format!("apt-get install {package}"), &mut command)
-}
-
-fn in_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
 impl Installed {

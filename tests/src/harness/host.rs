@@ -161,7 +161,7 @@ impl Host {
         std::fs::create_dir_all(&folder)?;
         for program in ["node", "curl"] {
             let link = folder.join(program);
-            if let Some(found) = find_program(program)
+            if let Some(found) = super::find_program(program)
                 && !link.exists()
             {
                 std::os::unix::fs::symlink(found, link)?;
@@ -405,12 +405,4 @@ impl Record {
             + self.sealed("events_lost_user")
             + self.sealed("records_dropped_spool")
     }
-}
-
-/// A program in this process's search path.
-fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
 }

@@ -109,14 +109,18 @@ pub fn executable(program: &str) -> Result<String> {
     let file = if program == "python" {
         python()
     } else {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            .map(|dir| dir.join(program))
-            .find(|file| file.is_file())
-            .with_context(|| format!("{program} is not in the path"))?
+        find_program(program).with_context(|| format!("{program} is not in the path"))?
     };
     let file = std::fs::canonicalize(&file).with_context(|| format!("{} is missing", file.display()))?;
     Ok(file.to_string_lossy().into_owned())
+}
+
+/// A program in this process's search path.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 /// The local AI endpoint as a program.

@@ -8,10 +8,10 @@ use std::{
 };
 
 use observer_common::wire::{
-    Body, CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, CLOSE_WAS_ESTABLISHED, COMM_LEN, Close, Connect,
-    DIRECTION_RECEIVED, DIRECTION_SENT, Header, KIND_CLOSE, KIND_CONNECT, KIND_TLS_DATA, KIND_TLS_FREE,
-    KIND_TLS_NAME, MAX_CHUNK, MAX_NAME_LEN, STACK_OPENSSL, TIE_IN_CALL, TRANSPORT_TCP, TlsData, TlsFree,
-    TlsName,
+    AF_INET, AF_INET6, Body, CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, CLOSE_WAS_ESTABLISHED, COMM_LEN, Close,
+    Connect, DIRECTION_RECEIVED, DIRECTION_SENT, Header, KIND_CLOSE, KIND_CONNECT, KIND_TLS_DATA,
+    KIND_TLS_FREE, KIND_TLS_NAME, MAX_CHUNK, MAX_NAME_LEN, STACK_OPENSSL, TIE_IN_CALL, TRANSPORT_TCP,
+    TlsData, TlsFree, TlsName,
 };
 use uuid::Uuid;
 
@@ -26,8 +26,6 @@ use crate::{
 };
 
 const NS_PER_MS: u64 = 1_000_000;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
 
 /// A loss with its stage and reason.
 pub(super) type Booked = (Stage, &'static str, Loss);

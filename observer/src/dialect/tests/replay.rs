@@ -227,10 +227,15 @@ fn replay2(rows: &[&Value], catalog: &Arc<Catalog>, random: &mut Random) -> Hook
     ]
     .concat();
     let response = [frames::frame(4, 0, 0, &[]), shuffle(told, random)].concat();
+    played(catalog, &request, &response, random)
+}
+
+/// Both directions of a connection, in pieces of random sizes.
+fn played(catalog: &Arc<Catalog>, request: &[u8], response: &[u8], random: &mut Random) -> Hooks {
     let mut hooks = Hooks::default();
     let mut reader = ConnectionReader::new(Arc::clone(catalog), None);
-    for (side, bytes) in [(Side::Request, &request), (Side::Response, &response)] {
-        let mut rest = &bytes[..];
+    for (side, bytes) in [(Side::Request, request), (Side::Response, response)] {
+        let mut rest = bytes;
         while !rest.is_empty() {
             let (part, after) = rest.split_at((1 + random.below(1500)).min(rest.len()));
             reader.push(side, part, 1, &mut hooks);
@@ -322,18 +327,7 @@ fn replay(row: &Value, catalog: &Arc<Catalog>, random: &mut Random) -> Hooks {
     )
     .into_bytes();
     response.extend(random_chunks(&answer, random));
-    let mut hooks = Hooks::default();
-    let mut reader = ConnectionReader::new(Arc::clone(catalog), None);
-    for (side, bytes) in [(Side::Request, &request), (Side::Response, &response)] {
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let (part, after) = rest.split_at((1 + random.below(1500)).min(rest.len()));
-            reader.push(side, part, 1, &mut hooks);
-            rest = after;
-        }
-    }
-    reader.close(2, &mut hooks);
-    hooks
+    played(catalog, &request, &response, random)
 }
 
 /// Agreement on one fact.
