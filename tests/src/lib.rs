@@ -9,4 +9,5 @@
 pub mod bench;
 pub mod clients;
 pub mod endpoint;
+pub mod eval;
 pub mod harness;

@@ -88,6 +88,11 @@ pub(crate) fn bench() -> PathBuf {
     target_dir().join("debug/bench")
 }
 
+/// The evaluations that `all` builds.
+pub(crate) fn eval() -> PathBuf {
+    target_dir().join("debug/eval")
+}
+
 fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
@@ -95,6 +100,11 @@ fn target_dir() -> PathBuf {
 /// Kernel object, daemon, endpoint.
 pub(crate) fn all() -> Result<()> {
     kernel_object()?;
+    members()
+}
+
+/// Daemon, endpoint and the programs beside them; with the kernel object where it has been built.
+pub(crate) fn members() -> Result<()> {
     // All default members at once, as `cargo test` takes them: so dependencies have the same features and are built once.
     step(AREA, "daemon and test endpoint", || {
         check(cargo().arg("build").env("OBSERVER_EBPF_OBJECT", object_file()))

@@ -28,6 +28,16 @@ pub(crate) enum Format {
     Json,
 }
 
+impl Format {
+    /// As on a command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Json => "json",
+        }
+    }
+}
+
 /// Where the parts of the demo are.
 struct Places {
     store: SocketAddr,

@@ -10,6 +10,7 @@ mod bench;
 mod build;
 mod clients;
 mod demo;
+mod eval;
 mod fuzz;
 mod http;
 mod report;
@@ -64,6 +65,16 @@ enum Verb {
         #[arg(long, value_enum, default_value = "table", requires = "clients")]
         format: demo::Format,
     },
+    /// Compare what Observer finds in labelled material with the labels
+    Eval {
+        /// What kind of material
+        kind: eval::Kind,
+        /// The file, plain or gzip
+        path: std::path::PathBuf,
+        /// How the result is shown
+        #[arg(long, value_enum, default_value = "table")]
+        format: demo::Format,
+    },
     /// Fuzz the decoders and the pipeline (nightly compiler and cargo-fuzz)
     Fuzz {
         /// Only this target (tests/fuzz/fuzz_targets)
@@ -97,6 +108,7 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
             ..
         } => clients::run(&words, format),
         Verb::Test { filter, .. } => test::run(filter.as_deref()),
+        Verb::Eval { kind, path, format } => eval::run(kind, &path, format),
         Verb::Fuzz { target, minutes } => fuzz::run(target.as_deref(), minutes),
     }
 }
