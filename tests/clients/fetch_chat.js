@@ -33,6 +33,9 @@ const stream = process.argv.includes("--stream");
 // A key in the provider's form, put together here so that no file holds one.
 const key = "sk-" + Array.from({ length: 40 }, (_, n) => String.fromCharCode(97 + ((n * 7) % 26))).join("");
 
+// Calls without a pause until standard input ends, each compared with this text.
+const steady = option("steady", "");
+
 async function call() {
   const body = { model, messages: [{ role: "user", content: prompt }] };
   if (stream) {
@@ -45,6 +48,7 @@ async function call() {
     body: JSON.stringify(body),
   });
   const text = await answer.text();
+  if (steady) return JSON.parse(text).choices[0].message.content;
   const facts = { pid: process.pid, status: answer.status };
   const values = stream
     ? text.split("\n").filter((line) => line.startsWith("data: {")).map((line) => JSON.parse(line.slice(6)))
@@ -60,7 +64,22 @@ async function call() {
   console.log(JSON.stringify(facts));
 }
 
+async function untilEnd() {
+  let ended = false;
+  process.stdin.on("end", () => (ended = true)).resume();
+  const wrong = [];
+  let calls = 0;
+  console.log("ready");
+  for (; !ended; calls += 1) {
+    const text = await call().catch((error) => `call ${calls + 1}: ${error}`);
+    if (text !== steady) wrong.push(text);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  console.log(JSON.stringify({ pid: process.pid, calls: { fetch: calls }, wrong }));
+}
+
 (async () => {
+  if (steady) return untilEnd();
   for (let n = 0; n < count; n += 1) await call();
 })().catch((error) => {
   console.error(error);

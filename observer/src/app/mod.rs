@@ -24,7 +24,7 @@ use tokio::{
 
 use crate::{
     cli::{setup::Loaded, target},
-    config::Config,
+    config::{Config, FunctionProbes},
     identity::Host,
     kernel::{
         discover::Discovery,
@@ -139,6 +139,7 @@ fn load_options(config: &Config, loaded: &Loaded) -> LoadOptions {
     LoadOptions {
         ring_buffer_bytes: config.capture.ring_buffer_bytes,
         undecided_prefix_bytes: config.capture.undecided_prefix_bytes.into(),
+        perf_events: config.capture.function_probes == FunctionProbes::PerfEvents,
         hosts: hosts.collect(),
     }
 }

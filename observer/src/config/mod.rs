@@ -78,8 +78,25 @@ pub struct Capture {
     pub undecided_prefix_bytes: u32,
     /// Size of the ring buffer, a power of two.
     pub ring_buffer_bytes: u32,
+    /// What function probes are put on.
+    pub function_probes: FunctionProbes,
     /// Executables that are not looked at, by full path.
     pub exclude_executables: Vec<Glob>,
+}
+
+/// What function probes are put on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionProbes {
+    /// Uprobe multi links where the kernel has them (Linux 6.6), else perf events.
+    Auto,
+    /// Perf events, on every kernel.
+    PerfEvents,
+}
+
+impl FunctionProbes {
+    /// All words, in the order of the variants.
+    pub const NAMES: [&'static str; 2] = ["auto", "perf_events"];
+    const ALL: [Self; 2] = [Self::Auto, Self::PerfEvents];
 }
 
 /// Where evidence goes.
@@ -177,6 +194,7 @@ impl Default for Config {
             capture: Capture {
                 undecided_prefix_bytes: 256 * 1024,
                 ring_buffer_bytes: 16 * 1024 * 1024,
+                function_probes: FunctionProbes::Auto,
                 exclude_executables: Vec::new(),
             },
             store: Store {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::glob::Glob;
 use super::raw::{Raw, RawStore, Text};
 use super::yaml::{At, Reader, shown};
-use super::{Config, ExtraHost, LogFormat, LogLevel, Store};
+use super::{Config, ExtraHost, FunctionProbes, LogFormat, LogLevel, Store};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -48,6 +48,9 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
         );
         v.reader.problem(ring.at, message);
     }
+    capture.function_probes = raw
+        .function_probes
+        .map_or(capture.function_probes, |i| FunctionProbes::ALL[i]);
     capture.exclude_executables = v.executables(raw.exclude_executables);
     if let Some(path) = raw.state_dir.and_then(|d| v.path(d, "state_dir")) {
         config.store.embedded.data_dir = path.join("store");

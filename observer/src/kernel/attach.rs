@@ -6,11 +6,10 @@ use std::{
     os::{fd::AsRawFd, unix::fs::MetadataExt},
 };
 
-use aya::programs::{Program, uprobe::UProbeScope};
 use observer_common::wire;
 
 use super::{
-    load::{Programs, chain},
+    load::Programs,
     probes::{ProbeState, call_programs},
 };
 use crate::{
@@ -327,30 +326,21 @@ pub fn opaque_reason(stack: &Stack) -> Option<OpaqueReason> {
 /// Attaches the programs of one function; `None` when there are none for it.
 fn attach_point(programs: &mut Programs, kind: Kind, point: &Point, target: &str) -> Option<ProbeState> {
     let wanted = call_programs(kind, point.call)?;
-    let returns = wanted.at_returns.into_iter().flat_map(|program| {
-        let each = point.returns.iter();
-        each.map(move |offset| (program, *offset))
-    });
+    let at = [point.offset];
+    let returns = wanted
+        .at_returns
+        .map(|program| (program, point.returns.as_slice()));
     // The returns first: a call that enters in between is then dropped, instead of being kept without an end.
     let order = returns
-        .chain(wanted.exit.map(|program| (program, point.offset)))
-        .chain([(wanted.enter, point.offset)]);
-    for (program, offset) in order {
-        if let Err(reason) = attach_one(programs, program, offset, target) {
+        .into_iter()
+        .chain(wanted.exit.map(|program| (program, at.as_slice())))
+        .chain([(wanted.enter, at.as_slice())]);
+    for (program, offsets) in order {
+        if let Err(reason) = programs.attach(program, target, offsets) {
             return Some(ProbeState::Failed(reason));
         }
     }
     Some(ProbeState::Attached)
-}
-
-fn attach_one(programs: &mut Programs, name: &str, offset: u64, target: &str) -> Result<(), String> {
-    let Some(Program::UProbe(program)) = programs.ebpf.program_mut(name) else {
-        return Err(format!("no program {name}"));
-    };
-    program
-        .attach(offset, target, UProbeScope::AllProcesses)
-        .map(drop)
-        .map_err(|e| chain(&e))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{fs, io};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{HashMap, LpmTrie, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
-    programs::{Program, ProgramError, ProgramInfo},
+    programs::{Program, ProgramError, ProgramInfo, uprobe::UProbeScope},
 };
 use aya_log::EbpfLogger;
 use observer_common::{
@@ -16,6 +16,7 @@ use observer_common::{
 
 use super::{
     btf::{Btf, kernel_offsets},
+    multi::MultiPrograms,
     probes::{HOST_PROBES, Hook, HostProbe, ProbeState, function_programs},
     tracefs::with_tracefs,
 };
@@ -83,6 +84,8 @@ pub struct LoadOptions {
     pub ring_buffer_bytes: u32,
     /// Most plaintext bytes by direction of a flow that is not decided yet.
     pub undecided_prefix_bytes: u64,
+    /// Puts function programs on perf events even where the kernel has uprobe multi links.
+    pub perf_events: bool,
     /// Host patterns of the catalogue: name in lower case, and whether names below it match (then not the name itself).
     pub hosts: Vec<(String, bool)>,
 }
@@ -105,16 +108,50 @@ pub struct Loaded {
 
 /// Owner of the loaded programs.
 pub struct Programs {
-    pub(super) ebpf: Ebpf,
+    ebpf: Ebpf,
+    /// Function programs on uprobe multi links; `None`: those of `ebpf`, on perf events.
+    multi: Option<MultiPrograms>,
     flush_log: Option<Box<dyn FnMut() + Send>>,
 }
 
 impl Programs {
-    fn new(mut ebpf: Ebpf) -> Self {
+    fn new(mut ebpf: Ebpf, multi: Option<MultiPrograms>) -> Self {
         let logger = debugging().then(|| EbpfLogger::init(&mut ebpf).ok()).flatten();
         let flush_log =
             logger.map(|mut logger| -> Box<dyn FnMut() + Send> { Box::new(move || logger.flush()) });
-        Self { ebpf, flush_log }
+        Self {
+            ebpf,
+            multi,
+            flush_log,
+        }
+    }
+
+    /// By what means function programs are attached.
+    pub fn means(&self) -> &'static str {
+        if self.multi.is_some() {
+            "uprobe multi links"
+        } else {
+            "perf events"
+        }
+    }
+
+    /// Attaches a function program to places of a file, for all processes.
+    ///
+    /// # Errors
+    /// In words, what the kernel said.
+    pub(super) fn attach(&mut self, name: &str, file: &str, offsets: &[u64]) -> Result<(), String> {
+        if let Some(multi) = &mut self.multi {
+            return multi.attach(name, file, offsets);
+        }
+        let Some(Program::UProbe(program)) = self.ebpf.program_mut(name) else {
+            return Err(format!("no program {name}"));
+        };
+        for offset in offsets {
+            program
+                .attach(*offset, file, UProbeScope::AllProcesses)
+                .map_err(|e| chain(&e))?;
+        }
+        Ok(())
     }
 
     /// Writes to the log what the programs logged, where debugging is switched on.
@@ -238,7 +275,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         .map_err(|e| loader_error(&e))?;
     fill_hosts(&mut ebpf, &options.hosts)?;
     let host_probes = with_tracefs(|| attach_host_probes(&mut ebpf))?;
-    load_function_programs(&mut ebpf)?;
+    let multi = function_programs_on_links(&mut ebpf, options.perf_events)?;
     Ok(Loaded {
         records: take(&mut ebpf, "RECORDS")?,
         scopes: Scopes {
@@ -247,7 +284,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
             sockets: take(&mut ebpf, "SOCKETS")?,
         },
         counters: Counters(take(&mut ebpf, "COUNTERS")?),
-        programs: Programs::new(ebpf),
+        programs: Programs::new(ebpf, multi),
         host_probes,
         missing_fields,
     })
@@ -343,6 +380,20 @@ fn attach_host_probe(ebpf: &mut Ebpf, probe: &HostProbe) -> Result<(), ProgramEr
 /// Instructions that the verifier walked for a program, where the kernel says so (Linux 5.16).
 fn walked(info: Result<ProgramInfo, ProgramError>) -> Option<u32> {
     info.ok().and_then(|info| info.verified_instruction_count())
+}
+
+/// Loads the function programs for uprobe multi links; where that cannot be, for perf events, and gives `None`.
+fn function_programs_on_links(
+    ebpf: &mut Ebpf,
+    perf_events: bool,
+) -> Result<Option<MultiPrograms>, LoadError> {
+    if !perf_events {
+        match MultiPrograms::load(&OBJECT.0, ebpf, &function_programs()) {
+            Ok(multi) => return Ok(Some(multi)),
+            Err(error) => tracing::info!(%error, "function probes go on perf events"),
+        }
+    }
+    load_function_programs(ebpf).map(|()| None)
 }
 
 fn load_function_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {

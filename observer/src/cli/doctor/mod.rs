@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{Failure, Format, log, out, setup, target};
 use crate::{
-    config::{Config, Log, LogFormat, LogLevel},
+    config::{Config, FunctionProbes, Log, LogFormat, LogLevel},
     kernel::{
         discover::Discovery,
         load::{self, LoadOptions},
@@ -109,6 +109,7 @@ fn kernel_checks(config: &Config) -> Vec<Check> {
     let options = LoadOptions {
         ring_buffer_bytes: config.capture.ring_buffer_bytes,
         undecided_prefix_bytes: config.capture.undecided_prefix_bytes.into(),
+        perf_events: config.capture.function_probes == FunctionProbes::PerfEvents,
         hosts: Vec::new(),
     };
     let loaded = match load::load(&options) {
@@ -121,7 +122,8 @@ fn kernel_checks(config: &Config) -> Vec<Check> {
             )];
         }
     };
-    let mut report = vec![ok("kernel programs", "loaded, uprobe programs included")];
+    let loaded_as = format!("loaded; function probes on {}", loaded.programs.means());
+    let mut report = vec![ok("kernel programs", loaded_as)];
     report.extend(
         loaded
             .host_probes
