@@ -288,7 +288,7 @@ fn read_rule(reader: &mut Reader, file: &str, node: &Node) -> Option<Rule> {
     let class = required_word(reader, &map, &what, "class", &Class::NAMES).map(|i| Class::ALL[i]);
     let severity = required_word(reader, &map, &what, "severity", &Severity::NAMES).map(|i| Severity::ALL[i]);
     let validator = reader
-        .word_of(&map, "validator", &Validator::NAMES)
+        .word_of(&map, "validator", Validator::NAMES)
         .map(|i| Validator::ALL[i]);
     let fallback = reader.flag_of(&map, "fallback").unwrap_or(false);
     let entropy = reader
