@@ -9,6 +9,7 @@
 //! is found.
 
 pub mod engine;
+pub mod judge;
 pub mod key;
 mod locate;
 pub mod redact;

@@ -1,0 +1,74 @@
+//! Whether a value that a pattern fits counts: placeholders, surroundings, checksum, entropy, context.
+
+use super::Confidence;
+use super::rules::{BEFORE_BYTES, Rule};
+use super::validate::{Check, entropy};
+
+/// A value that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// What speaks for it.
+    pub(super) confidence: Confidence,
+    /// It is a published example.
+    pub(super) documented: bool,
+}
+
+/// Why a value does not count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Refusal {
+    /// It is a placeholder.
+    Placeholder,
+    /// Something stands before it that speaks against it.
+    Before,
+    /// Its validator refuses it.
+    Check,
+    /// Its entropy is below the rule's floor.
+    Entropy {
+        /// Bits per byte that it has.
+        has: f64,
+    },
+    /// No word of the context that the rule requires is near.
+    Context,
+}
+
+/// Judges one value of `rule`, with what stands before it.
+pub(super) fn judge(rule: &Rule, before: &[u8], value: &[u8]) -> Result<Verdict, Refusal> {
+    let normal = rule.validator.map(|v| v.normalise(value));
+    let normal = normal.as_deref().unwrap_or(value);
+    if rule.placeholders.iter().any(|p| p.is_match(value)) {
+        return Err(Refusal::Placeholder);
+    }
+    let near = &before[before.len().saturating_sub(BEFORE_BYTES)..];
+    if rule.unless_before.iter().any(|p| p.is_match(near)) {
+        return Err(Refusal::Before);
+    }
+    let check = rule.validator.map_or(Check::Plausible, |v| v.check(value));
+    let documented = rule.documented.iter().any(|d| d.is_match(normal));
+    if check == Check::Reject && !documented {
+        return Err(Refusal::Check);
+    }
+    if rule.entropy > 0.0 && !documented {
+        let has = entropy(value);
+        if has < rule.entropy {
+            return Err(Refusal::Entropy { has });
+        }
+    }
+    let confidence = match (check, near_words(rule, before)) {
+        (_, Some((false, true))) => return Err(Refusal::Context),
+        (Check::Valid, _) => Confidence::ChecksumValid,
+        (_, Some((true, _))) => Confidence::Context,
+        _ => Confidence::Pattern,
+    };
+    Ok(Verdict {
+        confidence,
+        documented,
+    })
+}
+
+/// Whether a word of the rule's context is near, and whether one has to be.
+fn near_words(rule: &Rule, before: &[u8]) -> Option<(bool, bool)> {
+    let context = rule.context.as_ref()?;
+    let words = before[before.len().saturating_sub(context.within)..].to_ascii_lowercase();
+    let occurs = |word: &String| memchr::memmem::find(&words, word.as_bytes()).is_some();
+    Some((context.words.iter().any(occurs), context.required))
+}
