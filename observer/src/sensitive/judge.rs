@@ -1,6 +1,7 @@
 //! Whether a value that a pattern fits counts: placeholders, surroundings, checksum, entropy, context.
 
 use super::Confidence;
+use super::context::{Around, speaks};
 use super::rules::{BEFORE_BYTES, Rule};
 use super::validate::{Check, entropy};
 
@@ -31,13 +32,14 @@ pub enum Refusal {
     Context,
 }
 
-/// Judges one value of `rule`, with what stands before it.
-pub(super) fn judge(rule: &Rule, before: &[u8], value: &[u8]) -> Result<Verdict, Refusal> {
+/// Judges one value of `rule`, with what stands around it.
+pub(super) fn judge(rule: &Rule, around: &Around<'_>, value: &[u8]) -> Result<Verdict, Refusal> {
     let normal = rule.validator.map(|v| v.normalise(value));
     let normal = normal.as_deref().unwrap_or(value);
     if rule.placeholders.iter().any(|p| p.is_match(value)) {
         return Err(Refusal::Placeholder);
     }
+    let before = around.before;
     let near = &before[before.len().saturating_sub(BEFORE_BYTES)..];
     if rule.unless_before.iter().any(|p| p.is_match(near)) {
         return Err(Refusal::Before);
@@ -53,7 +55,11 @@ pub(super) fn judge(rule: &Rule, before: &[u8], value: &[u8]) -> Result<Verdict,
             return Err(Refusal::Entropy { has });
         }
     }
-    let confidence = match (check, near_words(rule, before)) {
+    let near = rule
+        .context
+        .as_ref()
+        .map(|context| (speaks(context, around), context.required));
+    let confidence = match (check, near) {
         (_, Some((false, true))) => return Err(Refusal::Context),
         (Check::Valid, _) => Confidence::ChecksumValid,
         (_, Some((true, _))) => Confidence::Context,
@@ -63,12 +69,4 @@ pub(super) fn judge(rule: &Rule, before: &[u8], value: &[u8]) -> Result<Verdict,
         confidence,
         documented,
     })
-}
-
-/// Whether a word of the rule's context is near, and whether one has to be.
-fn near_words(rule: &Rule, before: &[u8]) -> Option<(bool, bool)> {
-    let context = rule.context.as_ref()?;
-    let words = before[before.len().saturating_sub(context.within)..].to_ascii_lowercase();
-    let occurs = |word: &String| memchr::memmem::find(&words, word.as_bytes()).is_some();
-    Some((context.words.iter().any(occurs), context.required))
 }

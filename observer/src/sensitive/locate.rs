@@ -6,6 +6,7 @@
 //! ```
 
 use super::Confidence;
+use super::context::{AFTER_BYTES, Around, only_values};
 use super::engine::{Engine, EngineError, Hit, Stream};
 use super::judge::{Verdict, judge};
 use super::key::HmacKey;
@@ -82,6 +83,10 @@ pub(super) struct Tape {
     stream: Option<Stream>,
     /// vectorscan failed here; the rest of the text goes unscanned.
     broken: bool,
+    /// Matches whose value may be judged once what follows them is there.
+    unjudged: Vec<Hit>,
+    /// No more bytes come.
+    over: bool,
     /// The last value of each rule, which a longer match may still replace.
     pending: Vec<Located>,
 }
@@ -113,14 +118,15 @@ impl Tape {
 
     /// The text is over: what waits is scanned, what only the end decides is decided.
     pub(super) fn end(&mut self, tools: &mut Tools<'_>) {
+        self.over = true;
         self.scan(tools);
         if let Some(stream) = self.stream.take() {
             // A failure here loses only matches that need the end of the text; the bytes were looked at.
             if stream.close(tools.hits).is_err() {
                 tools.meter.undecided += 1;
             }
-            self.confirm(tools);
         }
+        self.confirm(tools);
         for located in self.pending.drain(..) {
             (tools.out)(located);
         }
@@ -155,7 +161,7 @@ impl Tape {
 
     fn trim(&mut self) {
         if self.buffer.len() >= TRIM_AT {
-            let gone = self.buffer.len() - LOOK_BACK;
+            let gone = self.buffer.len() - LOOK_BACK - AFTER_BYTES;
             self.lines += newlines(&self.buffer[..gone]);
             self.buffer.drain(..gone);
             self.base += u64::try_from(gone).unwrap_or(u64::MAX);
@@ -164,7 +170,13 @@ impl Tape {
     }
 
     fn confirm(&mut self, tools: &mut Tools<'_>) {
-        let mut hits = std::mem::take(tools.hits);
+        let mut hits = std::mem::take(&mut self.unjudged);
+        hits.append(tools.hits);
+        let there = self.base + u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
+        let follows = u64::try_from(AFTER_BYTES).unwrap_or(u64::MAX);
+        self.unjudged = hits
+            .extract_if(.., |(_, end)| !self.over && *end + follows > there)
+            .collect();
         let entries = tools.engine.entries().clone();
         for (entry, end) in hits.drain(..) {
             match entries.get(entry) {
@@ -179,7 +191,16 @@ impl Tape {
                 None => {}
             }
         }
-        *tools.hits = hits;
+    }
+
+    /// What stands around a value that begins at `start` in a window and ends at `end` in the buffer.
+    fn around<'a>(&'a self, window: &'a [u8], start: usize, end: usize) -> Around<'a> {
+        let after = self.buffer.get(end..).unwrap_or_default();
+        Around {
+            before: &window[..start],
+            after: &after[..after.len().min(AFTER_BYTES)],
+            alone: self.over && self.base == 0 && only_values(&self.buffer),
+        }
     }
 
     /// The bytes before offset `end`, at most so many.
@@ -246,7 +267,11 @@ impl Tape {
             };
             seen = true;
             if let Some((start, end)) = locations.get(1)
-                && let Ok(verdict) = judge(rule, &window[..start], &window[start..end])
+                && let Ok(verdict) = judge(
+                    rule,
+                    &self.around(window, start, skipped + end),
+                    &window[start..end],
+                )
             {
                 return Outcome::Found {
                     start: skipped + start,

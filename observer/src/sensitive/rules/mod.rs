@@ -42,10 +42,16 @@ pub const BEFORE_BYTES: usize = 128;
 pub struct Context {
     /// Words in lower case, at least one of which must occur before the value.
     pub words: Vec<String>,
+    /// As `words`, with no letter or digit directly before and after them.
+    pub whole: Vec<String>,
     /// How far before the value they are looked for, in bytes.
     pub within: usize,
     /// Without a word the match does not count.
     pub required: bool,
+    /// Words count after the value too.
+    pub after: bool,
+    /// In a text that is nothing but values no word is needed.
+    pub alone: bool,
 }
 
 /// How much a rule knows about what it finds. Where values overlap, the one that knows most counts.

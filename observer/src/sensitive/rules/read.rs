@@ -193,13 +193,15 @@ fn required_word(reader: &mut Reader, map: &Map<'_>, key: &str, words: &[&str]) 
 }
 
 fn read_context(reader: &mut Reader, map: &Map<'_>) -> Option<Context> {
-    let inner = reader.mapping(map.get("context")?, "`context`", &["words", "within", "required"])?;
-    let words: Vec<String> = texts(reader, &inner, "words")
-        .into_iter()
-        .map(|w| w.to_ascii_lowercase())
-        .collect();
-    if words.is_empty() {
-        reader.problem(inner.at, "`context` needs `words`");
+    let keys = ["words", "whole", "within", "required", "after", "alone"];
+    let inner = reader.mapping(map.get("context")?, "`context`", &keys)?;
+    let mut lower = |key| -> Vec<String> {
+        let words = texts(reader, &inner, key).into_iter();
+        words.map(|w| w.to_ascii_lowercase()).collect()
+    };
+    let (words, whole) = (lower("words"), lower("whole"));
+    if words.is_empty() && whole.is_empty() {
+        reader.problem(inner.at, "`context` needs `words` or `whole`");
         return None;
     }
     let within = reader
@@ -208,6 +210,9 @@ fn read_context(reader: &mut Reader, map: &Map<'_>) -> Option<Context> {
     let required = reader.flag_of(&inner, "required").unwrap_or(false);
     Some(Context {
         words,
+        whole,
+        after: reader.flag_of(&inner, "after").unwrap_or(false),
+        alone: reader.flag_of(&inner, "alone").unwrap_or(false),
         within: usize::try_from(within).unwrap_or(1024),
         required,
     })
