@@ -55,6 +55,7 @@ pub struct Metrics {
     findings: IntCounter,
     connections: IntCounterVec,
     probes: IntGaugeVec,
+    rules: IntGaugeVec,
     rows: IntCounterVec,
     rows_lost: IntCounterVec,
     lag: GaugeVec,
@@ -79,6 +80,11 @@ impl Metrics {
         registry.register(Box::new(gauge.clone()))?;
         let probes = IntGaugeVec::new(Opts::new("observer_probes", "Probes by state"), &["state"])?;
         registry.register(Box::new(probes.clone()))?;
+        let rules = IntGaugeVec::new(
+            Opts::new("observer_rules", "Rules for sensitive data by state"),
+            &["state"],
+        )?;
+        registry.register(Box::new(rules.clone()))?;
         let lag = GaugeVec::new(
             Opts::new(
                 "observer_store_lag_seconds",
@@ -118,6 +124,7 @@ impl Metrics {
                 &["visibility"],
             )?,
             probes,
+            rules,
             rows: counters("observer_store_rows_total", "Rows stored", &["table"])?,
             rows_lost: counters(
                 "observer_store_rows_lost_total",
@@ -127,6 +134,12 @@ impl Metrics {
             lag,
             registry,
         })
+    }
+
+    /// Notes how many rules are in use and how many were left out for a mistake in them.
+    pub fn set_rules(&self, (in_use, left_out): (usize, usize)) {
+        set(&self.rules.with_label_values(&["in_use"]), in_use);
+        set(&self.rules.with_label_values(&["left_out"]), left_out);
     }
 
     /// Text of `/metrics` (Prometheus exposition format).

@@ -17,6 +17,7 @@ pub(super) async fn serve(
     config: &Config,
     shared: Arc<Shared>,
     writer: Arc<Writer>,
+    rules: (usize, usize),
 ) -> anyhow::Result<JoinHandle<()>> {
     let Some(address) = config.metrics_listen else {
         return Ok(tokio::spawn(async {}));
@@ -25,6 +26,7 @@ pub(super) async fn serve(
         .await
         .with_context(|| format!("cannot listen on {address} (metrics.listen in the configuration)"))?;
     let metrics = Arc::new(Metrics::new().context("metrics")?);
+    metrics.set_rules(rules);
     let health = Arc::clone(&shared);
     let router = Router::new()
         .route("/healthz", get(move || async move { healthz(&health) }))

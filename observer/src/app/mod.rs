@@ -93,7 +93,8 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     let client = Client::new(&target::of(&config)?)?;
     let writer = Arc::new(Writer::start(client.clone(), writer_options(&config)));
     let migration = tokio::spawn(migrate_until_done(client, Arc::clone(&shared)));
-    let metrics = http::serve(&config, Arc::clone(&shared), Arc::clone(&writer)).await?;
+    let rules = (loaded.rules.list().len(), loaded.rules.left_out().len());
+    let metrics = http::serve(&config, Arc::clone(&shared), Arc::clone(&writer), rules).await?;
 
     let worker = Worker {
         host: Host::read(&config.host.id, &config.host.name),

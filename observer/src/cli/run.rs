@@ -34,8 +34,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         out::complain(&warning.to_string());
     }
     if args.check {
+        setup::complain_of_rules(&loaded.rules);
         out::print("the configuration is valid")?;
     } else {
+        for problem in loaded.rules.left_out() {
+            tracing::error!(%problem, "a rule for sensitive data is not in use");
+        }
         crate::app::run(loaded)?;
     }
     Ok(ExitCode::SUCCESS)

@@ -59,6 +59,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     log::start(log::QUIET);
     let loaded = setup::load(args.config.as_deref()).map_err(|problems| Failure::problems(&problems))?;
+    setup::complain_of_rules(&loaded.rules);
     let engine = Engine::new(&loaded.rules)?;
     let name = args.file.display();
     let input = open(&args.file).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;

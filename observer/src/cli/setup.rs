@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use super::out;
 use crate::{
     catalog::Catalog,
     config::{
@@ -167,6 +168,13 @@ fn load_rules(config: &Config, source: &Source) -> Result<Rules, Vec<Problem>> {
     }
 }
 
+/// Says of every rule that is not in use why; findings of that kind are missing, and nothing else would show it.
+pub(super) fn complain_of_rules(rules: &Rules) {
+    for problem in rules.left_out() {
+        out::complain(&problem.to_string());
+    }
+}
+
 /// A problem of a file as a whole.
 fn problem_of(file: &str, message: String) -> Problem {
     Problem {
@@ -218,18 +226,35 @@ mod tests {
         let config = "policy:\n  file: policy.yaml\nrules:\n  files: [rules.yaml, missing.yaml]\n  disable: [no_such_rule]\n";
         fs::write(dir.path().join("observer.yaml"), config).unwrap();
         fs::write(dir.path().join("policy.yaml"), "version: \"1\"\ndefault: maybe\n").unwrap();
-        fs::write(
-            dir.path().join("rules.yaml"),
-            "version: \"1\"\nrules:\n  - id: x\n",
-        )
-        .unwrap();
+        fs::write(dir.path().join("rules.yaml"), "version: \"1\"\nrules: 5\n").unwrap();
         let problems = load(Some(&dir.path().join("observer.yaml"))).unwrap_err();
         let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let has = |file: &str, part: &str| text.iter().any(|t| t.contains(file) && t.contains(part));
         assert!(has("policy.yaml:2:", "maybe"), "{text:?}");
-        assert!(has("rules.yaml:3:", ""), "{text:?}");
+        assert!(has("rules.yaml:2:8:", "must be a list"), "{text:?}");
         assert!(has("missing.yaml", "cannot be read"), "{text:?}");
         assert!(has("observer.yaml:5:13: ", "no_such_rule"), "{text:?}");
+    }
+
+    #[test]
+    fn a_rule_with_a_mistake_is_left_out_and_named_with_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(
+            dir.path().join("observer.yaml"),
+            "rules:\n  files: [rules.yaml]\n",
+        )
+        .unwrap();
+        let pack =
+            "version: \"1\"\nrules:\n  - {id: x, name: n, class: secret, severity: low, pattern: 'a[b'}\n";
+        fs::write(dir.path().join("rules.yaml"), pack).unwrap();
+        let rules = load(Some(&dir.path().join("observer.yaml"))).unwrap().rules;
+        assert_eq!(rules.list().len(), Rules::builtin().unwrap().list().len());
+        let said = rules.left_out()[0].to_string();
+        assert!(
+            said.contains("rules.yaml:3:") && said.contains("rule `x` left out"),
+            "{said}"
+        );
+        assert!(rules.version().ends_with("(1 left out)"), "{}", rules.version());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vectorscan_rs::{Scan as Flow, StreamScanner, StreamingDatabase, StreamingScanner};
 
 use super::key::HmacKey;
-use super::rules::{Rule, Rules};
+use super::rules::{Entry, Rule, Rules};
 use super::scan::Scan;
 
 /// The engine could not be set up: out of memory, or a processor that vectorscan does not know.
@@ -25,6 +25,7 @@ pub struct Engine {
 
 struct Inner {
     rules: Vec<Arc<Rule>>,
+    entries: Arc<[Entry]>,
     scanner: Option<&'static StreamingScanner<'static>>,
 }
 
@@ -49,6 +50,7 @@ impl Engine {
         Ok(Self {
             inner: Rc::new(Inner {
                 rules: rules.list().to_vec(),
+                entries: rules.entries(),
                 scanner,
             }),
         })
@@ -64,6 +66,11 @@ impl Engine {
         &self.inner.rules
     }
 
+    /// What each number in a [`Hit`] stands for.
+    pub(super) fn entries(&self) -> &Arc<[Entry]> {
+        &self.inner.entries
+    }
+
     /// A new stream, at offset 0. `Ok(None)` where there is no rule.
     pub(super) fn stream(&self) -> Result<Option<Stream>, EngineError> {
         let Some(scanner) = self.inner.scanner else {
@@ -73,7 +80,7 @@ impl Engine {
     }
 }
 
-/// Where a rule's pattern ends: (number of the rule, offset of the byte after the end in the stream).
+/// Where a pattern ends: (number of its entry, offset of the byte after the end in the stream).
 pub(super) type Hit = (usize, u64);
 
 /// One open stream. vectorscan's own type leaks its memory when it is dropped without being closed.

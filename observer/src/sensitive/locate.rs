@@ -6,10 +6,11 @@
 //! ```
 
 use super::Confidence;
+use super::context::{AFTER_BYTES, Around, only_values};
 use super::engine::{Engine, EngineError, Hit, Stream};
+use super::judge::{Verdict, judge};
 use super::key::HmacKey;
-use super::rules::{BEFORE_BYTES, Rule};
-use super::validate::{Check, entropy};
+use super::rules::{Entry, Rank, Rule};
 
 /// How far before the end of a match its start is looked for, in bytes. The longest common value is a JSON Web
 /// Token of some kilobytes; private keys are recognised by their head.
@@ -21,6 +22,8 @@ const SCAN_AT: usize = 1024;
 const STEP: usize = 4 * 1024;
 /// Buffer size at which everything but the look-back is dropped.
 const TRIM_AT: usize = 4 * LOOK_BACK;
+/// How far before the end of a match a word of an `assign` rule is looked for, in bytes; more than such a match has.
+const REACH_OF_WORDS: usize = 640;
 /// Starts tried for one end before it is given up.
 const TRIES: usize = 24;
 /// Confirmations that any scan may make, and bytes of text that earn one more. Confirming is the one step whose
@@ -80,6 +83,10 @@ pub(super) struct Tape {
     stream: Option<Stream>,
     /// vectorscan failed here; the rest of the text goes unscanned.
     broken: bool,
+    /// Matches whose value may be judged once what follows them is there.
+    unjudged: Vec<Hit>,
+    /// No more bytes come.
+    over: bool,
     /// The last value of each rule, which a longer match may still replace.
     pending: Vec<Located>,
 }
@@ -111,14 +118,15 @@ impl Tape {
 
     /// The text is over: what waits is scanned, what only the end decides is decided.
     pub(super) fn end(&mut self, tools: &mut Tools<'_>) {
+        self.over = true;
         self.scan(tools);
         if let Some(stream) = self.stream.take() {
             // A failure here loses only matches that need the end of the text; the bytes were looked at.
             if stream.close(tools.hits).is_err() {
                 tools.meter.undecided += 1;
             }
-            self.confirm(tools);
         }
+        self.confirm(tools);
         for located in self.pending.drain(..) {
             (tools.out)(located);
         }
@@ -153,7 +161,7 @@ impl Tape {
 
     fn trim(&mut self) {
         if self.buffer.len() >= TRIM_AT {
-            let gone = self.buffer.len() - LOOK_BACK;
+            let gone = self.buffer.len() - LOOK_BACK - AFTER_BYTES;
             self.lines += newlines(&self.buffer[..gone]);
             self.buffer.drain(..gone);
             self.base += u64::try_from(gone).unwrap_or(u64::MAX);
@@ -162,55 +170,88 @@ impl Tape {
     }
 
     fn confirm(&mut self, tools: &mut Tools<'_>) {
-        let mut hits = std::mem::take(tools.hits);
-        for (number, end) in hits.drain(..) {
-            let Some(rule) = tools.engine.rules().get(number) else {
-                continue;
-            };
-            let rule = rule.clone();
-            match self.confirm_one(&rule, end, tools) {
-                Outcome::Found {
-                    start,
-                    end,
-                    confidence,
-                    documented,
-                } => {
-                    let value = &self.buffer[start..end];
-                    let hmac = tools
-                        .key
-                        .filter(|_| rule.class.hashes_values())
-                        .map(|k| k.value(rule.class, value));
-                    let (line, base) = (self.lines + newlines(&self.buffer[..start]), self.base);
-                    let offset = |index: usize| base + u64::try_from(index).unwrap_or(u64::MAX);
-                    let (start, end) = (offset(start), offset(end));
-                    let found = Located {
-                        rule: number,
-                        start,
-                        end,
-                        confidence,
-                        documented,
-                        hmac,
-                        line,
-                    };
-                    self.keep(found, tools);
+        let mut hits = std::mem::take(&mut self.unjudged);
+        hits.append(tools.hits);
+        let there = self.base + u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
+        let follows = u64::try_from(AFTER_BYTES).unwrap_or(u64::MAX);
+        self.unjudged = hits
+            .extract_if(.., |(_, end)| !self.over && *end + follows > there)
+            .collect();
+        let entries = tools.engine.entries().clone();
+        for (entry, end) in hits.drain(..) {
+            match entries.get(entry) {
+                Some(Entry::Rule(number)) => self.confirm_rule(*number, end, tools),
+                Some(Entry::Assigned { members, words }) => {
+                    let near = self.before(end, REACH_OF_WORDS);
+                    let occurring = near.map(|near| words.matches(near));
+                    for at in occurring.iter().flatten() {
+                        self.confirm_rule(members[at], end, tools);
+                    }
                 }
-                Outcome::Nothing => {}
-                Outcome::Undecided => tools.meter.undecided += 1,
+                None => {}
             }
         }
-        *tools.hits = hits;
+    }
+
+    /// What stands around a value that begins at `start` in a window and ends at `end` in the buffer.
+    fn around<'a>(&'a self, window: &'a [u8], start: usize, end: usize) -> Around<'a> {
+        let after = self.buffer.get(end..).unwrap_or_default();
+        Around {
+            before: &window[..start],
+            after: &after[..after.len().min(AFTER_BYTES)],
+            alone: self.over && self.base == 0 && only_values(&self.buffer),
+        }
+    }
+
+    /// The bytes before offset `end`, at most so many.
+    fn before(&self, end: u64, most: usize) -> Option<&[u8]> {
+        let end = end.checked_sub(self.base).and_then(|n| usize::try_from(n).ok())?;
+        self.buffer.get(end.saturating_sub(most)..end)
+    }
+
+    /// Looks for a value of the rule of this number whose match ends at offset `end`, and keeps it.
+    fn confirm_rule(&mut self, number: usize, end: u64, tools: &mut Tools<'_>) {
+        let Some(rule) = tools.engine.rules().get(number).cloned() else {
+            return;
+        };
+        match self.confirm_one(&rule, end, tools) {
+            Outcome::Found { start, end, verdict } => {
+                let value = &self.buffer[start..end];
+                let hmac = tools
+                    .key
+                    .filter(|_| rule.class.hashes_values())
+                    .map(|k| k.value(rule.class, value));
+                let (line, base) = (self.lines + newlines(&self.buffer[..start]), self.base);
+                let offset = |index: usize| base + u64::try_from(index).unwrap_or(u64::MAX);
+                let (start, end) = (offset(start), offset(end));
+                let found = Located {
+                    rule: number,
+                    start,
+                    end,
+                    confidence: verdict.confidence,
+                    documented: verdict.documented,
+                    hmac,
+                    line,
+                };
+                self.keep(found, tools);
+            }
+            Outcome::Nothing => {}
+            Outcome::Undecided => tools.meter.undecided += 1,
+        }
     }
 
     /// Looks for a value of `rule` whose match ends at offset `end`. Positions in the answer are in the buffer.
     fn confirm_one(&self, rule: &Rule, end: u64, tools: &mut Tools<'_>) -> Outcome {
-        let end = end.checked_sub(self.base).and_then(|n| usize::try_from(n).ok());
-        let Some(window) = end.and_then(|end| self.buffer.get(end.saturating_sub(LOOK_BACK)..end)) else {
+        let Some(window) = self.before(end, LOOK_BACK) else {
             return Outcome::Undecided;
         };
+        let end = end.checked_sub(self.base).and_then(|n| usize::try_from(n).ok());
         let skipped = end.unwrap_or_default() - window.len();
-        let clipped = self.base > 0 || skipped > 0;
+        // No match of the rule is longer than its reach: what stands before that is context only.
+        let reach = rule.reach.unwrap_or(usize::MAX);
+        let clipped = (self.base > 0 || skipped > 0) && reach >= window.len();
         // Where the window does not begin with the text, its first byte may only stand before a value.
-        let mut from = usize::from(clipped);
+        let mut from = usize::from(clipped).max(window.len().saturating_sub(reach));
         let mut seen = false;
         let mut locations = rule.confirm.capture_locations();
         for _ in 0..TRIES {
@@ -226,13 +267,16 @@ impl Tape {
             };
             seen = true;
             if let Some((start, end)) = locations.get(1)
-                && let Some((confidence, documented)) = judge(rule, &window[..start], &window[start..end])
+                && let Ok(verdict) = judge(
+                    rule,
+                    &self.around(window, start, skipped + end),
+                    &window[start..end],
+                )
             {
                 return Outcome::Found {
                     start: skipped + start,
                     end: skipped + end,
-                    confidence,
-                    documented,
+                    verdict,
                 };
             }
             from = whole.start() + 1;
@@ -241,15 +285,19 @@ impl Tape {
     }
 
     /// Keeps a value until a later one shows that it cannot grow any more. Two overlapping values of one rule are
-    /// one value. A fallback rule yields to any other, whichever comes first.
+    /// one value. A rule yields to one of a higher rank, whichever comes first; where two of the same rank know no
+    /// form of their own, the first one stays.
     fn keep(&mut self, found: Located, tools: &mut Tools<'_>) {
-        let is_fallback = |located: &Located| tools.engine.rules()[located.rule].fallback;
+        let rank = |located: &Located| tools.engine.rules()[located.rule].rank;
         let overlaps = |other: &Located| other.start < found.end && found.start < other.end;
-        if !is_fallback(&found) {
-            self.pending.retain(|p| !(is_fallback(p) && overlaps(p)));
-        } else if self.pending.iter().any(|p| !is_fallback(p) && overlaps(p)) {
+        let own = rank(&found);
+        let beats = |other: &Located| {
+            other.rule != found.rule && (rank(other) > own || (rank(other) == own && own < Rank::Special))
+        };
+        if self.pending.iter().any(|p| beats(p) && overlaps(p)) {
             return;
         }
+        self.pending.retain(|p| rank(p) >= own || !overlaps(p));
         let Some(last) = self.pending.iter_mut().find(|p| p.rule == found.rule) else {
             self.pending.push(found);
             return;
@@ -276,46 +324,10 @@ enum Outcome {
     Found {
         start: usize,
         end: usize,
-        confidence: Confidence,
-        documented: bool,
+        verdict: Verdict,
     },
     Nothing,
     Undecided,
-}
-
-/// Whether a value counts, and how sure that is: placeholders, checksum, published examples, entropy, context.
-fn judge(rule: &Rule, before: &[u8], value: &[u8]) -> Option<(Confidence, bool)> {
-    let normal = rule.validator.map(|v| v.normalise(value));
-    let normal = normal.as_deref().unwrap_or(value);
-    if rule.placeholders.iter().any(|p| p.is_match(value)) {
-        return None;
-    }
-    let near = &before[before.len().saturating_sub(BEFORE_BYTES)..];
-    if rule.unless_before.iter().any(|p| p.is_match(near)) {
-        return None;
-    }
-    let check = rule.validator.map_or(Check::Plausible, |v| v.check(value));
-    let documented = rule.documented.iter().any(|d| d.is_match(normal));
-    if (check == Check::Reject || entropy(value) < rule.entropy) && !documented {
-        return None;
-    }
-    let near = rule.context.as_ref().map(|context| {
-        let from = before.len().saturating_sub(context.within);
-        let words = before[from..].to_ascii_lowercase();
-        (
-            context
-                .words
-                .iter()
-                .any(|word| memchr::memmem::find(&words, word.as_bytes()).is_some()),
-            context.required,
-        )
-    });
-    match (check, near) {
-        (_, Some((false, true))) => None,
-        (Check::Valid, _) => Some((Confidence::ChecksumValid, documented)),
-        (_, Some((true, _))) => Some((Confidence::Context, documented)),
-        _ => Some((Confidence::Pattern, documented)),
-    }
 }
 
 fn newlines(bytes: &[u8]) -> u64 {

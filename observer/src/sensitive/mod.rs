@@ -8,7 +8,9 @@
 //! Texts arrive in pieces of any size and interleaved with one another. Where a piece ends has no influence on what
 //! is found.
 
+mod context;
 pub mod engine;
+pub mod judge;
 pub mod key;
 mod locate;
 pub mod redact;

@@ -1,6 +1,7 @@
 //! Judgements on what was read from the host. Pure: texts and facts in, lines out.
 
 use crate::{
+    config::yaml::Problem,
     kernel::{
         attach::{AttachedStack, TlsFile},
         btf::{Btf, kernel_offsets},
@@ -297,6 +298,22 @@ pub(super) fn directory(name: &str, path: &str, exists: bool, writable: bool) ->
             format!("change its owner, or set `{name}` elsewhere"),
         ),
     }
+}
+
+/// The rules for sensitive data: how many are in use, and which are not.
+pub(super) fn rules(in_use: usize, left_out: &[Problem]) -> Check {
+    let Some(first) = left_out.first() else {
+        return ok("rules", format!("{in_use} in use"));
+    };
+    warning(
+        "rules",
+        format!(
+            "{in_use} in use, {} left out: {}",
+            left_out.len(),
+            text::safe(&first.to_string())
+        ),
+        "correct the pack; `observer rules list` names all of them",
+    )
 }
 
 #[cfg(test)]

@@ -67,14 +67,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         level: LogLevel::Error,
         format: LogFormat::Text,
     });
-    let config = setup::load(args.config.as_deref())
-        .map_err(|problems| Failure::problems(&problems))?
-        .config;
+    let loaded = setup::load(args.config.as_deref()).map_err(|problems| Failure::problems(&problems))?;
+    let config = loaded.config;
     let mut report = host_checks();
     report.extend(kernel_checks(&config));
     report.push(store_check(&config)?);
     report.push(directory_check("state_dir", &config.state_dir));
     report.push(directory_check("run_dir", &config.run_dir));
+    report.push(checks::rules(loaded.rules.list().len(), loaded.rules.left_out()));
     match args.format {
         Format::Table => out::print(&table(&report))?,
         Format::Json => out::print_json(&as_json(&report))?,

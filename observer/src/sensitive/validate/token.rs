@@ -1,0 +1,96 @@
+//! Tokens: structure and the look of chance, no checksum.
+
+use super::Check;
+use super::sums::form;
+
+/// JSON Web Token: the head is base64url of a JSON object with `alg` (RFC 7515).
+pub(super) fn jwt(value: &[u8]) -> Check {
+    let head = value.split(|b| *b == b'.').next().unwrap_or_default();
+    let Some(json) = base64url(head) else {
+        return Check::Reject;
+    };
+    // No strict parse: a head with one damaged character still belongs to a token that should not be here.
+    let fits = json.starts_with(b"{") && memchr::memmem::find(&json, br#""alg""#).is_some();
+    form(fits)
+}
+
+/// Decodes base64url without padding (RFC 4648, section 5).
+fn base64url(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3 + 3);
+    let (mut bits, mut count) = (0u32, 0u32);
+    for byte in text {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'-' => 62,
+            b'_' => 63,
+            _ => return None,
+        };
+        bits = (bits << 6) | u32::from(six);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push(u8::try_from((bits >> count) & 0xff).ok()?);
+        }
+    }
+    Some(out)
+}
+
+/// Random-looking base64: upper case, lower case and digits all occur.
+pub(super) fn mixed(value: &[u8]) -> Check {
+    let has = |test: fn(&u8) -> bool| value.iter().any(test);
+    let fits = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+    form(fits)
+}
+
+/// Random-looking text: digits and letters both occur, digits more than once.
+pub(super) fn random(value: &[u8]) -> Check {
+    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
+    let letters = value.iter().filter(|b| b.is_ascii_alphabetic()).count();
+    form(digits >= 2 && letters >= 4)
+}
+
+/// Shannon entropy of the bytes of `value`, in bits per byte; 0 for nothing.
+pub fn entropy(value: &[u8]) -> f64 {
+    let mut counts = [0u32; 256];
+    for byte in value {
+        counts[usize::from(*byte)] += 1;
+    }
+    let total = f64::from(u32::try_from(value.len()).unwrap_or(u32::MAX)).max(1.0);
+    counts
+        .iter()
+        .filter(|n| **n > 0)
+        .map(|n| f64::from(*n) / total)
+        .map(|share| -share * share.log2())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check_all;
+    use super::super::{Check, Validator};
+    use super::*;
+
+    #[test]
+    fn tokens_with_a_json_head() {
+        let good = [
+            "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
+            "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.e30.",
+        ];
+        check_all(Validator::Jwt, Check::Plausible, &good);
+        check_all(
+            Validator::Jwt,
+            Check::Reject,
+            &["eyJhIjoxfQ.e30.c2ln", "e*J.e30.x", "AAAA.e30.x", ""],
+        );
+    }
+
+    #[test]
+    fn entropy_in_bits_per_byte() {
+        assert!(entropy(b"").abs() < 1e-9);
+        assert!(entropy(b"aaaa").abs() < 1e-9);
+        assert!((entropy(b"abcd") - 2.0).abs() < 1e-9);
+        assert!((entropy(b"aabb") - 1.0).abs() < 1e-9);
+    }
+}
