@@ -2,7 +2,9 @@
 
 mod allocator;
 mod blind;
+mod chain;
 mod embedded;
+mod enrol;
 mod files;
 mod http;
 mod seals;
@@ -83,6 +85,8 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     load::check_privilege()?;
     let _lock = files::lock_pid_file(&config.run_dir)?;
     let key = files::hmac_key(&config.state_dir)?;
+    let host = Host::read(&config.host.id, &config.host.name);
+    chain::check(&config.state_dir)?;
     let stop_signals = stop_signals()?;
     let kernel = load::load(&load_options(&config, &loaded))?;
     let (discovery, discovery_thread) = Discovery::start(kernel.programs)?;
@@ -92,11 +96,22 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     let store = embedded::Store::start(&config).await?;
     let client = Client::new(&target::of(&config)?)?;
     let writer = Arc::new(Writer::start(client.clone(), writer_options(&config)));
-    let migration = tokio::spawn(migrate_until_done(client, Arc::clone(&shared)));
     let metrics = http::serve(&config, Arc::clone(&shared), Arc::clone(&writer)).await?;
+    // Last of all: an epoch that was opened has a seal.
+    let (chain, sequencer) = chain::Chain::open(&config.state_dir, &host, worker::wall_ns())?;
+    let certificates = chain.certificates();
+    let registers = tokio::spawn({
+        let shared = Arc::clone(&shared);
+        async move {
+            migrate_until_done(&client, &shared).await;
+            enrol::run(client, certificates).await;
+        }
+    });
 
     let worker = Worker {
-        host: Host::read(&config.host.id, &config.host.name),
+        host,
+        chain,
+        sequencer,
         records: kernel.records,
         scopes: kernel.scopes,
         counters: kernel.counters,
@@ -118,7 +133,7 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
         }
     };
     shared.stop.store(true, Ordering::Relaxed);
-    migration.abort();
+    registers.abort();
     metrics.abort();
     if !writer.flush(Instant::now() + DRAIN).await {
         tracing::warn!(lost = writer.stop(), "the store did not take all rows in time");
@@ -153,10 +168,10 @@ fn writer_options(config: &Config) -> WriterOptions {
 }
 
 /// Brings the schema up to date, as soon as the store can be reached.
-async fn migrate_until_done(client: Client, shared: Arc<Shared>) {
+async fn migrate_until_done(client: &Client, shared: &Shared) {
     let mut pause = Duration::from_millis(100);
     while !shared.stopping() {
-        match migrate(&client).await {
+        match migrate(client).await {
             Ok(applied) => {
                 tracing::info!(?applied, "schema is up to date");
                 return;

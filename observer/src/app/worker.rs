@@ -13,6 +13,7 @@ use observer_common::wire::{Body, Header, decode};
 use super::{
     Shared,
     blind::OpaqueProcesses,
+    chain::Chain,
     seals::{Observed, Seals},
 };
 use crate::{
@@ -48,6 +49,8 @@ const PUBLISH_NS: u64 = 500_000_000;
 /// What the thread is started with.
 pub(super) struct Worker {
     pub host: Host,
+    pub chain: Chain,
+    pub sequencer: Sequencer,
     pub records: RingBuf<MapData>,
     pub scopes: Scopes,
     pub counters: Counters,
@@ -67,6 +70,8 @@ impl Worker {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self {
             host,
+            chain,
+            sequencer,
             records,
             scopes,
             counters,
@@ -84,18 +89,18 @@ impl Worker {
             rules_version: loaded.rules.version().to_owned(),
             rules_digest: loaded.rules.digest(),
             exclude_executables: loaded.config.capture.exclude_executables.clone(),
-            host_name: host.name.clone(),
+            host_name: host.name,
             engine,
             key,
         };
         let now_ns = boot_ns();
         let seals = Seals::new(&loaded.config, &book, now_ns);
-        let epoch = u64::try_from(wall_ns()).unwrap_or(0);
         let state = State {
             pipeline: Pipeline::new(book),
             processes: Processes::default(),
             opaque: OpaqueProcesses::default(),
-            sequencer: Sequencer::new(host.id, host.boot_id, epoch),
+            sequencer,
+            chain,
             seals,
             scopes,
             counters,
@@ -113,6 +118,7 @@ struct State {
     processes: Processes,
     opaque: OpaqueProcesses,
     sequencer: Sequencer,
+    chain: Chain,
     seals: Seals,
     scopes: Scopes,
     counters: Counters,
@@ -307,7 +313,9 @@ impl State {
         let (interval, mut coverage) = self.seals.next(&observed, now_ns, wall_offset_ns());
         (coverage.procs_net, coverage.procs_readable, coverage.procs_opaque) =
             self.discovery.with_inventory(Inventory::process_counts);
+        coverage.notes = self.chain.before_seal(&mut self.sequencer);
         let row = self.sequencer.seal(kind, interval, coverage);
+        self.chain.sealed(&row);
         self.writer.push(row);
     }
 }
@@ -326,7 +334,7 @@ fn comm(header: &Header) -> String {
     clippy::disallowed_methods,
     reason = "this is the shell that reads the clock for the pipeline"
 )]
-fn wall_ns() -> i64 {
+pub(super) fn wall_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
