@@ -234,7 +234,7 @@ impl KeyRow {
 }
 
 /// Bytes of a fixed length from hexadecimal text.
-fn bytes<const N: usize>(name: &str, text: &str) -> Result<[u8; N], String> {
+pub(super) fn bytes<const N: usize>(name: &str, text: &str) -> Result<[u8; N], String> {
     let mut bytes = [0; N];
     hex::decode_to_slice(text, &mut bytes)
         .map_err(|error| format!("`{name}` is no hexadecimal text of {N} bytes: {error}"))?;

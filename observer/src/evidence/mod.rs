@@ -4,15 +4,18 @@
 //! Records are numbered without holes and hashed. Seals cover them by count and digest, name the seal before and are
 //! signed. The first seal of an epoch names the last one of the epoch before.
 
+pub mod anchor;
 pub mod canonical;
 pub mod keys;
 mod link;
+pub mod merkle;
 pub mod row;
 pub mod sign;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+pub use anchor::AnchorRow;
 pub use canonical::CANON_V;
 pub use keys::KeyRow;
 pub use link::{Link, OpenReason, Opening, SelfTest};

@@ -239,6 +239,22 @@ fn keys() {
 }
 
 #[test]
+fn anchors() {
+    let leaves: Vec<anchor::Leaf> = (0..3u8)
+        .map(|n| (format!("host-{n}"), EPOCH, 7, [n; 32]))
+        .collect();
+    let hashes: Vec<merkle::Hash> = leaves.iter().map(anchor::hash_of_leaf).collect();
+    let first = AnchorRow::new("notary", None, leaves, 1_790_000_000_000, &published_key());
+    let mut form = form(AnchorRow::TABLE, &|each| first.each_field(each));
+    form["signature"] = hex::encode(first.signature).into();
+    form["leaves"] = first.to_json()["leaves"].clone();
+    form["leaf_hashes"] = hashes.iter().map(hex::encode).collect();
+    let proof = merkle::inclusion_proof(&hashes, 2).unwrap();
+    form["inclusion_proof_of_the_last_leaf"] = proof.iter().map(hex::encode).collect();
+    compare("anchor", &form);
+}
+
+#[test]
 fn older_forms_are_hashed_as_they_were() {
     // From the tests of the programs that wrote forms 1 and 2: rows in which nothing is known.
     let mut seq = Sequencer::new("host-a", Uuid::from_u128(7), 1_700_000_000_000_000_000);
@@ -278,13 +294,15 @@ fn the_files_are_right_by_the_document_alone() {
 fn the_document_has_the_order_of_the_fields() {
     let (i, f, c, b, seals) = chain();
     let key = KeyRow::first("h", ROLE_HOST, &published_key(), 0);
-    let forms: [(&str, EachField<'_>); 6] = [
+    let anchor = AnchorRow::new("n", None, vec![], 0, &published_key());
+    let forms: [(&str, EachField<'_>); 7] = [
         (InteractionRow::TABLE, &|each| i.each_field(each)),
         (FindingRow::TABLE, &|each| f.each_field(each)),
         (ConnectionRow::TABLE, &|each| c.each_field(each)),
         (BlindSpotRow::TABLE, &|each| b.each_field(each)),
         (SealRow::TABLE, &|each| seals[0].each_field(each)),
         (KeyRow::TABLE, &|each| key.each_field(each)),
+        (AnchorRow::TABLE, &|each| anchor.each_field(each)),
     ];
     let mut text = String::new();
     for (table, each_field) in forms {
