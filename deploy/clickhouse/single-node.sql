@@ -329,7 +329,9 @@ ALTER TABLE ai_evidence.evidence_anchors
 CREATE VIEW IF NOT EXISTS ai_evidence.v_host_keys AS SELECT * FROM ai_evidence.host_keys
   LIMIT 1 BY host_id, key_role, key_id, prev_key_id, self_signature, revoked_at;
 
-CREATE VIEW IF NOT EXISTS ai_evidence.v_anchors AS SELECT * FROM ai_evidence.evidence_anchors LIMIT 1 BY notary_id, anchor_seq, anchor_hash;
+-- The leaves without names: not every client knows named tuples.
+CREATE VIEW IF NOT EXISTS ai_evidence.v_anchors AS
+  SELECT * REPLACE (CAST(leaves, 'Array(Tuple(String, UInt64, UInt64, FixedString(32)))') AS leaves) FROM ai_evidence.evidence_anchors LIMIT 1 BY notary_id, anchor_seq, anchor_hash;
 
 -- A view keeps the columns that its table had when it was made.
 
@@ -337,4 +339,4 @@ CREATE OR REPLACE VIEW ai_evidence.v_seals AS SELECT * FROM ai_evidence.evidence
 
 CREATE OR REPLACE VIEW ai_evidence.pv_seals AS SELECT * FROM ai_evidence.evidence_seals WHERE interval_start >= {from:DateTime64(9,'UTC')} AND interval_start < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, seal_seq, seal_hash;
 
-INSERT INTO ai_evidence.schema_migrations (version, name, sha256) VALUES (6, 'chain', unhex('512558a37196b50c5ca4046c52d3d876c30c8065dfed3eff4c7a069937762ab2'));
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) VALUES (6, 'chain', unhex('be719b5adcaab7b336b44218334857cf3af232e74cf65e877a637638023f6873'));

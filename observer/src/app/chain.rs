@@ -1,10 +1,11 @@
 //! The chain of this start: which key signs, where it hangs, and the head on disk before a seal goes anywhere.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use tokio::sync::watch;
 
 use crate::{
+    config::Config,
     evidence::{KeyRow, SealRow, Sequencer, keys::ROLE_HOST},
     identity::Host,
     state::{CHAIN_DIR, Head, HeadFile, KEYS_DIR, Keyring},
@@ -21,6 +22,8 @@ pub(super) fn check(state_dir: &Path) -> anyhow::Result<()> {
 /// What the pipeline thread needs to sign and to link seals.
 pub(super) struct Chain {
     keys: Keyring,
+    /// Age at which the key is replaced.
+    rotate: Option<Duration>,
     head: HeadFile,
     /// Words for the next seal.
     notes: Vec<&'static str>,
@@ -33,7 +36,8 @@ impl Chain {
     ///
     /// # Errors
     /// What is wrong with the files there, and what to do.
-    pub(super) fn open(state_dir: &Path, host: &Host, now_ns: i64) -> anyhow::Result<(Self, Sequencer)> {
+    pub(super) fn open(config: &Config, host: &Host, now_ns: i64) -> anyhow::Result<(Self, Sequencer)> {
+        let state_dir = &config.state_dir;
         let head = HeadFile::open(&state_dir.join(CHAIN_DIR))?;
         let (keys, key_notes) = Keyring::open(
             &state_dir.join(KEYS_DIR),
@@ -71,6 +75,7 @@ impl Chain {
         let certificates = watch::Sender::new(own_certificates(&keys));
         let chain = Self {
             keys,
+            rotate: config.rotate_keys,
             head,
             notes,
             certificates,
@@ -83,8 +88,8 @@ impl Chain {
         self.certificates.subscribe()
     }
 
-    /// To be called before each seal: takes over a new key, and gives the words for the seal.
-    pub(super) fn before_seal(&mut self, sequencer: &mut Sequencer) -> Vec<&'static str> {
+    /// To be called before each seal, with the wall clock: takes over or makes a new key, and gives the words for the seal.
+    pub(super) fn before_seal(&mut self, sequencer: &mut Sequencer, now_ns: i64) -> Vec<&'static str> {
         match self.keys.reload() {
             Ok(false) => {}
             Ok(true) => self.changed_key(sequencer),
@@ -96,7 +101,29 @@ impl Chain {
                 self.notes.push("key_file_unusable");
             }
         }
+        self.rotate_when_due(sequencer, now_ns);
         std::mem::take(&mut self.notes)
+    }
+
+    fn rotate_when_due(&mut self, sequencer: &mut Sequencer, now_ns: i64) {
+        let since = self.keys.certificate().map_or(now_ns, |c| c.valid_from);
+        let age = u64::try_from(now_ns.saturating_sub(since)).unwrap_or(0);
+        let is_due = self
+            .rotate
+            .is_some_and(|limit| Duration::from_nanos(age) >= limit);
+        if !is_due {
+            return;
+        }
+        match self.keys.rotate(now_ns) {
+            Ok(()) => self.changed_key(sequencer),
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the key could not be replaced by a new one"
+                );
+                self.notes.push("key_not_rotated");
+            }
+        }
     }
 
     fn changed_key(&mut self, sequencer: &mut Sequencer) {

@@ -1,6 +1,7 @@
 //! `observer run` (shell): wires kernel, pipeline and store, and ends them in order.
 
 mod allocator;
+mod anchors;
 mod blind;
 mod chain;
 mod embedded;
@@ -38,6 +39,7 @@ use crate::{
 pub(crate) use files::read_secret;
 pub(crate) use seals::Observed;
 use worker::Worker;
+pub(crate) use worker::wall_ns;
 
 /// How long the daemon waits at its end for the store to take what is left.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -98,13 +100,17 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     let writer = Arc::new(Writer::start(client.clone(), writer_options(&config)));
     let metrics = http::serve(&config, Arc::clone(&shared), Arc::clone(&writer)).await?;
     // Last of all: an epoch that was opened has a seal.
-    let (chain, sequencer) = chain::Chain::open(&config.state_dir, &host, worker::wall_ns())?;
+    let (chain, sequencer) = chain::Chain::open(&config, &host, wall_ns())?;
     let certificates = chain.certificates();
+    let (anchor, host_id) = (anchors::Plan::of(&config), host.id.clone());
     let registers = tokio::spawn({
         let shared = Arc::clone(&shared);
         async move {
             migrate_until_done(&client, &shared).await;
-            enrol::run(client, certificates).await;
+            tokio::join!(
+                enrol::run(client.clone(), certificates),
+                anchors::run(client, anchor, host_id),
+            );
         }
     });
 

@@ -313,7 +313,7 @@ impl State {
         let (interval, mut coverage) = self.seals.next(&observed, now_ns, wall_offset_ns());
         (coverage.procs_net, coverage.procs_readable, coverage.procs_opaque) =
             self.discovery.with_inventory(Inventory::process_counts);
-        coverage.notes = self.chain.before_seal(&mut self.sequencer);
+        coverage.notes = self.chain.before_seal(&mut self.sequencer, wall_ns());
         let row = self.sequencer.seal(kind, interval, coverage);
         self.chain.sealed(&row);
         self.writer.push(row);
@@ -334,7 +334,7 @@ fn comm(header: &Header) -> String {
     clippy::disallowed_methods,
     reason = "this is the shell that reads the clock for the pipeline"
 )]
-pub(super) fn wall_ns() -> i64 {
+pub(crate) fn wall_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

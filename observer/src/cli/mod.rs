@@ -2,9 +2,11 @@
 //!
 //! What a command gives goes to standard output, what it has to say about its work to standard error.
 
+mod anchor;
 mod catalog;
 mod completions;
 mod doctor;
+mod keys;
 mod log;
 mod out;
 mod replay;
@@ -51,6 +53,8 @@ enum Command {
     Rules(rules::Args),
     Catalog(catalog::Args),
     Stacks(stacks::Args),
+    Keys(keys::Args),
+    Anchor(anchor::Args),
     Completions(completions::Args),
 }
 
@@ -101,6 +105,8 @@ pub fn run(args: Args) -> ExitCode {
         Command::Rules(args) => rules::run(&args),
         Command::Catalog(args) => catalog::run(&args),
         Command::Stacks(args) => stacks::run(&args),
+        Command::Keys(args) => keys::run(&args),
+        Command::Anchor(args) => anchor::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match outcome {

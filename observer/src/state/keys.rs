@@ -8,7 +8,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{Seek, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -69,7 +69,7 @@ impl Keyring {
         now_ns: i64,
     ) -> anyhow::Result<(Self, Vec<KeyNote>)> {
         make_private_dir(directory)?;
-        let _lock = lock_ring(directory)?;
+        let _lock = lock_ring(directory, role)?;
         // A rotation that was cut off: that key never signed.
         let _ = fs::remove_file(key_path(directory, role).with_extension("key.next"));
         let mut notes = Vec::new();
@@ -192,7 +192,7 @@ impl Keyring {
     /// # Errors
     /// When files cannot be written; then the old key is still in force.
     pub fn rotate(&mut self, now_ns: i64) -> anyhow::Result<()> {
-        let _lock = lock_ring(&self.directory)?;
+        let _lock = lock_ring(&self.directory, self.role)?;
         if stamp_of(&key_path(&self.directory, self.role))? != self.stamp {
             bail!("the key was changed by somebody else just now; try again");
         }
@@ -235,7 +235,7 @@ impl Keyring {
         if stamp_of(&path)? == self.stamp {
             return Ok(false);
         }
-        let _lock = lock_ring(&self.directory)?;
+        let _lock = lock_ring(&self.directory, self.role)?;
         let Some((file, stamp)) = read_key(&self.directory, self.role)? else {
             bail!("{}: is gone", path.display());
         };
@@ -255,9 +255,9 @@ impl Keyring {
     }
 }
 
-fn lock_ring(directory: &Path) -> anyhow::Result<File> {
+fn lock_ring(directory: &Path, role: &str) -> anyhow::Result<File> {
     lock(
-        &directory.join("lock"),
+        &directory.join(format!("{role}.lock")),
         "another observer changes the keys at this moment; try again",
     )
 }
@@ -327,10 +327,7 @@ fn erase(mut file: File) {
 }
 
 fn sync_directory(directory: &Path) {
-    let opened = OpenOptions::new().read(true).custom_flags(0).open(directory);
-    if let Ok(opened) = opened {
-        let _ = opened.sync_all();
-    }
+    let _ = File::open(directory).and_then(|d| d.sync_all());
 }
 
 #[cfg(test)]

@@ -35,7 +35,9 @@ ALTER TABLE ai_evidence.evidence_anchors
 CREATE VIEW IF NOT EXISTS ai_evidence.v_host_keys AS SELECT * FROM ai_evidence.host_keys
   LIMIT 1 BY host_id, key_role, key_id, prev_key_id, self_signature, revoked_at;
 
-CREATE VIEW IF NOT EXISTS ai_evidence.v_anchors AS SELECT * FROM ai_evidence.evidence_anchors LIMIT 1 BY notary_id, anchor_seq, anchor_hash;
+-- The leaves without names: not every client knows named tuples.
+CREATE VIEW IF NOT EXISTS ai_evidence.v_anchors AS
+  SELECT * REPLACE (CAST(leaves, 'Array(Tuple(String, UInt64, UInt64, FixedString(32)))') AS leaves) FROM ai_evidence.evidence_anchors LIMIT 1 BY notary_id, anchor_seq, anchor_hash;
 
 -- A view keeps the columns that its table had when it was made.
 
