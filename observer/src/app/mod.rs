@@ -9,6 +9,7 @@ mod enrol;
 mod files;
 mod http;
 mod seals;
+mod selftest;
 mod worker;
 
 use std::{
@@ -118,6 +119,7 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
         host,
         chain,
         sequencer,
+        selftest: selftest::SelfTests::start(&config),
         records: kernel.records,
         scopes: kernel.scopes,
         counters: kernel.counters,

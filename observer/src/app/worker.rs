@@ -15,6 +15,7 @@ use super::{
     blind::OpaqueProcesses,
     chain::Chain,
     seals::{Observed, Seals},
+    selftest::SelfTests,
 };
 use crate::{
     cli::setup::Loaded,
@@ -51,6 +52,7 @@ pub(super) struct Worker {
     pub host: Host,
     pub chain: Chain,
     pub sequencer: Sequencer,
+    pub selftest: SelfTests,
     pub records: RingBuf<MapData>,
     pub scopes: Scopes,
     pub counters: Counters,
@@ -72,6 +74,7 @@ impl Worker {
             host,
             chain,
             sequencer,
+            selftest,
             records,
             scopes,
             counters,
@@ -101,6 +104,7 @@ impl Worker {
             opaque: OpaqueProcesses::default(),
             sequencer,
             chain,
+            selftest,
             seals,
             scopes,
             counters,
@@ -119,6 +123,7 @@ struct State {
     opaque: OpaqueProcesses,
     sequencer: Sequencer,
     chain: Chain,
+    selftest: SelfTests,
     seals: Seals,
     scopes: Scopes,
     counters: Counters,
@@ -145,6 +150,7 @@ impl State {
                 self.pipeline.set_wall_offset(wall_offset_ns());
                 self.pipeline.tick(now_ns);
                 self.outputs();
+                self.selftest.tick(now_ns, &mut self.pipeline);
                 next_tick = now_ns + TICK_NS;
             }
             if now_ns >= next_publish {
@@ -252,7 +258,8 @@ impl State {
     /// Writes the rows of what cannot be read that are due.
     fn blind_spots(&mut self, now_ns: u64) {
         let found = self.discovery.with_inventory(Inventory::opaque_stacks);
-        let processes = self.opaque.named(&found);
+        let mut processes = self.opaque.named(&found);
+        processes.retain(|process| Some(process.pid) != self.selftest.helper());
         for row in self.pipeline.blind_spots(now_ns, processes) {
             self.writer.push(self.sequencer.blind_spot(row));
         }
@@ -314,6 +321,9 @@ impl State {
         (coverage.procs_net, coverage.procs_readable, coverage.procs_opaque) =
             self.discovery.with_inventory(Inventory::process_counts);
         coverage.notes = self.chain.before_seal(&mut self.sequencer, wall_ns());
+        let verdict = self.selftest.of_interval(now_ns, &self.pipeline);
+        coverage.selftest = verdict.outcome;
+        coverage.notes.extend(verdict.note);
         let row = self.sequencer.seal(kind, interval, coverage);
         self.chain.sealed(&row);
         self.writer.push(row);

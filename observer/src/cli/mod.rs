@@ -3,6 +3,7 @@
 //! What a command gives goes to standard output, what it has to say about its work to standard error.
 
 mod anchor;
+mod canary;
 mod catalog;
 mod completions;
 mod doctor;
@@ -55,6 +56,8 @@ enum Command {
     Stacks(stacks::Args),
     Keys(keys::Args),
     Anchor(anchor::Args),
+    #[command(hide = true)]
+    Canary(canary::Args),
     Completions(completions::Args),
 }
 
@@ -107,6 +110,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Stacks(args) => stacks::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Anchor(args) => anchor::run(&args),
+        Command::Canary(args) => canary::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match outcome {

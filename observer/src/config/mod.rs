@@ -36,6 +36,8 @@ pub struct Config {
     pub seal_interval: Duration,
     /// Whether each interval has a self-test.
     pub selftest: bool,
+    /// libssl of the self-test; none: the host's.
+    pub selftest_library: Option<PathBuf>,
     /// Age after which the key of the seals is replaced; none: only by command.
     pub rotate_keys: Option<Duration>,
     /// Anchors.
@@ -217,6 +219,7 @@ impl Default for Config {
             metrics_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
             seal_interval: Duration::from_secs(30),
             selftest: true,
+            selftest_library: None,
             rotate_keys: Some(Duration::from_secs(24 * 3600)),
             anchor: Anchor {
                 every: Some(ANCHOR_EVERY),

@@ -22,6 +22,7 @@ pub(super) struct Raw {
     pub(super) metrics_listen: Text,
     pub(super) seal_interval_seconds: Text,
     pub(super) selftest: Option<usize>,
+    pub(super) selftest_library: Text,
     pub(super) rotate_hours: Text,
     pub(super) anchor_minutes: Text,
     pub(super) anchor_directory: Text,
@@ -128,8 +129,14 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
 
 /// Seals, keys and anchors.
 fn read_evidence(reader: &mut Reader, root: &Map<'_>, raw: &mut Raw) {
-    if let Some(seal) = section(reader, root, "seal", &["interval_seconds", "selftest"]) {
+    if let Some(seal) = section(
+        reader,
+        root,
+        "seal",
+        &["interval_seconds", "selftest", "selftest_library"],
+    ) {
         raw.seal_interval_seconds = reader.text_of(&seal, "interval_seconds");
+        raw.selftest_library = reader.text_of(&seal, "selftest_library");
         raw.selftest = reader.word_of(&seal, "selftest", &ON_OFF);
     }
     if let Some(keys) = section(reader, root, "keys", &["rotate_hours"]) {

@@ -64,6 +64,7 @@ fn the_printed_default_is_the_default_and_has_every_key() {
         "seal",
         "interval_seconds",
         "selftest",
+        "selftest_library",
         "keys",
         "rotate_hours",
         "anchor",
@@ -104,7 +105,7 @@ store:
   batch_seconds: 0.5
   buffer_bytes: 1GiB
 metrics: {listen: off}
-seal: {interval_seconds: 60, selftest: off}
+seal: {interval_seconds: 60, selftest: off, selftest_library: /opt/libssl.so.3}
 keys: {rotate_hours: 0}
 anchor: {every_minutes: 5, directory: /mnt/worm, notary: n}
 state_dir: /srv/observer
@@ -155,6 +156,7 @@ log: {level: debug, format: json}
         (None, Duration::from_secs(60))
     );
     assert_eq!((config.selftest, config.rotate_keys), (false, None));
+    assert_eq!(config.selftest_library, Some(PathBuf::from("/opt/libssl.so.3")));
     assert_eq!(
         config.anchor,
         Anchor {

@@ -71,6 +71,7 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
     );
     // `on` is the first word.
     config.selftest = raw.selftest.unwrap_or(0) == 0;
+    config.selftest_library = v.optional_path(raw.selftest_library, "seal.selftest_library");
     if let Some(hours) = v.optional_count(raw.rotate_hours, "rotate_hours", (0, 8760)) {
         config.rotate_keys = (hours > 0).then(|| Duration::from_secs(u64::from(hours) * 3600));
     }
