@@ -25,15 +25,16 @@ pub struct HelperProcess {
 /// Most bytes of a direction that are kept to compare.
 const MAX_TAP: usize = 1024;
 
-/// Ordered plaintext of one of the helper's flows, by direction.
+/// Last ordered plaintext of one of the helper's flows, by direction: a TLS handle whose end nobody tells is used for one call
+/// after the other.
 #[derive(Debug, Default)]
 pub(super) struct Tap([Vec<u8>; 2]);
 
 impl Tap {
     pub(super) fn take(&mut self, direction: Direction, bytes: &[u8]) {
         let kept = &mut self.0[direction as usize];
-        let room = MAX_TAP - kept.len();
-        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        kept.extend_from_slice(bytes);
+        kept.drain(..kept.len().saturating_sub(MAX_TAP));
     }
 }
 
@@ -57,7 +58,7 @@ impl SelfTest {
             return;
         };
         let [sent, received] = &tap.0;
-        self.seen |= *sent == call.sent && *received == call.received;
+        self.seen |= sent.ends_with(&call.sent) && received.ends_with(&call.received);
     }
 }
 

@@ -49,6 +49,23 @@ fn the_call_is_seen_whole_and_leaves_no_row() {
 }
 
 #[test]
+fn a_handle_that_is_used_again_without_an_end_carries_many_calls() {
+    let (mut bed, helper, ..) = expecting();
+    let mut flow = flow(1, &helper);
+    for number in 0..20 {
+        let call = Call::new([number; 16]);
+        bed.pipeline.expect_selftest(KnownCall {
+            sent: call.request(),
+            received: call.answer(),
+        });
+        bed.sent(&mut flow, &call.request());
+        assert!(!bed.pipeline.selftest_seen());
+        bed.received(&mut flow, &call.answer());
+        assert!(bed.pipeline.selftest_seen(), "call {number}");
+    }
+}
+
+#[test]
 fn what_is_missing_changed_or_of_somebody_else_is_not_the_call() {
     let cases: [(u32, usize, &[u8]); 4] = [(42, 0, b""), (42, 5, b""), (42, 0, b"more"), (43, 0, b"")];
     for (number, (pid, skipped, more)) in cases.into_iter().enumerate() {
