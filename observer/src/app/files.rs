@@ -3,14 +3,14 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
 };
 
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::sensitive::HmacKey;
+use crate::{sensitive::HmacKey, state::make_dir};
 
 const PID_FILE: &str = "observer.pid";
 const HMAC_KEY_FILE: &str = "hmac.key";
@@ -98,14 +98,6 @@ fn check_private(path: &Path) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .with_context(|| format!("cannot make directory {}", path.display()))
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! `observer run` (shell): wires kernel, pipeline and store, and ends them in order.
 
 mod allocator;
+mod anchors;
 mod blind;
+mod chain;
 mod embedded;
+mod enrol;
 mod files;
 mod http;
 mod seals;
+mod selftest;
 mod worker;
 
 use std::{
@@ -36,6 +40,7 @@ use crate::{
 pub(crate) use files::read_secret;
 pub(crate) use seals::Observed;
 use worker::Worker;
+pub(crate) use worker::wall_ns;
 
 /// How long the daemon waits at its end for the store to take what is left.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -83,6 +88,8 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     load::check_privilege()?;
     let _lock = files::lock_pid_file(&config.run_dir)?;
     let key = files::hmac_key(&config.state_dir)?;
+    let host = Host::read(&config.host.id, &config.host.name);
+    chain::check(&config.state_dir)?;
     let stop_signals = stop_signals()?;
     let kernel = load::load(&load_options(&config, &loaded))?;
     let (discovery, discovery_thread) = Discovery::start(kernel.programs)?;
@@ -92,12 +99,28 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     let store = embedded::Store::start(&config).await?;
     let client = Client::new(&target::of(&config)?)?;
     let writer = Arc::new(Writer::start(client.clone(), writer_options(&config)));
-    let migration = tokio::spawn(migrate_until_done(client, Arc::clone(&shared)));
     let rules = (loaded.rules.list().len(), loaded.rules.left_out().len());
     let metrics = http::serve(&config, Arc::clone(&shared), Arc::clone(&writer), rules).await?;
+    // Last of all: an epoch that was opened has a seal.
+    let (chain, sequencer) = chain::Chain::open(&config, &host, wall_ns())?;
+    let certificates = chain.certificates();
+    let (anchor, host_id) = (anchors::Plan::of(&config), host.id.clone());
+    let registers = tokio::spawn({
+        let shared = Arc::clone(&shared);
+        async move {
+            migrate_until_done(&client, &shared).await;
+            tokio::join!(
+                enrol::run(client.clone(), certificates),
+                anchors::run(client, anchor, host_id),
+            );
+        }
+    });
 
     let worker = Worker {
-        host: Host::read(&config.host.id, &config.host.name),
+        host,
+        chain,
+        sequencer,
+        selftest: selftest::SelfTests::start(&config),
         records: kernel.records,
         scopes: kernel.scopes,
         counters: kernel.counters,
@@ -119,7 +142,7 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
         }
     };
     shared.stop.store(true, Ordering::Relaxed);
-    migration.abort();
+    registers.abort();
     metrics.abort();
     if !writer.flush(Instant::now() + DRAIN).await {
         tracing::warn!(lost = writer.stop(), "the store did not take all rows in time");
@@ -155,10 +178,10 @@ fn writer_options(config: &Config) -> WriterOptions {
 }
 
 /// Brings the schema up to date, as soon as the store can be reached.
-async fn migrate_until_done(client: Client, shared: Arc<Shared>) {
+async fn migrate_until_done(client: &Client, shared: &Shared) {
     let mut pause = Duration::from_millis(100);
     while !shared.stopping() {
-        match migrate(&client).await {
+        match migrate(client).await {
             Ok(applied) => {
                 tracing::info!(?applied, "schema is up to date");
                 return;

@@ -78,6 +78,7 @@ impl Seals {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             agent_sha256: own_digest(),
             config_sha256: config.digest,
+            policy_sha256: book.policy.digest(),
             rule_pack_sha256: book.rules_digest,
             catalog_version: book.catalog.version().to_owned(),
             ..Coverage::default()

@@ -13,7 +13,9 @@ use observer_common::wire::{Body, Header, decode};
 use super::{
     Shared,
     blind::OpaqueProcesses,
+    chain::Chain,
     seals::{Observed, Seals},
+    selftest::SelfTests,
 };
 use crate::{
     cli::setup::Loaded,
@@ -48,6 +50,9 @@ const PUBLISH_NS: u64 = 500_000_000;
 /// What the thread is started with.
 pub(super) struct Worker {
     pub host: Host,
+    pub chain: Chain,
+    pub sequencer: Sequencer,
+    pub selftest: SelfTests,
     pub records: RingBuf<MapData>,
     pub scopes: Scopes,
     pub counters: Counters,
@@ -67,6 +72,9 @@ impl Worker {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self {
             host,
+            chain,
+            sequencer,
+            selftest,
             records,
             scopes,
             counters,
@@ -84,18 +92,19 @@ impl Worker {
             rules_version: loaded.rules.version().to_owned(),
             rules_digest: loaded.rules.digest(),
             exclude_executables: loaded.config.capture.exclude_executables.clone(),
-            host_name: host.name.clone(),
+            host_name: host.name,
             engine,
             key,
         };
         let now_ns = boot_ns();
         let seals = Seals::new(&loaded.config, &book, now_ns);
-        let epoch = u64::try_from(wall_ns()).unwrap_or(0);
         let state = State {
             pipeline: Pipeline::new(book),
             processes: Processes::default(),
             opaque: OpaqueProcesses::default(),
-            sequencer: Sequencer::new(host.id, host.boot_id, epoch),
+            sequencer,
+            chain,
+            selftest,
             seals,
             scopes,
             counters,
@@ -113,6 +122,8 @@ struct State {
     processes: Processes,
     opaque: OpaqueProcesses,
     sequencer: Sequencer,
+    chain: Chain,
+    selftest: SelfTests,
     seals: Seals,
     scopes: Scopes,
     counters: Counters,
@@ -139,6 +150,7 @@ impl State {
                 self.pipeline.set_wall_offset(wall_offset_ns());
                 self.pipeline.tick(now_ns);
                 self.outputs();
+                self.selftest.tick(now_ns, &mut self.pipeline);
                 next_tick = now_ns + TICK_NS;
             }
             if now_ns >= next_publish {
@@ -246,7 +258,8 @@ impl State {
     /// Writes the rows of what cannot be read that are due.
     fn blind_spots(&mut self, now_ns: u64) {
         let found = self.discovery.with_inventory(Inventory::opaque_stacks);
-        let processes = self.opaque.named(&found);
+        let mut processes = self.opaque.named(&found);
+        processes.retain(|process| Some(process.pid) != self.selftest.helper());
         for row in self.pipeline.blind_spots(now_ns, processes) {
             self.writer.push(self.sequencer.blind_spot(row));
         }
@@ -307,7 +320,12 @@ impl State {
         let (interval, mut coverage) = self.seals.next(&observed, now_ns, wall_offset_ns());
         (coverage.procs_net, coverage.procs_readable, coverage.procs_opaque) =
             self.discovery.with_inventory(Inventory::process_counts);
+        coverage.notes = self.chain.before_seal(&mut self.sequencer, wall_ns());
+        let verdict = self.selftest.of_interval(now_ns, &self.pipeline);
+        coverage.selftest = verdict.outcome;
+        coverage.notes.extend(verdict.note);
         let row = self.sequencer.seal(kind, interval, coverage);
+        self.chain.sealed(&row);
         self.writer.push(row);
     }
 }
@@ -326,7 +344,7 @@ fn comm(header: &Header) -> String {
     clippy::disallowed_methods,
     reason = "this is the shell that reads the clock for the pipeline"
 )]
-fn wall_ns() -> i64 {
+pub(crate) fn wall_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

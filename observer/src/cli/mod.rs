@@ -2,9 +2,12 @@
 //!
 //! What a command gives goes to standard output, what it has to say about its work to standard error.
 
+mod anchor;
+mod canary;
 mod catalog;
 mod completions;
 mod doctor;
+mod keys;
 mod log;
 mod out;
 mod replay;
@@ -51,6 +54,10 @@ enum Command {
     Rules(rules::Args),
     Catalog(catalog::Args),
     Stacks(stacks::Args),
+    Keys(keys::Args),
+    Anchor(anchor::Args),
+    #[command(hide = true)]
+    Canary(canary::Args),
     Completions(completions::Args),
 }
 
@@ -101,6 +108,9 @@ pub fn run(args: Args) -> ExitCode {
         Command::Rules(args) => rules::run(&args),
         Command::Catalog(args) => catalog::run(&args),
         Command::Stacks(args) => stacks::run(&args),
+        Command::Keys(args) => keys::run(&args),
+        Command::Anchor(args) => anchor::run(&args),
+        Command::Canary(args) => canary::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match outcome {

@@ -34,6 +34,14 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     /// Time between two seals.
     pub seal_interval: Duration,
+    /// Whether each interval has a self-test.
+    pub selftest: bool,
+    /// libssl of the self-test; none: the host's.
+    pub selftest_library: Option<PathBuf>,
+    /// Age after which the key of the seals is replaced; none: only by command.
+    pub rotate_keys: Option<Duration>,
+    /// Anchors.
+    pub anchor: Anchor,
     /// Directory for what must survive a restart: keys, spool.
     pub state_dir: PathBuf,
     /// Directory for what must not: pid file, sockets.
@@ -133,6 +141,17 @@ pub struct Embedded {
     pub library: Option<PathBuf>,
 }
 
+/// Anchors: hashes of all chains outside the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// Time between two anchors that the daemon makes; none: it makes none.
+    pub every: Option<Duration>,
+    /// Where they are written.
+    pub directory: PathBuf,
+    /// Name of the notary; empty: the host's id.
+    pub notary: String,
+}
+
 /// Logging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {
@@ -183,6 +202,9 @@ impl LogFormat {
     const ALL: [Self; 2] = [Self::Text, Self::Json];
 }
 
+/// Time between two anchors where the daemon makes them.
+const ANCHOR_EVERY: Duration = Duration::from_secs(3600);
+
 impl Default for Config {
     fn default() -> Self {
         let state_dir = PathBuf::from("/var/lib/observer");
@@ -214,6 +236,14 @@ impl Default for Config {
             },
             metrics_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
             seal_interval: Duration::from_secs(30),
+            selftest: true,
+            selftest_library: None,
+            rotate_keys: Some(Duration::from_secs(24 * 3600)),
+            anchor: Anchor {
+                every: Some(ANCHOR_EVERY),
+                directory: state_dir.join("anchors"),
+                notary: String::new(),
+            },
             state_dir,
             run_dir: PathBuf::from("/run/observer"),
             log: Log {

@@ -22,6 +22,12 @@ pub(super) struct Raw {
     pub(super) store: RawStore,
     pub(super) metrics_listen: Text,
     pub(super) seal_interval_seconds: Text,
+    pub(super) selftest: Option<usize>,
+    pub(super) selftest_library: Text,
+    pub(super) rotate_hours: Text,
+    pub(super) anchor_minutes: Text,
+    pub(super) anchor_directory: Text,
+    pub(super) notary: Text,
     pub(super) state_dir: Text,
     pub(super) run_dir: Text,
     pub(super) log_level: Option<usize>,
@@ -44,7 +50,7 @@ pub(super) struct RawStore {
     pub(super) buffer_bytes: Text,
 }
 
-const ROOT: [&str; 11] = [
+const ROOT: [&str; 13] = [
     "host",
     "policy",
     "catalog",
@@ -53,6 +59,8 @@ const ROOT: [&str; 11] = [
     "store",
     "metrics",
     "seal",
+    "keys",
+    "anchor",
     "state_dir",
     "run_dir",
     "log",
@@ -68,6 +76,9 @@ const STORE: [&str; 9] = [
     "batch_seconds",
     "buffer_bytes",
 ];
+
+/// Words of a switch, in the order of their numbers.
+pub(super) const ON_OFF: [&str; 2] = ["on", "off"];
 
 /// Reads the tree. What is wrong is noted in `reader` and left out.
 pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
@@ -111,14 +122,34 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
     if let Some(metrics) = section(reader, &root, "metrics", &["listen"]) {
         raw.metrics_listen = reader.text_of(&metrics, "listen");
     }
-    if let Some(seal) = section(reader, &root, "seal", &["interval_seconds"]) {
-        raw.seal_interval_seconds = reader.text_of(&seal, "interval_seconds");
-    }
+    read_evidence(reader, &root, &mut raw);
     if let Some(log) = section(reader, &root, "log", &["level", "format"]) {
         raw.log_level = reader.word_of(&log, "level", &super::LogLevel::NAMES);
         raw.log_format = reader.word_of(&log, "format", &super::LogFormat::NAMES);
     }
     raw
+}
+
+/// Seals, keys and anchors.
+fn read_evidence(reader: &mut Reader, root: &Map<'_>, raw: &mut Raw) {
+    if let Some(seal) = section(
+        reader,
+        root,
+        "seal",
+        &["interval_seconds", "selftest", "selftest_library"],
+    ) {
+        raw.seal_interval_seconds = reader.text_of(&seal, "interval_seconds");
+        raw.selftest_library = reader.text_of(&seal, "selftest_library");
+        raw.selftest = reader.word_of(&seal, "selftest", &ON_OFF);
+    }
+    if let Some(keys) = section(reader, root, "keys", &["rotate_hours"]) {
+        raw.rotate_hours = reader.text_of(&keys, "rotate_hours");
+    }
+    if let Some(anchor) = section(reader, root, "anchor", &["every_minutes", "directory", "notary"]) {
+        raw.anchor_minutes = reader.text_of(&anchor, "every_minutes");
+        raw.anchor_directory = reader.text_of(&anchor, "directory");
+        raw.notary = reader.text_of(&anchor, "notary");
+    }
 }
 
 fn section<'n>(reader: &mut Reader, map: &Map<'n>, key: &str, allowed: &[&str]) -> Option<Map<'n>> {

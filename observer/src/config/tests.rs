@@ -64,6 +64,14 @@ fn the_printed_default_is_the_default_and_has_every_key() {
         "metrics",
         "seal",
         "interval_seconds",
+        "selftest",
+        "selftest_library",
+        "keys",
+        "rotate_hours",
+        "anchor",
+        "every_minutes",
+        "directory",
+        "notary",
         "state_dir",
         "run_dir",
         "log",
@@ -98,7 +106,9 @@ store:
   batch_seconds: 0.5
   buffer_bytes: 1GiB
 metrics: {listen: off}
-seal: {interval_seconds: 60}
+seal: {interval_seconds: 60, selftest: off, selftest_library: /opt/libssl.so.3}
+keys: {rotate_hours: 0}
+anchor: {every_minutes: 5, directory: /mnt/worm, notary: n}
 state_dir: /srv/observer
 run_dir: run
 log: {level: debug, format: json}
@@ -147,6 +157,16 @@ log: {level: debug, format: json}
         (config.metrics_listen, config.seal_interval),
         (None, Duration::from_secs(60))
     );
+    assert_eq!((config.selftest, config.rotate_keys), (false, None));
+    assert_eq!(config.selftest_library, Some(PathBuf::from("/opt/libssl.so.3")));
+    assert_eq!(
+        config.anchor,
+        Anchor {
+            every: Some(Duration::from_secs(300)),
+            directory: "/mnt/worm".into(),
+            notary: "n".into()
+        }
+    );
     assert_eq!(
         (config.state_dir, config.run_dir),
         ("/srv/observer".into(), "/etc/observer/run".into())
@@ -164,6 +184,10 @@ log: {level: debug, format: json}
 fn the_store_follows_the_state_directory() {
     let config = Config::parse("state_dir: /srv/o\n", "observer.yaml").unwrap();
     assert_eq!(config.store.embedded.data_dir, PathBuf::from("/srv/o/store"));
+    assert_eq!(config.anchor.directory, PathBuf::from("/srv/o/anchors"));
+    assert!(config.anchor.every.is_some(), "nobody else would");
+    let server = Config::parse("store: {url: \"http://h\"}\n", "observer.yaml").unwrap();
+    assert_eq!(server.anchor.every, None, "one notary for all hosts");
 }
 
 #[test]
@@ -185,7 +209,9 @@ store:
   buffer_bytes: lots
   embedded: {listen: localhost, port: 1}
 metrics: {listen: 9464}
-seal: {interval_seconds: 0}
+seal: {interval_seconds: 0, selftest: maybe}
+keys: {rotate_hours: 8761}
+anchor: {every_minutes: -1}
 log: {level: verbose, format: [text]}
 "#;
     let problems = Config::parse(text, "observer.yaml").unwrap_err();
@@ -208,8 +234,11 @@ log: {level: verbose, format: [text]}
         "observer.yaml:16:33: unknown key `port` in `embedded`; allowed: data_dir, listen, library",
         "observer.yaml:17:19: `metrics.listen` must be an address with a port, such as 127.0.0.1:8123, or off",
         "observer.yaml:18:26: `seal.interval_seconds` must be a number of seconds from 1 to 3600, not `0`",
-        "observer.yaml:19:14: unknown value `verbose` in `level`; allowed: error, warn, info, debug, trace",
-        "observer.yaml:19:31: `format` must be text; this is a list",
+        "observer.yaml:18:39: unknown value `maybe` in `selftest`; allowed: on, off",
+        "observer.yaml:19:22: `rotate_hours` must be a whole number from 0 to 8760, not `8761`",
+        "observer.yaml:20:25: `every_minutes` must be a whole number from 0 to 1440, not `-1`",
+        "observer.yaml:21:14: unknown value `verbose` in `level`; allowed: error, warn, info, debug, trace",
+        "observer.yaml:21:31: `format` must be text; this is a list",
     ];
     for line in wanted {
         assert!(

@@ -54,6 +54,7 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
     capture.exclude_executables = v.executables(raw.exclude_executables);
     if let Some(path) = raw.state_dir.and_then(|d| v.path(d, "state_dir")) {
         config.store.embedded.data_dir = path.join("store");
+        config.anchor.directory = path.join("anchors");
         config.state_dir = path;
     }
     v.set_path(raw.run_dir, "run_dir", &mut config.run_dir);
@@ -71,6 +72,25 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
         (1.0, 3600.0),
         &mut config.seal_interval,
     );
+    // `on` is the first word.
+    config.selftest = raw.selftest.unwrap_or(0) == 0;
+    config.selftest_library = v.optional_path(raw.selftest_library, "seal.selftest_library");
+    if let Some(hours) = v.optional_count(raw.rotate_hours, "rotate_hours", (0, 8760)) {
+        config.rotate_keys = (hours > 0).then(|| Duration::from_secs(u64::from(hours) * 3600));
+    }
+    // A server has the chains of many hosts: one notary for all, not one on each.
+    if config.store.url.is_some() {
+        config.anchor.every = None;
+    }
+    if let Some(minutes) = v.optional_count(raw.anchor_minutes, "every_minutes", (0, 1440)) {
+        config.anchor.every = (minutes > 0).then(|| Duration::from_secs(u64::from(minutes) * 60));
+    }
+    v.set_path(
+        raw.anchor_directory,
+        "anchor.directory",
+        &mut config.anchor.directory,
+    );
+    v.name(raw.notary, "anchor.notary", &mut config.anchor.notary);
     config.log.level = raw.log_level.map_or(config.log.level, |i| LogLevel::ALL[i]);
     config.log.format = raw.log_format.map_or(config.log.format, |i| LogFormat::ALL[i]);
     config
@@ -276,6 +296,12 @@ impl Validator<'_> {
                 self.reader.problem(text.at, message);
             }
         }
+    }
+
+    fn optional_count(&mut self, text: Option<At<String>>, key: &str, range: (u32, u32)) -> Option<u32> {
+        let mut count = u32::MAX;
+        self.count(text, key, range, &mut count);
+        (count != u32::MAX).then_some(count)
     }
 
     fn seconds(

@@ -14,7 +14,8 @@
 //! No floats and no maps are stored. Order of fields: the order of the row type (`row.rs`), which is fixed for one
 //! [`CANON_V`]. A new or moved field needs a new `CANON_V`. An auditor can build the same bytes in SQL.
 //!
-//! Versions: 1, without `tls_found_by`; 2, with it in interactions and connections, and with rows of `blind_spots`.
+//! Versions: 1, without `tls_found_by`; 2, with it in interactions and connections, and with rows of `blind_spots`; 3,
+//! with the fields of `row.rs` that say `since 3`. `docs/evidence.md` has the list.
 
 use std::net::Ipv6Addr;
 
@@ -22,13 +23,19 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Version of the canonical form; stored as `canon_v` in every record.
-pub const CANON_V: u8 = 2;
+pub const CANON_V: u8 = 3;
 
 /// First value of a record's canonical bytes.
 pub const RECORD_TAG: &str = "AIOBS-REC";
 
 /// First value of a seal's canonical bytes.
 pub const SEAL_TAG: &str = "AIOBS-SEAL";
+
+/// First value of a key certificate's canonical bytes.
+pub const KEY_TAG: &str = "AIOBS-KEY";
+
+/// First value of an anchor's canonical bytes.
+pub const ANCHOR_TAG: &str = "AIOBS-ANCHOR";
 
 /// Takes canonical bytes as they are made.
 pub trait Sink {
@@ -82,6 +89,12 @@ impl Canonical for bool {
 impl Canonical for str {
     fn put(&self, out: &mut dyn Sink) {
         netstring(out, self.as_bytes());
+    }
+}
+
+impl<T: Canonical + ?Sized> Canonical for &T {
+    fn put(&self, out: &mut dyn Sink) {
+        (**self).put(out);
     }
 }
 

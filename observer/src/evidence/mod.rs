@@ -1,19 +1,29 @@
-//! Evidence stage: redacted facts in, numbered and hashed rows out. Pure; `docs/schema.md` describes the tables.
+//! Evidence stage: redacted facts in, numbered, hashed and sealed rows out. Pure; `docs/evidence.md` describes chain,
+//! keys and forms, `docs/schema.md` the tables.
 //!
-//! First form: records are numbered without holes and hashed, seals cover them by count and digest and name the
-//! seal before. Seals are not signed yet (`key_id` empty, `signature` zeros) and the chain of an epoch begins
-//! at zero: both come with the evidence issue, which needs no new column.
+//! Records are numbered without holes and hashed. Seals cover them by count and digest, name the seal before and are
+//! signed. The first seal of an epoch names the last one of the epoch before.
 
+pub mod anchor;
 pub mod canonical;
+pub mod keys;
+mod link;
+pub mod merkle;
 pub mod row;
+pub mod sign;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+pub use anchor::AnchorRow;
 pub use canonical::CANON_V;
+pub use keys::KeyRow;
+pub use link::{Link, OpenReason, Opening, SelfTest};
 pub use row::{
     BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, LOGIN_UID_UNSET, SealKind, SealRow, Severity,
 };
+use sign::UNSIGNED;
+pub use sign::{Signer, key_id, parse_public_key, verify_signature};
 
 /// Any stored row, in the order in which the sequencer made it.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +75,8 @@ pub struct Coverage {
     pub agent_sha256: [u8; 32],
     /// SHA-256 of the configuration in force.
     pub config_sha256: [u8; 32],
+    /// SHA-256 of the policy as loaded.
+    pub policy_sha256: [u8; 32],
     /// SHA-256 of the sensitive-data rules.
     pub rule_pack_sha256: [u8; 32],
     /// Version of the catalogue.
@@ -75,8 +87,14 @@ pub struct Coverage {
     pub probes_attached: u16,
     /// Those that are not, with the reason.
     pub probes_failed: Vec<String>,
-    /// A canary exchange was seen end to end.
-    pub selftest_ok: bool,
+    /// What the agent has to say about itself: words of a closed list.
+    pub notes: Vec<&'static str>,
+    /// Whether the self-test's exchange was seen end to end.
+    pub selftest: SelfTest,
+    /// What each stage saw, handed on, lost and holds, since the start of the epoch.
+    pub books: Vec<Book>,
+    /// Losses of the interval.
+    pub losses: Vec<SealedLoss>,
     /// Kernel records seen.
     pub events_seen: u64,
     /// Records lost in the ring buffer.
@@ -109,6 +127,34 @@ pub struct Coverage {
     pub rss_kib: u32,
 }
 
+/// The book of one stage, since the start of the epoch: `seen = delivered + lost + held`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Book {
+    /// Stage and unit (`docs/evidence.md`).
+    pub stage: &'static str,
+    /// What came in.
+    pub seen: u64,
+    /// What went on to the next stage.
+    pub delivered: u64,
+    /// What was lost.
+    pub lost: u64,
+    /// What is still there.
+    pub held: u64,
+}
+
+/// Losses of one interval for one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealedLoss {
+    /// Stage.
+    pub stage: &'static str,
+    /// Reason.
+    pub reason: &'static str,
+    /// How often.
+    pub events: u64,
+    /// Bytes, where known.
+    pub bytes: u64,
+}
+
 /// Numbers and hashes the rows of one host and one start of the agent.
 ///
 /// `rec_seq` and `seal_seq` begin at 1, so that 0 is never the number of anything. A record carries the number
@@ -123,6 +169,8 @@ pub struct Sequencer {
     first_rec_seq: u64,
     records: Sha256,
     prev_seal_hash: [u8; 32],
+    opening: Opening,
+    signer: Option<Signer>,
 }
 
 macro_rules! sequence {
@@ -154,7 +202,27 @@ impl Sequencer {
             first_rec_seq: 1,
             records: Sha256::new(),
             prev_seal_hash: [0; 32],
+            opening: Opening::default(),
+            signer: None,
         }
+    }
+
+    /// The chain continues the one of an earlier epoch: its first seal names the last one there.
+    #[must_use]
+    pub fn opened(mut self, opening: Opening) -> Self {
+        self.opening = opening;
+        self.prev_seal_hash = opening.previous.map_or([0; 32], |link| link.seal_hash);
+        self
+    }
+
+    /// Seals are signed with this key from the next one on. Without a key they are not signed (a replay).
+    pub fn sign_with(&mut self, signer: Signer) {
+        self.signer = Some(signer);
+    }
+
+    /// Host that the rows are about.
+    pub fn host_id(&self) -> &str {
+        &self.host_id
     }
 
     /// Records numbered so far in this epoch.
@@ -195,11 +263,31 @@ impl Sequencer {
         row.n_records = u32::try_from(self.next_rec_seq - self.first_rec_seq).unwrap_or(u32::MAX);
         row.records_digest = self.records.finalize_reset().into();
         row.prev_seal_hash = self.prev_seal_hash;
+        self.open_into(&mut row);
+        row.canon_v = CANON_V;
+        if let Some(signer) = &self.signer {
+            signer.id().clone_into(&mut row.key_id);
+        }
         row.seal_hash = row.digest();
+        row.signature = self
+            .signer
+            .as_ref()
+            .map_or(UNSIGNED, |signer| signer.sign(&row.seal_hash));
         self.prev_seal_hash = row.seal_hash;
         self.first_rec_seq = self.next_rec_seq;
         self.next_seal_seq += 1;
         row
+    }
+
+    fn open_into(&self, row: &mut SealRow) {
+        if row.seal_kind != SealKind::Open {
+            return;
+        }
+        self.opening.reason.name().clone_into(&mut row.open_reason);
+        if let Some(previous) = self.opening.previous {
+            row.prev_chain_epoch = previous.chain_epoch;
+            row.prev_seal_seq = previous.seal_seq;
+        }
     }
 }
 
@@ -213,7 +301,19 @@ fn with_coverage(row: SealRow, c: Coverage) -> SealRow {
         probes_required: c.probes_required,
         probes_attached: c.probes_attached,
         probes_failed: c.probes_failed,
-        selftest_ok: c.selftest_ok,
+        policy_sha256: c.policy_sha256,
+        notes: c.notes.iter().map(|note| (*note).to_owned()).collect(),
+        selftest_ok: c.selftest == SelfTest::Ok,
+        selftest: c.selftest.name().to_owned(),
+        books_stage: c.books.iter().map(|b| b.stage.to_owned()).collect(),
+        books_seen: c.books.iter().map(|b| b.seen).collect(),
+        books_delivered: c.books.iter().map(|b| b.delivered).collect(),
+        books_lost: c.books.iter().map(|b| b.lost).collect(),
+        books_held: c.books.iter().map(|b| b.held).collect(),
+        loss_stage: c.losses.iter().map(|l| l.stage.to_owned()).collect(),
+        loss_reason: c.losses.iter().map(|l| l.reason.to_owned()).collect(),
+        loss_events: c.losses.iter().map(|l| l.events).collect(),
+        loss_bytes: c.losses.iter().map(|l| l.bytes).collect(),
         events_seen: c.events_seen,
         events_lost_ring: c.events_lost_ring,
         events_lost_user: c.events_lost_user,
@@ -235,3 +335,5 @@ fn with_coverage(row: SealRow, c: Coverage) -> SealRow {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -7,6 +7,8 @@
 //!
 //! The macro writes the struct and the list of its hashed fields from the same lines, so no column can be stored
 //! and left out of the hash. The order of the lines is the canonical order: see `canonical.rs` before changing it.
+//! A field that is newer than the first form says `= since N`: it is hashed in rows whose `canon_v` is N or more, so
+//! that rows of older agents can still be checked.
 
 use std::net::Ipv6Addr;
 
@@ -21,11 +23,19 @@ use super::canonical::{CANON_V, Canonical, RECORD_TAG, SEAL_TAG, Sink};
 pub const LOGIN_UID_UNSET: u32 = u32::MAX;
 
 macro_rules! hashed_row {
+    (@field $row:ident, $show:ident, $field:ident) => {
+        $show(stringify!($field), &$row.$field);
+    };
+    (@field $row:ident, $show:ident, $field:ident, $since:literal) => {
+        if $row.canon_v >= $since {
+            $show(stringify!($field), &$row.$field);
+        }
+    };
     (
         $(#[$meta:meta])*
         $name:ident in $table:literal, tagged $tag:ident {
             first { $( $(#[$fm:meta])* $first:ident: $ft:ty, )* }
-            hashed { $( $(#[$hm:meta])* $hashed:ident: $ht:ty, )* }
+            hashed { $( $(#[$hm:meta])* $hashed:ident: $ht:ty $(= since $since:literal)?, )* }
             unhashed { $( $(#[$um:meta])* $unhashed:ident: $ut:ty, )* }
         }
     ) => {
@@ -41,13 +51,23 @@ macro_rules! hashed_row {
             /// Table that holds these rows.
             pub const TABLE: &'static str = $table;
 
-            /// Appends the canonical bytes of this row: tag, form version, position in the chain, then all
-            /// other fields in the order of the struct.
+            /// Appends the canonical bytes of this row in the form `canon_v` that it has: tag, form version,
+            /// position in the chain, then all other fields of that form in the order of the struct.
             pub fn canonical(&self, out: &mut dyn Sink) {
-                $tag.put(out);
-                CANON_V.put(out);
-                $( self.$first.put(out); )*
-                $( self.$hashed.put(out); )*
+                self.each_field(&mut |_, value| value.put(out));
+            }
+
+            /// Shows every value of the canonical bytes with its name, in their order; the tag is `tag`.
+            pub fn each_field(&self, field: &mut dyn FnMut(&'static str, &dyn Canonical)) {
+                field("tag", &$tag);
+                field("canon_v", &self.canon_v);
+                $( field(stringify!($first), &self.$first); )*
+                $( hashed_row!(@field self, field, $hashed $(, $since)?); )*
+            }
+
+            /// Whether this program knows the form that the row was hashed in. The digest of another says nothing.
+            pub fn is_known_form(&self) -> bool {
+                (1..=CANON_V).contains(&self.canon_v)
             }
 
             /// A row in which nothing is known yet.
@@ -72,7 +92,7 @@ macro_rules! hashed_row {
 macro_rules! record_row {
     (
         $(#[$meta:meta])*
-        $name:ident in $table:literal { $( $(#[$hm:meta])* $hashed:ident: $ht:ty, )* }
+        $name:ident in $table:literal { $( $(#[$hm:meta])* $hashed:ident: $ht:ty $(= since $since:literal)?, )* }
     ) => {
         hashed_row! {
             $(#[$meta])*
@@ -87,7 +107,7 @@ macro_rules! record_row {
                     /// Number of this record, dense over all record tables of one host and epoch.
                     rec_seq: u64,
                 }
-                hashed { $( $(#[$hm])* $hashed: $ht, )* }
+                hashed { $( $(#[$hm])* $hashed: $ht $(= since $since)?, )* }
                 unhashed {
                     /// SHA-256 of the canonical bytes.
                     record_hash: [u8; 32],
@@ -173,7 +193,7 @@ record_row! {
         /// openssl, go, boringssl-static, ...
         tls_stack: String,
         /// How the functions of that stack were found: symbols, structure or pclntab; empty when not known.
-        tls_found_by: String,
+        tls_found_by: String = since 2,
         /// `http.request.method`.
         http_request_method: String,
         /// `url.template`; never the raw path.
@@ -359,7 +379,7 @@ record_row! {
         /// openssl, go, ...; empty when no TLS was seen.
         tls_stack: String,
         /// As in the interaction.
-        tls_found_by: String,
+        tls_found_by: String = since 2,
         /// Encrypted client hello was used.
         tls_ech: bool,
         /// Bytes sent on the socket; unknown when its end was not seen.
@@ -429,6 +449,14 @@ hashed_row! {
             boot_id: Uuid,
             /// Why this seal.
             seal_kind: SealKind,
+            /// Why this epoch began, in its `open` seal ([`super::OpenReason`]); empty in others.
+            open_reason: String = since 3,
+            /// In an `open` seal the epoch of the seal that `prev_seal_hash` names; 0: none, or not an `open` seal.
+            prev_chain_epoch: u64 = since 3,
+            /// In an `open` seal the number of the seal that `prev_seal_hash` names; 0 as above.
+            prev_seal_seq: u64 = since 3,
+            /// What the agent has to say about itself, as words of a closed list (`docs/evidence.md`).
+            notes: Vec<String> = since 3,
             /// Start of the interval.
             interval_start: i64,
             /// End of the interval.
@@ -443,9 +471,9 @@ hashed_row! {
             n_records: u32,
             /// SHA-256 over the hexadecimal `record_hash` of each record, by `rec_seq`.
             records_digest: [u8; 32],
-            /// `seal_hash` of the seal before; zeros for the first.
+            /// `seal_hash` of the seal before, also across epochs; zeros for the first of all.
             prev_seal_hash: [u8; 32],
-            /// Key that signs; empty while seals are not signed.
+            /// Key that signs; empty where nobody does (a replay).
             key_id: String,
             /// Version of the agent.
             agent_version: String,
@@ -453,6 +481,8 @@ hashed_row! {
             agent_sha256: [u8; 32],
             /// SHA-256 of the configuration in force.
             config_sha256: [u8; 32],
+            /// SHA-256 of the policy as loaded.
+            policy_sha256: [u8; 32] = since 3,
             /// SHA-256 of the sensitive-data rules.
             rule_pack_sha256: [u8; 32],
             /// Version of the catalogue.
@@ -463,8 +493,28 @@ hashed_row! {
             probes_attached: u16,
             /// Those that are not, with the reason.
             probes_failed: Vec<String>,
-            /// A canary exchange was seen end to end in this interval.
+            /// A canary exchange was seen end to end in this interval: true only where `selftest` is ok.
             selftest_ok: bool,
+            /// ok, failed or not_measured ([`super::SelfTest`]).
+            selftest: String = since 3,
+            /// Stages of the books below.
+            books_stage: Vec<String> = since 3,
+            /// By stage: what came in since the start of the epoch.
+            books_seen: Vec<u64> = since 3,
+            /// By stage: what went on, since the start of the epoch.
+            books_delivered: Vec<u64> = since 3,
+            /// By stage: what was lost, since the start of the epoch.
+            books_lost: Vec<u64> = since 3,
+            /// By stage: what is still held there.
+            books_held: Vec<u64> = since 3,
+            /// Losses of this interval: where.
+            loss_stage: Vec<String> = since 3,
+            /// Losses of this interval: why.
+            loss_reason: Vec<String> = since 3,
+            /// Losses of this interval: how often.
+            loss_events: Vec<u64> = since 3,
+            /// Losses of this interval: bytes, where known.
+            loss_bytes: Vec<u64> = since 3,
             /// Kernel records seen.
             events_seen: u64,
             /// Records lost in the ring buffer.
@@ -499,9 +549,11 @@ hashed_row! {
         unhashed {
             /// SHA-256 of the canonical bytes.
             seal_hash: [u8; 32],
-            /// Ed25519 over `seal_hash`; zeros while seals are not signed.
+            /// Ed25519 over `seal_hash`; zeros where nobody signs.
             #[serde(with = "bytes64")]
             signature: [u8; 64],
+            /// Version of the canonical form.
+            canon_v: u8,
         }
     }
 }
@@ -659,14 +711,14 @@ enum8!(SealKind {
 });
 
 /// serde knows arrays up to 32 items; FixedString(64) is a tuple of 64 bytes.
-mod bytes64 {
+pub(super) mod bytes64 {
     use std::fmt;
 
     use serde::de::{Error, SeqAccess, Visitor};
     use serde::ser::SerializeTuple;
     use serde::{Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 64], out: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(bytes: &[u8; 64], out: S) -> Result<S::Ok, S::Error> {
         let mut tuple = out.serialize_tuple(64)?;
         for byte in bytes {
             tuple.serialize_element(byte)?;
@@ -674,7 +726,7 @@ mod bytes64 {
         tuple.end()
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<[u8; 64], D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<[u8; 64], D::Error> {
         struct Bytes;
         impl<'de> Visitor<'de> for Bytes {
             type Value = [u8; 64];

@@ -7,6 +7,21 @@ const INTERVAL: Interval = Interval {
     mono_end_ns: 4,
 };
 
+const BOOK: Book = Book {
+    stage: "kernel",
+    seen: 2,
+    delivered: 1,
+    lost: 1,
+    held: 0,
+};
+
+const LOSS: SealedLoss = SealedLoss {
+    stage: "kernel",
+    reason: "ring_full",
+    events: 1,
+    bytes: 2,
+};
+
 fn sequencer() -> Sequencer {
     Sequencer::new("host-a", Uuid::from_u128(7), 1_700_000_000_000_000_000)
 }
@@ -64,7 +79,7 @@ fn canonical_bytes_of_a_finding() {
     let mut bytes = Vec::new();
     row.canonical(&mut bytes);
     let expected = format!(
-        "9:AIOBS-REC,1:2,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
+        "9:AIOBS-REC,1:3,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
          1:1,64:{},1:4,7:pattern,6:prompt,21:$.messages[*].content,1:2,2:40,1:1,32:{},0:,0:,0:,0:,0:,",
         "ab".repeat(32),
         "00".repeat(32),
@@ -89,11 +104,11 @@ fn digests_of_empty_rows() {
     assert_eq!(
         hashes.map(hex::encode),
         [
-            "54f19b97f6c71690fae5a527ac7a805eb5435be4ef9855b0e3c93f689474b6e9",
-            "3f7d9ab28f553e9ed10788d686b8e1ac623db59a5f3bbce71f5459c49b5069c1",
-            "984d9882a071601fea2353d451872e4636125ec9b9ffd5290af143b3ddf69959",
-            "50645657c42dc488e7be43e8c9fa72f874ce03c4e72b26cf99c681e36d6387fe",
-            "b410d0be6f2cb6175b82c44eca0bb3dd13554a18d4fd4798bf44b5e5be12021d",
+            "940c9bb59148bbb7c5ccba89b32b5a7bf5eaa5f093f1375aca30ed61aa9d5e81",
+            "20036618c83fb71dd3dcb21737f4c882adb1508a6e7be9bc58a7501d88b8d18e",
+            "97084d6c85722e002bba695685f7cc1bfbc0a1e4a90e736d7a2cf97ed2baae77",
+            "6e3e7238631f927c3525c0e8c5f071a65f7c7ac55c00eb1e83ad06549e4aabdd",
+            "df49917535af852ff8025c34878e667c37de3ab5032ea823fbffdb0df81a5fc9",
         ]
     );
 }
@@ -101,7 +116,7 @@ fn digests_of_empty_rows() {
 #[test]
 fn every_coverage_field_reaches_the_seal_and_its_hash() {
     let plain = sequencer().seal(SealKind::Interval, INTERVAL, Coverage::default());
-    let changes: [fn(&mut Coverage); 24] = [
+    let changes: [fn(&mut Coverage); 30] = [
         |c| c.agent_version = "x".into(),
         |c| c.agent_sha256 = [1; 32],
         |c| c.config_sha256 = [1; 32],
@@ -110,7 +125,13 @@ fn every_coverage_field_reaches_the_seal_and_its_hash() {
         |c| c.probes_required = 1,
         |c| c.probes_attached = 1,
         |c| c.probes_failed = vec!["x".into()],
-        |c| c.selftest_ok = true,
+        |c| c.policy_sha256 = [1; 32],
+        |c| c.notes = vec!["x"],
+        |c| c.selftest = SelfTest::Ok,
+        |c| c.selftest = SelfTest::Failed,
+        |c| c.books = vec![BOOK],
+        |c| c.books = vec![Book { held: 1, ..BOOK }],
+        |c| c.losses = vec![LOSS],
         |c| c.events_seen = 1,
         |c| c.events_lost_ring = 1,
         |c| c.events_lost_user = 1,
@@ -146,4 +167,50 @@ fn unknown_is_not_zero() {
     });
     assert_ne!(none.record_hash, zero.record_hash);
     assert_eq!(none.login_uid, 4_294_967_295);
+}
+
+#[test]
+fn a_seal_is_signed_and_names_its_key_inside_the_hash() {
+    let signer = Signer::from_seed(&[5; 32]);
+    let unsigned = sequencer().seal(SealKind::Interval, INTERVAL, Coverage::default());
+    assert_eq!((unsigned.key_id.as_str(), unsigned.signature), ("", [0; 64]));
+    let mut seq = sequencer();
+    seq.sign_with(signer.clone());
+    let signed = seq.seal(SealKind::Interval, INTERVAL, Coverage::default());
+    assert_eq!(signed.key_id, signer.id());
+    assert_ne!(signed.seal_hash, unsigned.seal_hash);
+    assert!(verify_signature(
+        &signer.public(),
+        &signed.seal_hash,
+        &signed.signature
+    ));
+    seq.sign_with(Signer::from_seed(&[6; 32]));
+    let next = seq.seal(SealKind::Interval, INTERVAL, Coverage::default());
+    assert_ne!(next.key_id, signed.key_id);
+    assert_eq!(
+        next.prev_seal_hash, signed.seal_hash,
+        "a new key continues the chain"
+    );
+}
+
+#[test]
+fn an_epoch_names_the_last_seal_of_the_one_before_in_its_open_seal_only() {
+    let last = sequencer().seal(SealKind::Close, INTERVAL, Coverage::default());
+    let mut seq = Sequencer::new("host-a", Uuid::nil(), 2_000).opened(Opening {
+        reason: OpenReason::Restart,
+        previous: Some(Link::from(&last)),
+    });
+    let open = seq.seal(SealKind::Open, INTERVAL, Coverage::default());
+    assert_eq!(open.prev_seal_hash, last.seal_hash);
+    assert_eq!(
+        (open.prev_chain_epoch, open.prev_seal_seq),
+        (last.chain_epoch, last.seal_seq)
+    );
+    assert_eq!(open.open_reason, "restart");
+    let interval = seq.seal(SealKind::Interval, INTERVAL, Coverage::default());
+    assert_eq!((interval.prev_chain_epoch, interval.prev_seal_seq), (0, 0));
+    assert_eq!(
+        (interval.open_reason.as_str(), interval.prev_seal_hash),
+        ("", open.seal_hash)
+    );
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Who this host is.
@@ -11,8 +12,10 @@ pub struct Host {
     pub id: String,
     /// `host.name`.
     pub name: String,
-    /// Id of this boot.
+    /// Id of this boot; nil where it cannot be read.
     pub boot_id: Uuid,
+    /// SHA-256 of the machine's id, to tell a copied state; `None` where the machine has none.
+    pub machine: Option<[u8; 32]>,
 }
 
 impl Host {
@@ -36,6 +39,7 @@ impl Host {
             id,
             name,
             boot_id: boot.trim().parse().unwrap_or(Uuid::nil()),
+            machine: (!machine_id.trim().is_empty()).then(|| Sha256::digest(machine_id.trim()).into()),
         }
     }
 }

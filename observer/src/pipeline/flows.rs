@@ -10,7 +10,7 @@ use observer_common::{
     },
 };
 
-use super::Rulebook;
+use super::{Rulebook, selftest::Tap};
 use crate::{
     coverage::Stage,
     dialect::{ConnectionHooks, ConnectionReader, NotAi, Scope, TextSink},
@@ -65,6 +65,8 @@ pub(super) struct Flow {
     decided: Option<Scope>,
     /// What it shall be told.
     news: Option<Scope>,
+    /// A flow of the self-test's helper.
+    pub tap: Option<Tap>,
 }
 
 impl Flow {
@@ -97,6 +99,7 @@ impl Flow {
             expected: false,
             decided: excluded.then_some(Scope::Other),
             news: excluded.then_some(Scope::Other),
+            tap: None,
         }
     }
 
@@ -139,6 +142,9 @@ impl Flow {
         let direction = Direction::of(data);
         let step = self.reassembly.accept(direction, data.offset, bytes);
         let fresh = step.data.len() as u64;
+        if let Some(tap) = &mut self.tap {
+            tap.take(direction, step.data);
+        }
         if self.reader.is_some() && self.begins_as_server(direction, step.data) {
             // The process serves: its peer's calls are seen at the peer, where there is one on this host.
             self.stop(Scope::Other);
@@ -238,7 +244,8 @@ impl Flow {
 
     /// What the kernel has to be told, once.
     pub(super) fn decision(&mut self) -> Option<Scope> {
-        self.news.take()
+        // Of the self-test both directions are wanted, whatever it turns out to be.
+        self.news.take().filter(|_| self.tap.is_none())
     }
 
     fn learn(&mut self, scope: Scope) {

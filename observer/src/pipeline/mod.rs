@@ -9,6 +9,7 @@ mod halves;
 mod names;
 mod opening;
 mod rows;
+mod selftest;
 mod sockets;
 
 use std::{collections::HashMap, sync::Arc};
@@ -36,6 +37,7 @@ pub use blind::OpaqueProcess;
 use connections::Connections;
 use flows::{Done, Flow};
 use found::FoundBy;
+pub use selftest::{HelperProcess, KnownCall};
 use sockets::Sockets;
 
 /// Most flows at the same time; further ones are counted and not read.
@@ -137,6 +139,7 @@ pub struct Pipeline {
     sockets: Sockets,
     found: FoundBy,
     blind: BlindSpots,
+    selftest: selftest::SelfTest,
     ledger: Ledger,
     totals: Totals,
     /// Wall clock minus CLOCK_BOOTTIME, ns.
@@ -155,6 +158,7 @@ impl Pipeline {
             sockets: Sockets::default(),
             found: FoundBy::default(),
             blind: BlindSpots::default(),
+            selftest: selftest::SelfTest::default(),
             ledger: Ledger::default(),
             totals: Totals::default(),
             wall_offset_ns: 0,
@@ -298,6 +302,7 @@ impl Pipeline {
         }
         self.link(header, data.tie);
         if let Some(flow) = self.flows.get_mut(&header.flow_id) {
+            self.selftest.compare(flow);
             book_losses(&mut self.ledger, flow);
             if tied_before {
                 self.connections
@@ -337,10 +342,9 @@ impl Pipeline {
                 return false;
             }
             self.totals.flows += 1;
-            self.flows.insert(
-                header.flow_id,
-                Flow::new(header, handle, stack, process, &self.book),
-            );
+            let mut flow = Flow::new(header, handle, stack, process, &self.book);
+            flow.tap = self.selftest.is_helper(process).then(selftest::Tap::default);
+            self.flows.insert(header.flow_id, flow);
             self.by_process
                 .entry(process.key)
                 .or_default()
@@ -399,6 +403,8 @@ impl Pipeline {
                 return;
             };
             match item {
+                // Never counted as use, whatever a catalogue says of its name.
+                Done::Ai(..) if flow.tap.is_some() => {}
                 Done::Ai(exchange, report) => {
                     let peer = self.connections.peer(flow.connection_id);
                     let mut row =
@@ -469,6 +475,9 @@ impl Pipeline {
     }
 
     fn connection_row(&mut self, connection: &connections::Connection) {
+        if self.selftest.is_helper(&connection.process) {
+            return;
+        }
         let Some(mut row) = rows::connection(&self.book, connection, self.wall_offset_ns) else {
             return;
         };

@@ -28,6 +28,7 @@ mod imports {
 mod bounds;
 mod halves;
 mod names;
+mod selftest;
 mod sockets;
 
 use std::net::Ipv4Addr;

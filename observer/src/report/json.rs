@@ -62,7 +62,7 @@ fn hexadecimal(value: &Value) -> Option<Value> {
 }
 
 /// Nanoseconds since the Unix epoch as ClickHouse writes a `DateTime64(9)`.
-fn timestamp(ns: i64) -> String {
+pub fn timestamp(ns: i64) -> String {
     const FORM: &[time::format_description::BorrowedFormatItem<'_>] =
         format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:9]");
     let time = OffsetDateTime::from_unix_timestamp_nanos(ns.into()).unwrap_or(OffsetDateTime::UNIX_EPOCH);

@@ -53,6 +53,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "found_by",
         sql: include_str!("schema/0005_found_by.sql"),
     },
+    Migration {
+        version: 6,
+        name: "chain",
+        sql: include_str!("schema/0006_chain.sql"),
+    },
 ];
 
 const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";
@@ -278,10 +283,10 @@ mod tests {
                 .map(|m| m.version)
                 .collect()
         };
-        assert_eq!(versions(&[]), [1, 2, 3, 4, 5]);
+        assert_eq!(versions(&[]), [1, 2, 3, 4, 5, 6]);
         assert_eq!(
             versions(&[applied(&MIGRATIONS[0]), applied(&MIGRATIONS[2])]),
-            [2, 4, 5]
+            [2, 4, 5, 6]
         );
         let all: Vec<Applied> = MIGRATIONS.iter().map(applied).collect();
         assert_eq!(versions(&all), [0; 0]);

@@ -7,6 +7,7 @@
     reason = "tests wait for a real store, within limits"
 )]
 
+mod anchors;
 mod life;
 mod requests;
 mod rows;

@@ -4,8 +4,8 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use observer::evidence::{
-    BlindSpotRow, ConnectionRow, Coverage, FindingRow, InteractionRow, Interval, SealKind, SealRow,
-    Sequencer, Severity,
+    BlindSpotRow, Book, ConnectionRow, Coverage, FindingRow, InteractionRow, Interval, KeyRow, SealKind,
+    SealRow, SealedLoss, SelfTest, Sequencer, Severity, Signer, keys, verify_signature,
 };
 use observer::store::migrate;
 use observer::store::migrate::MIGRATIONS;
@@ -41,7 +41,7 @@ async fn schema_is_created_once_and_refused_when_it_does_not_fit() {
             "{name} is missing in {tables:?}"
         );
     }
-    assert_eq!(tables.len(), 26, "{tables:?}");
+    assert_eq!(tables.len(), 28, "{tables:?}");
     client
         .command("INSERT INTO schema_migrations (version, name, sha256) VALUES (99, 'later', unhex(repeat('00', 32)))")
         .await
@@ -121,8 +121,24 @@ fn seal(sequencer: &mut Sequencer) -> SealRow {
     let coverage = Coverage {
         probes_failed: vec!["x".into()],
         events_lost_ring: 3,
+        selftest: SelfTest::Failed,
+        notes: vec!["a note"],
+        books: vec![Book {
+            stage: "kernel",
+            seen: u64::MAX,
+            delivered: 0x0a0a,
+            lost: 0,
+            held: 1,
+        }],
+        losses: vec![SealedLoss {
+            stage: "kernel",
+            reason: "ring_full",
+            events: 3,
+            bytes: 0,
+        }],
         ..Coverage::default()
     };
+    sequencer.sign_with(Signer::from_seed(&[0x0a; 32]));
     sequencer.seal(SealKind::Close, interval, coverage)
 }
 
@@ -201,6 +217,30 @@ async fn rows_of_every_table_come_back_as_they_were() {
         .await
         .expect("row");
     assert_eq!(read_s, s);
+    assert_eq!(read_s.digest(), s.seal_hash);
+    let key = Signer::from_seed(&[0x0a; 32]);
+    assert!(verify_signature(
+        &key.public(),
+        &read_s.seal_hash,
+        &read_s.signature
+    ));
+
+    let first = KeyRow::first("host-1", keys::ROLE_HOST, &key, 1_790_000_000_123_456_789);
+    let next = Signer::from_seed(&[0x0b; 32]);
+    let second = KeyRow::following("host-1", keys::ROLE_HOST, &next, 1_790_000_000_123_456_790, &key);
+    for _ in 0..2 {
+        client
+            .insert_rows(KeyRow::TABLE, &[&first, &second], None)
+            .await
+            .expect("keys");
+    }
+    let read_k: Vec<KeyRow> = raw
+        .query("SELECT ?fields FROM v_host_keys ORDER BY valid_from")
+        .fetch_all()
+        .await
+        .expect("keys");
+    assert_eq!(read_k, [first.clone(), second]);
+    assert_eq!(read_k[1].check(Some(&first)), Ok(keys::KeyTrust::Certified));
 
     // The query of docs/schema.md: an auditor needs no program of ours.
     let schema = include_str!("../../../docs/schema.md");
@@ -247,6 +287,10 @@ async fn every_column_is_in_the_row_types() {
     columns(ConnectionRow::TABLE, ConnectionRow::COLUMN_NAMES).await;
     columns(BlindSpotRow::TABLE, BlindSpotRow::COLUMN_NAMES).await;
     columns(SealRow::TABLE, SealRow::COLUMN_NAMES).await;
+    let mut keys = KeyRow::COLUMN_NAMES.to_vec();
+    // Written by whoever revokes a key.
+    keys.push("revoked_at");
+    columns(KeyRow::TABLE, keys.leak()).await;
 }
 
 #[tokio::test]

@@ -40,6 +40,10 @@ pub struct Options {
     pub undecided_prefix: u64,
     /// Let the endpoint serve without TLS, too.
     pub plain: bool,
+    /// A self-test in each interval.
+    pub selftest: bool,
+    /// libssl of the self-test, in the test's folder.
+    pub selftest_library: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -50,6 +54,8 @@ impl Default for Options {
             ring_buffer_bytes: None,
             undecided_prefix: UNDECIDED_PREFIX,
             plain: false,
+            selftest: false,
+            selftest_library: None,
         }
     }
 }
@@ -136,6 +142,12 @@ impl Host {
         Ok(host)
     }
 
+    /// Lets the self-test use this libssl, from the daemon's next start on.
+    pub fn set_selftest_library(&mut self, library: &Path) -> Result<()> {
+        self.options.selftest_library = Some(library.to_path_buf());
+        std::fs::write(self.config_file(), self.configuration()).context("configuration")
+    }
+
     /// Starts the daemon and waits until it says that it is ready.
     pub fn start_daemon(&mut self) -> Result<()> {
         let mut command = Command::new(super::daemon());
@@ -203,10 +215,16 @@ impl Host {
         };
         let mut text = format!(
             "policy:\n  file: {dir}/policy.yaml\nstore:\n  database: {DATABASE}\n  batch_seconds: 1\n{store}metrics:\n  \
-             listen: {}\nseal:\n  interval_seconds: 1\nstate_dir: {dir}/state\nrun_dir: {dir}/run\ncapture:\n  \
+             listen: {}\nseal:\n  interval_seconds: 1\n  selftest: {}\nstate_dir: {dir}/state\nrun_dir: {dir}/run\ncapture:\n  \
              undecided_prefix_bytes: {}\n",
-            self.metrics_address, self.options.undecided_prefix
+            self.metrics_address,
+            if self.options.selftest { "on" } else { "off" },
+            self.options.undecided_prefix
         );
+        if let Some(library) = &self.options.selftest_library {
+            let line = format!("  selftest: on\n  selftest_library: {}\n", library.display());
+            text = text.replace("  selftest: on\n", &line);
+        }
         if let Some(bytes) = self.options.ring_buffer_bytes {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  ring_buffer_bytes: {bytes}");

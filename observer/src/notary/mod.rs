@@ -1,0 +1,172 @@
+//! The notary (shell): reads the newest seals of all chains, makes an anchor over them, and puts it where the database has
+//! no say: a directory. It should run where administrators of the database do not.
+
+mod files;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    evidence::{AnchorRow, KeyRow, anchor::Leaf, keys::ROLE_NOTARY},
+    state::Keyring,
+    store::{Client, ErrorKind, StoreError},
+};
+pub use files::{newest, read, write};
+
+/// Rows that came this long before the last anchor are looked at again: clocks of notary and store differ, and a query that
+/// ran meanwhile may have missed them.
+const SLACK_MS: i64 = 3_600_000;
+
+/// A notary at work.
+#[derive(Debug)]
+pub struct Notary {
+    /// Its key.
+    pub keys: Keyring,
+    /// Where its anchors go.
+    pub directory: PathBuf,
+}
+
+/// What came of one anchor.
+#[derive(Debug)]
+pub struct Made {
+    /// The anchor.
+    pub anchor: AnchorRow,
+    /// Its file.
+    pub file: PathBuf,
+    /// Why it is not in the store yet, where it is not. The next run brings it there.
+    pub not_stored: Option<StoreError>,
+}
+
+#[derive(Debug, Row, Serialize, Deserialize)]
+struct NewestSeal {
+    host_id: String,
+    chain_epoch: u64,
+    seal_seq: u64,
+    seal_hash: [u8; 32],
+}
+
+impl Notary {
+    /// Opens the notary `name`: its key in `keys`, its anchors in `directory`. `now_ns` is the wall clock.
+    ///
+    /// # Errors
+    /// When key or directory cannot be used.
+    pub fn open(name: &str, keys: &Path, directory: PathBuf, now_ns: i64) -> anyhow::Result<Self> {
+        if let Some(owner) = Keyring::look(keys, ROLE_NOTARY)?.map(|ring| ring.owner().to_owned())
+            && owner != name
+        {
+            bail!(
+                "{}: the key there is that of the notary {owner}, not of {name}: name that one, or give another directory (--keys)",
+                keys.display()
+            );
+        }
+        let (keys, _notes) = Keyring::open(keys, ROLE_NOTARY, name, None, now_ns)?;
+        crate::state::make_dir(&directory, 0o755)?;
+        Ok(Self { keys, directory })
+    }
+
+    /// Makes one anchor over what the store has. First the file, then the row: what is outside counts.
+    ///
+    /// # Errors
+    /// When the seals cannot be read, the last anchor's file is damaged, the store has anchors of this notary that the
+    /// directory has not, or the file cannot be written.
+    pub async fn anchor(&self, client: &Client, now_ms: i64) -> anyhow::Result<Made> {
+        let previous = newest(&self.directory, self.keys.owner())?;
+        self.check_store(client, previous.as_ref()).await?;
+        let leaves = newest_seals(client, previous.as_ref()).await?;
+        let now_ms = previous
+            .as_ref()
+            .map_or(now_ms, |p| now_ms.max(p.anchored_at + 1));
+        let anchor = AnchorRow::new(
+            self.keys.owner(),
+            previous.as_ref(),
+            leaves,
+            now_ms,
+            self.keys.signer(),
+        );
+        let file = write(&self.directory, &anchor, self.keys.certificate())?;
+        let not_stored = self.store(client, previous, &anchor).await.err();
+        Ok(Made {
+            anchor,
+            file,
+            not_stored,
+        })
+    }
+
+    /// A directory that is behind the store was emptied or is another one: going on would make a second anchor with the
+    /// same number.
+    async fn check_store(&self, client: &Client, previous: Option<&AnchorRow>) -> anyhow::Result<()> {
+        let sql = format!(
+            "SELECT max(anchor_seq) FROM evidence_anchors WHERE notary_id = {}",
+            text(self.keys.owner())
+        );
+        let stored = client.rows::<u64>(&sql).await?.first().copied().unwrap_or(0);
+        let here = previous.map_or(0, |p| p.anchor_seq);
+        if stored > here {
+            bail!(
+                "the store has anchor {stored} of the notary {}, and {} ends at {here}: put its files back, or go on \
+                 under another name (`anchor.notary`)",
+                self.keys.owner(),
+                self.directory.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Brings the certificate, the anchor before (should it have failed then) and this one into the store.
+    async fn store(
+        &self,
+        client: &Client,
+        previous: Option<AnchorRow>,
+        anchor: &AnchorRow,
+    ) -> Result<(), StoreError> {
+        let known = match client
+            .rows::<String>("SELECT DISTINCT key_id FROM host_keys")
+            .await
+        {
+            Err(error) if error.kind != ErrorKind::Denied => return Err(error),
+            known => known.unwrap_or_default(),
+        };
+        let own = self.keys.certificates().iter();
+        let missing: Vec<&KeyRow> = own.filter(|c| !known.contains(&c.key_id)).collect();
+        if !missing.is_empty() {
+            client.insert_rows(KeyRow::TABLE, &missing, None).await?;
+        }
+        // A second copy is dropped by the view.
+        let rows: Vec<&AnchorRow> = previous.iter().chain([anchor]).collect();
+        client.insert_unchecked(AnchorRow::TABLE, &rows).await
+    }
+}
+
+/// The newest seal of each chain that got one since the anchor before; of all chains where there was none. Older chains are in
+/// the anchors before, which this one names.
+async fn newest_seals(client: &Client, previous: Option<&AnchorRow>) -> Result<Vec<Leaf>, StoreError> {
+    let since = previous.map_or(0, |p| p.anchored_at - SLACK_MS).max(0);
+    let sql = format!(
+        "SELECT host_id, chain_epoch, max(seal_seq) AS seal_seq, argMax(seal_hash, (evidence_seals.seal_seq, seal_hash)) AS seal_hash \
+         FROM evidence_seals WHERE (host_id, chain_epoch) IN (SELECT DISTINCT host_id, chain_epoch FROM evidence_seals \
+         WHERE ingested_at >= fromUnixTimestamp64Milli({since}, 'UTC')) GROUP BY host_id, chain_epoch"
+    );
+    let rows = client.rows::<NewestSeal>(&sql).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.host_id, row.chain_epoch, row.seal_seq, row.seal_hash))
+        .collect())
+}
+
+/// A text as SQL writes it.
+fn text(value: &str) -> String {
+    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_leave_their_quotes() {
+        assert_eq!(text(r"a'b\"), r"'a\'b\\'");
+    }
+}

@@ -1,0 +1,17 @@
+//! What survives a restart (shell): private keys and the head of the chain, as files of the state directory. Every file is
+//! written whole and atomically; what others could have changed or read is refused.
+
+mod files;
+mod head;
+mod key_file;
+mod keys;
+
+pub use files::{lock, make_dir, make_private_dir, read_private, write_atomic};
+pub use head::{Begin, Head, HeadFile};
+pub use keys::{KeyNote, Keyring};
+
+/// Directory of the keys below the state directory.
+pub const KEYS_DIR: &str = "keys";
+
+/// Directory of the head of the chain below the state directory.
+pub const CHAIN_DIR: &str = "chain";
