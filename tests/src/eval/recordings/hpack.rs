@@ -97,7 +97,9 @@ impl Encoder {
     }
 
     fn whole(&self, name: &str, value: &str) -> Option<usize> {
-        let fixed = KNOWN.iter().find(|(_, n, v)| *n == name && *v == value && !v.is_empty());
+        let fixed = KNOWN
+            .iter()
+            .find(|(_, n, v)| *n == name && *v == value && !v.is_empty());
         let dynamic = || self.table.iter().position(|(n, v)| n == name && v == value);
         fixed
             .map(|(index, ..)| *index)
@@ -106,7 +108,12 @@ impl Encoder {
 
     fn named(&self, name: &str) -> Option<usize> {
         let dynamic = self.table.iter().position(|(n, _)| n == name);
-        let fixed = || KNOWN.iter().find(|(_, n, _)| *n == name).map(|(index, ..)| *index);
+        let fixed = || {
+            KNOWN
+                .iter()
+                .find(|(_, n, _)| *n == name)
+                .map(|(index, ..)| *index)
+        };
         dynamic.map(|at| STATIC + 1 + at).or_else(fixed)
     }
 

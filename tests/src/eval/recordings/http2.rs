@@ -53,11 +53,15 @@ pub(super) fn turns(calls: &[(usize, &Recording)], random: &mut Random) -> Resul
         .collect();
     let mut running: Vec<Open<'_>> = Vec::new();
     while !(running.is_empty() && waiting.is_empty()) {
-        // Streams begin in the order of their numbers.
-        if running.is_empty() || (!waiting.is_empty() && random.one_in(3)) {
-            running.extend(waiting.pop_front());
-        }
-        let at = random.below(running.len());
+        let begins = running.is_empty() || random.one_in(3);
+        let at = match if begins { waiting.pop_front() } else { None } {
+            // Streams begin in the order of their numbers.
+            Some(next) => {
+                running.push(next);
+                running.len() - 1
+            }
+            None => random.below(running.len()),
+        };
         if step(&mut running[at], &mut encoders, &mut turns, random)? {
             running.remove(at);
         }

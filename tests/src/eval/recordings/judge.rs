@@ -6,6 +6,7 @@ use observer::evidence::InteractionRow;
 
 use super::kernel::Replayed;
 use super::recording::Recording;
+use super::stated;
 
 /// Fields in the order in which they are shown.
 pub(super) const FIELDS: [&str; 12] = [
@@ -38,6 +39,8 @@ pub(super) struct Disagreement {
     pub(super) call: String,
     pub(super) label: Option<String>,
     pub(super) observer: Option<String>,
+    /// Why it does not count as one.
+    pub(super) judgement: Option<String>,
 }
 
 /// What one replay gave.
@@ -63,7 +66,13 @@ pub(super) fn judge(recordings: &[Recording], replayed: &Replayed) -> Tally {
         tally.call(recording, rows);
     }
     for row in &replayed.strays {
-        tally.note("ai", "", &row.url_path_template, None, Some("a row of no call".to_owned()));
+        tally.note(
+            "ai",
+            "",
+            &row.url_path_template,
+            None,
+            Some("a row of no call".to_owned()),
+        );
     }
     tally
 }
@@ -123,7 +132,12 @@ impl Tally {
         }
         let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
         if let Some(label) = labels.request_model.clone() {
-            self.compare(recording, "request_model", Some(label), known(&row.gen_ai_request_model));
+            self.compare(
+                recording,
+                "request_model",
+                Some(label),
+                known(&row.gen_ai_request_model),
+            );
         }
         if let Some(label) = labels.response_model.clone() {
             self.compare(
@@ -135,7 +149,12 @@ impl Tally {
         }
         if let Some(label) = labels.stream {
             let ours = row.gen_ai_request_stream;
-            self.compare(recording, "stream", Some(label.to_string()), Some(ours.to_string()));
+            self.compare(
+                recording,
+                "stream",
+                Some(label.to_string()),
+                Some(ours.to_string()),
+            );
         }
         if let Some(label) = labels.tool_calls {
             let ours = !row.tool_names.is_empty();
@@ -148,10 +167,27 @@ impl Tally {
         }
         for (field, ours, label) in labels.tokens(row) {
             if let Some(label) = label {
-                self.false_counts += u64::from(label.is_none() && ours.is_some());
-                let text = |count: Option<u64>| count.map(|n| n.to_string());
-                self.compare(recording, field, text(label), text(ours));
+                self.tokens(recording, field, ours, label);
             }
+        }
+    }
+
+    /// A count. The labels do not know every name of one: where a label says "unknown" and the answer has a member of such
+    /// a name with just this value, the label is wrong. That is listed, and counts as correct.
+    fn tokens(&mut self, recording: &Recording, field: &'static str, ours: Option<u64>, label: Option<u64>) {
+        let text = |count: Option<u64>| count.map(|n| n.to_string());
+        let judged = match (ours, label) {
+            (Some(ours), None) => stated::count(&recording.response.body, field, ours),
+            _ => None,
+        };
+        let Some(member) = judged else {
+            self.false_counts += u64::from(label.is_none() && ours.is_some());
+            return self.compare(recording, field, text(label), text(ours));
+        };
+        self.compare(recording, field, text(ours), text(ours));
+        self.note(field, &recording.id, &shown(recording), None, text(ours));
+        if let Some(last) = self.disagreements.last_mut() {
+            last.judgement = Some(format!("label wrong: the answer has `{member}`"));
         }
     }
 
@@ -160,10 +196,16 @@ impl Tally {
         let labels = &recording.labels;
         let mut lost = vec![
             ("provider", labels.provider.clone().filter(|_| labels.host_known)),
-            ("operation", labels.operations.as_ref().map(|names| names.join(" or "))),
+            (
+                "operation",
+                labels.operations.as_ref().map(|names| names.join(" or ")),
+            ),
             ("request_model", labels.request_model.clone()),
             ("response_model", labels.response_model.clone()),
-            ("stream", labels.stream.filter(|stream| *stream).map(|s| s.to_string())),
+            (
+                "stream",
+                labels.stream.filter(|stream| *stream).map(|s| s.to_string()),
+            ),
         ];
         let blank = InteractionRow::unknown();
         for (field, _, label) in labels.tokens(&blank) {
@@ -171,7 +213,7 @@ impl Tally {
         }
         for (field, label) in lost {
             if label.is_some() {
-                self.compare(recording, field, label, None);
+                self.compare(recording, field, label, Some("no row".to_owned()));
             }
         }
     }
@@ -206,6 +248,7 @@ impl Tally {
             call: call.to_owned(),
             label,
             observer,
+            judgement: None,
         });
     }
 }

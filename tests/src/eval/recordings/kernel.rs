@@ -39,6 +39,8 @@ pub(super) struct Replayed {
     pub(super) fragments: usize,
     pub(super) records: usize,
     pub(super) rows: usize,
+    /// What the pipeline did not read, and why.
+    pub(super) losses: Vec<String>,
 }
 
 /// Replays all recordings in this framing.
@@ -183,6 +185,15 @@ impl Kernel {
         self.pipeline.tick(self.now_ns + GRACE_NS);
         self.pipeline.finish(self.now_ns + GRACE_NS);
         self.take(None);
+        for (stage, reason, loss) in self.pipeline.ledger().iter() {
+            let lost = format!(
+                "{} bytes lost in {} ({} times {reason})",
+                loss.bytes,
+                stage.name(),
+                loss.events
+            );
+            self.out.losses.push(lost);
+        }
         Ok(self.out)
     }
 

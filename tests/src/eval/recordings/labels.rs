@@ -82,12 +82,14 @@ pub(super) struct Labels {
 impl Labels {
     /// Labels of a row.
     pub(super) fn read(row: &Value) -> Self {
-        let text = |key: &str| row[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = |key: &str| {
+            row[key]
+                .as_str()
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
         let stated = |key: &str| row.get(key).map(Value::as_u64);
-        let (op, api) = (
-            text("op").unwrap_or_default(),
-            text("api").unwrap_or_default(),
-        );
+        let (op, api) = (text("op").unwrap_or_default(), text("api").unwrap_or_default());
         Self {
             asks_model: asks_model(row, &op),
             provider: text("provider"),
@@ -213,9 +215,8 @@ mod tests {
 
     #[test]
     fn providers_are_the_same_under_other_names_and_no_others() {
-        let means = |label: &str, found: &str| {
-            Labels::read(&json!({"provider": label})).means_provider(found)
-        };
+        let means =
+            |label: &str, found: &str| Labels::read(&json!({"provider": label})).means_provider(found);
         for (label, found) in [
             ("bedrock-agent", "aws.bedrock"),
             ("mistral", "mistral_ai"),
@@ -239,15 +240,19 @@ mod tests {
     #[test]
     fn counts_are_compared_as_rows_have_them() {
         let row = InteractionRow::unknown();
-        let labels = Labels::read(&json!({"api": "anthropic.messages", "input_tokens": 5, "cache_read_tokens": 7,
-            "cache_write_tokens": null, "output_tokens": null}));
+        let labels = Labels::read(
+            &json!({"api": "anthropic.messages", "input_tokens": 5, "cache_read_tokens": 7,
+            "cache_write_tokens": null, "output_tokens": null}),
+        );
         let tokens = labels.tokens(&row);
         assert_eq!(tokens[0].2, Some(Some(12)));
         assert_eq!((tokens[1].2, tokens[3].2), (Some(None), Some(None)));
         // Not stated at all.
         assert_eq!(tokens[4].2, None);
-        let labels = Labels::read(&json!({"api": "openai.chat", "input_tokens": 1, "output_tokens": 2,
-            "reasoning_tokens": 3, "total_tokens": 6, "cache_read_tokens": 1}));
+        let labels = Labels::read(
+            &json!({"api": "openai.chat", "input_tokens": 1, "output_tokens": 2,
+            "reasoning_tokens": 3, "total_tokens": 6, "cache_read_tokens": 1}),
+        );
         let tokens = labels.tokens(&row);
         assert_eq!((tokens[0].2, tokens[1].2), (Some(Some(1)), Some(Some(5))));
     }

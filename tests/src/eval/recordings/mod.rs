@@ -15,6 +15,7 @@ mod labels;
 mod random;
 mod recording;
 mod report;
+mod stated;
 
 use std::path::Path;
 use std::time::Instant;
@@ -59,6 +60,10 @@ pub fn run(path: &Path) -> Result<Outcome> {
             replayed.rows,
             started.elapsed().as_secs_f64()
         );
+        replayed
+            .losses
+            .iter()
+            .for_each(|loss| eprintln!("{}: {loss}", transport.name()));
         tallies.push((transport, tally));
     }
     Ok(report::outcome(&tallies))

@@ -1,5 +1,6 @@
 //! The result as a table and as JSON.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
@@ -46,7 +47,7 @@ fn counted(count: Count) -> Value {
 
 fn listed(transport: Transport, of: &Disagreement) -> Value {
     json!({"id": of.id, "transport": transport.name(), "field": of.field, "call": of.call,
-        "label": of.label, "observer": of.observer})
+        "label": of.label, "observer": of.observer, "judgement": of.judgement})
 }
 
 fn table(tallies: &[(Transport, Tally)]) -> String {
@@ -81,7 +82,11 @@ fn table(tallies: &[(Transport, Tally)]) -> String {
             tally.false_counts,
             tally.administration.correct,
             tally.administration.total,
-            if partial.is_empty() { "none".to_owned() } else { partial.join(", ") },
+            if partial.is_empty() {
+                "none".to_owned()
+            } else {
+                partial.join(", ")
+            },
         );
     }
     disagreements(&mut out, tallies);
@@ -89,7 +94,9 @@ fn table(tallies: &[(Transport, Tally)]) -> String {
 }
 
 fn header(tallies: &[(Transport, Tally)]) -> String {
-    let names = tallies.iter().map(|(transport, _)| format!("{:>11}", transport.name()));
+    let names = tallies
+        .iter()
+        .map(|(transport, _)| format!("{:>11}", transport.name()));
     names.collect::<Vec<_>>().join("   ")
 }
 
@@ -108,6 +115,22 @@ fn disagreements(out: &mut String, tallies: &[(Transport, Tally)]) {
         return;
     }
     seen.sort_by_key(|(one, _)| FIELDS.iter().position(|field| *field == one.field));
+    let (judged, seen): (Vec<_>, Vec<_>) = seen.into_iter().partition(|(one, _)| one.judgement.is_some());
+    let mut wrong: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for (one, _) in &judged {
+        let why = one.judgement.as_deref().unwrap_or_default();
+        *wrong.entry((one.field, why)).or_default() += 1;
+    }
+    if !judged.is_empty() {
+        let _ = writeln!(
+            out,
+            "\n{} labels judged wrong, and not counted (each is in the JSON)",
+            judged.len()
+        );
+    }
+    for ((field, why), times) in wrong {
+        let _ = writeln!(out, "  {field:<18} {times}: {why}");
+    }
     let _ = writeln!(out, "\n{} disagreements", seen.len());
     for (one, on) in seen {
         let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());

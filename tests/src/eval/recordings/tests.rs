@@ -46,10 +46,23 @@ fn agreement_and_disagreement_are_counted_on_both_transports() {
     let mut other = call("example.com", "/v1/items", r#"{"a":1}"#, r#"{"b":2}"#);
     other["is_ai"] = false.into();
     let found = evaluated(&[good, wrong, other]);
-    assert_eq!(found["ai"], serde_json::json!({"correct": 6, "total": 6}), "{found:#}");
-    assert_eq!(found["input_tokens"], serde_json::json!({"correct": 4, "total": 4}));
-    assert_eq!(found["output_tokens"], serde_json::json!({"correct": 2, "total": 4}));
-    assert_eq!(found["http2.output_tokens"], serde_json::json!({"correct": 1, "total": 2}));
+    assert_eq!(
+        found["ai"],
+        serde_json::json!({"correct": 6, "total": 6}),
+        "{found:#}"
+    );
+    assert_eq!(
+        found["input_tokens"],
+        serde_json::json!({"correct": 4, "total": 4})
+    );
+    assert_eq!(
+        found["output_tokens"],
+        serde_json::json!({"correct": 2, "total": 4})
+    );
+    assert_eq!(
+        found["http2.output_tokens"],
+        serde_json::json!({"correct": 1, "total": 2})
+    );
     // Not labelled, so not compared.
     assert_eq!(found["reasoning_tokens"]["total"], 0);
     let listed = found["disagreements"].as_array().unwrap();
@@ -72,10 +85,21 @@ fn the_same_seed_gives_the_same() {
         return;
     }
     let first = run(&path).unwrap();
-    for field in ["provider", "operation", "request_model", "input_tokens", "output_tokens", "stream"] {
+    for field in [
+        "provider",
+        "operation",
+        "request_model",
+        "input_tokens",
+        "output_tokens",
+        "stream",
+    ] {
         let of = |key: &str| first.json[field][key].as_u64().unwrap();
         assert!(of("total") > 500, "{field}: {}", of("total"));
-        assert!(of("correct") * 100 >= of("total") * 99, "{field}: {}", first.json[field]);
+        assert!(
+            of("correct") * 100 >= of("total") * 99,
+            "{field}: {}",
+            first.json[field]
+        );
     }
     assert_eq!(run(&path).unwrap().json, first.json);
 }
