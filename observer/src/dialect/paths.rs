@@ -26,11 +26,28 @@ const SUFFIXES: &[(&str, Dialect, Strength)] = &[
     ("/messages/count_tokens", Dialect::CountTokens, Body),
     ("/responses/input_tokens", Dialect::CountTokens, Body),
     ("/v1/complete", Dialect::AnthropicComplete, Body),
+    ("/complete", Dialect::AlephAlphaComplete, Body),
+    ("/completion", Dialect::LlamaCppCompletion, Body),
+    ("/infill", Dialect::LlamaCppCompletion, Body),
+    ("/multimodalembeddings", Dialect::OpenAiEmbeddings, Host),
+    ("/contextualizedembeddings", Dialect::OpenAiEmbeddings, Host),
+    ("/text/chatcompletion_v2", Dialect::OpenAiChat, Alone),
+    ("/agents/completions", Dialect::OpenAiChat, Body),
+    ("/v1/conversations", Dialect::MistralConversations, Body),
+    ("/v1/ocr", Dialect::MistralOcr, Body),
+    ("/v1/speak", Dialect::DeepgramSpeak, Body),
+    ("/v1/listen", Dialect::DeepgramListen, Host),
+    ("/v2/transcript", Dialect::DeepgramListen, Body),
+    ("/speech-to-text", Dialect::OpenAiTranscriptions, Host),
     ("/completions", Dialect::OpenAiCompletions, Host),
     ("/images/generations", Dialect::OpenAiImages, Alone),
     ("/images/edits", Dialect::OpenAiImages, Alone),
     ("/images/variations", Dialect::OpenAiImages, Host),
     ("/image/generate", Dialect::OpenAiImages, Body),
+    ("/image/generation", Dialect::OpenAiImages, Body),
+    ("/videos/generations", Dialect::OpenAiVideos, Host),
+    ("/videos", Dialect::OpenAiVideos, Body),
+    ("/video/generations", Dialect::OpenAiVideos, Body),
     ("/audio/speech", Dialect::OpenAiSpeech, Alone),
     ("/audio/transcriptions", Dialect::OpenAiTranscriptions, Alone),
     ("/audio/translations", Dialect::OpenAiTranscriptions, Alone),
@@ -67,6 +84,8 @@ const VERBS: &[(&str, Dialect)] = &[
     ("embedContent", Dialect::GeminiEmbed),
     ("batchEmbedContents", Dialect::GeminiEmbed),
     ("predict", Dialect::GeminiEmbed),
+    ("predict", Dialect::GeminiImages),
+    ("predictLongRunning", Dialect::GeminiVideos),
     ("countTokens", Dialect::CountTokens),
 ];
 /// Path endings of dialects that are not read.
@@ -96,6 +115,22 @@ const SEGMENTS: &[&str] = &[
     "anthropic",
     "apps",
     "audio",
+    "agents",
+    "agentAliases",
+    "sessions",
+    "completion",
+    "infill",
+    "conversations",
+    "ocr",
+    "speak",
+    "listen",
+    "transcript",
+    "speech-to-text",
+    "videos",
+    "video",
+    "multimodalembeddings",
+    "contextualizedembeddings",
+    "chatcompletion_v2",
     "inference",
     "compatible-mode",
     "compatibility",
@@ -155,8 +190,13 @@ const SEGMENTS: &[&str] = &[
 /// Dialects that a path may mean, likeliest first.
 pub(super) fn dialects(path: &str) -> impl Iterator<Item = (Dialect, Strength)> {
     let path = path.trim_end_matches('/');
-    let verb = verb(path).and_then(|verb| VERBS.iter().find(|(name, _)| *name == verb));
-    let verb = verb.map(|(_, dialect)| (*dialect, if path.ends_with(":predict") { Body } else { Alone }));
+    let named = verb(path);
+    let verbs = VERBS.iter().filter(move |(name, _)| Some(*name) == named);
+    // Models of all kinds are asked to predict.
+    let strength = if path.contains(":predict") { Body } else { Alone };
+    let verbs = verbs.map(move |(_, dialect)| (*dialect, strength));
+    let agent = path.contains("/agentAliases/") && path.ends_with("/text");
+    let agent = agent.then_some((Dialect::BedrockAgent, Body));
     let speech = path.contains("/v1/text-to-speech/");
     let speech = speech.then_some((Dialect::ElevenLabsSpeech, Body));
     let bedrock = path.contains("/model/");
@@ -167,7 +207,7 @@ pub(super) fn dialects(path: &str) -> impl Iterator<Item = (Dialect, Strength)> 
         known && (!needs_model || bedrock) && path.ends_with(suffix)
     });
     let suffixes = suffixes.map(|(_, dialect, strength)| (*dialect, *strength));
-    verb.into_iter().chain(speech).chain(suffixes)
+    verbs.chain(agent).chain(speech).chain(suffixes)
 }
 
 /// Whether a path belongs to a dialect that is not read.
@@ -211,6 +251,19 @@ pub(super) fn model(path: &str) -> Option<String> {
         None => name,
     };
     (name.len() <= MAX_MODEL).then_some(name)
+}
+
+/// Model that a query names, decoded: services of speech take it from there.
+pub(super) fn model_in_query(query: &str) -> Option<String> {
+    let name = query.split('&').find_map(|pair| pair.strip_prefix("model="))?;
+    decoded(name).filter(|name| !name.is_empty() && name.len() <= MAX_MODEL)
+}
+
+/// Session of an agent that a path names.
+pub(super) fn session(path: &str) -> Option<String> {
+    let mut segments = path.split('/');
+    segments.find(|segment| *segment == "sessions")?;
+    decoded(segments.next()?).filter(|name| !name.is_empty() && name.len() <= MAX_MODEL)
 }
 
 /// The verb behind the last colon of a path, if it is one.

@@ -66,6 +66,8 @@ pub struct RequestHead {
     pub query: String,
     /// Value of `Host` or `:authority`, in lower case and without the port; empty where there was none.
     pub host: String,
+    /// Port beside it, where one was named.
+    pub port: Option<u16>,
     /// Header fields.
     pub fields: Fields,
     /// Fields that came and are not known: their names or values stand in a header table that was not seen whole (HTTP/2).
