@@ -124,8 +124,10 @@ pub const STACK_GNUTLS: u8 = 3;
 pub const STACK_GO: u8 = 4;
 /// The AEAD of aws-lc, used by rustls: one flow for each key, so for one direction only.
 pub const STACK_AWS_LC: u8 = 5;
+/// NSS: plaintext by NSPR's calls on a descriptor that NSS was told the server's name of.
+pub const STACK_NSS: u8 = 6;
 /// None: the bytes of the socket itself.
-pub const STACK_SOCKET: u8 = 6;
+pub const STACK_SOCKET: u8 = 7;
 
 record! {
     /// A piece of plaintext.

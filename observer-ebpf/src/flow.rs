@@ -156,6 +156,14 @@ fn host_class(name: *const u8, len: u32) -> u32 {
         .unwrap_or(CLASS_UNDECIDED)
 }
 
+/// Whether there is a flow for this handle of the calling process.
+#[inline(always)]
+pub(crate) fn is_known(pid: u32, handle: u64) -> bool {
+    FLOWS
+        .get_ptr(&FlowKey::new(process_start_ns(), pid, handle))
+        .is_some()
+}
+
 /// The program frees a handle.
 #[inline(always)]
 pub(crate) fn free(pid: u32, handle: u64) {

@@ -1,4 +1,4 @@
-//! TLS libraries with calls on a handle: OpenSSL, BoringSSL, GnuTLS. Plaintext of writes and reads, server names, end
+//! TLS libraries with calls on a handle: OpenSSL, BoringSSL, GnuTLS, NSS. Plaintext of writes and reads, server names, end
 //! of handles. One program for each shape of arguments and each stack, since older kernels have no probe cookies.
 //!
 //! Plaintext is taken at return, when it is known how much was really transferred: a refused write is retried with
@@ -13,7 +13,7 @@ use aya_ebpf::{
 use observer_common::{
     counters,
     maps::FlowKey,
-    wire::{DIRECTION_RECEIVED, DIRECTION_SENT, STACK_BORINGSSL, STACK_GNUTLS, STACK_OPENSSL},
+    wire::{DIRECTION_RECEIVED, DIRECTION_SENT, STACK_BORINGSSL, STACK_GNUTLS, STACK_NSS, STACK_OPENSSL},
 };
 
 use crate::{
@@ -71,6 +71,58 @@ calls! {
     gnutls_recv_enter, gnutls_recv_exit: SLOT_READ, DIRECTION_RECEIVED, BY_RETURN, STACK_GNUTLS;
 }
 
+/// `PRInt32 PR_Write(PRFileDesc *fd, const void *buf, PRInt32 amount)`: bytes written, or below 0. NSPR serves files with
+/// it, too: only descriptors that `SSL_SetURL` made flows of are followed.
+#[uprobe]
+pub(crate) fn nspr_write_enter(ctx: ProbeContext) -> u32 {
+    nspr_enter(&ctx, SLOT_WRITE)
+}
+
+/// Return of the same function.
+#[uretprobe]
+pub(crate) fn nspr_write_exit(ctx: RetProbeContext) -> u32 {
+    nspr_exit(&ctx, SLOT_WRITE, DIRECTION_SENT)
+}
+
+/// `PRInt32 PR_Read(PRFileDesc *fd, void *buf, PRInt32 amount)`: bytes read, 0 at the end, or below 0.
+#[uprobe]
+pub(crate) fn nspr_read_enter(ctx: ProbeContext) -> u32 {
+    nspr_enter(&ctx, SLOT_READ)
+}
+
+/// Return of the same function.
+#[uretprobe]
+pub(crate) fn nspr_read_exit(ctx: RetProbeContext) -> u32 {
+    nspr_exit(&ctx, SLOT_READ, DIRECTION_RECEIVED)
+}
+
+/// `SECStatus SSL_SetURL(PRFileDesc *fd, const char *url)` of NSS: the server name.
+#[uprobe]
+pub(crate) fn nss_name_enter(ctx: ProbeContext) -> u32 {
+    named(&ctx, 1, STACK_NSS)
+}
+
+#[inline(always)]
+fn nspr_enter(ctx: &ProbeContext, slot: usize) -> u32 {
+    let (Some(pid), Some(handle)) = (observed_pid(), ctx.arg(0)) else {
+        return 0;
+    };
+    if flow::is_known(pid, handle) {
+        enter(ctx, slot, BY_RETURN, STACK_NSS)
+    } else {
+        0
+    }
+}
+
+/// Most calls are about files and have no entry: that is no loss.
+#[inline(always)]
+fn nspr_exit(ctx: &RetProbeContext, slot: usize, direction: u8) -> u32 {
+    match known_thread(bpf_get_current_pid_tgid()) {
+        Some(thread) if thread.active & (1 << slot) != 0 => exit(ctx, slot, direction, STACK_NSS),
+        _ => 0,
+    }
+}
+
 /// `long SSL_ctrl(SSL *ssl, int cmd, long larg, void *parg)`; the macro `SSL_set_tlsext_host_name` is command 55.
 #[uprobe]
 pub(crate) fn ssl_ctrl_enter(ctx: ProbeContext) -> u32 {
@@ -109,7 +161,7 @@ fn named(ctx: &ProbeContext, name: usize, stack: u8) -> u32 {
     0
 }
 
-/// `void SSL_free(SSL *ssl)`, `void gnutls_deinit(gnutls_session_t session)`.
+/// `void SSL_free(SSL *ssl)`, `void gnutls_deinit(gnutls_session_t session)`, `PRStatus PR_Close(PRFileDesc *fd)`.
 #[uprobe]
 pub(crate) fn handle_free_enter(ctx: ProbeContext) -> u32 {
     if let (Some(pid), Some(handle)) = (observed_pid(), ctx.arg(0)) {

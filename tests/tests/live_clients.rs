@@ -49,6 +49,23 @@ fn curl_chat() -> Result<()> {
     check_only(host, &expected)
 }
 
+/// NSS names the descriptor, NSPR carries plaintext of connections and files alike: only the connection has a row.
+#[test]
+fn nss_by_nspr() -> Result<()> {
+    let Some(_live) = live() else { return Ok(()) };
+    let host = Host::start(Options::default())?;
+    let finished = host
+        .python("nss.py")
+        .args(["api.openai.com", "gpt-4o-mini"])
+        .run()?;
+    let report = only_report(&finished)?;
+    let mut expected = Expected::openai(finished.pid, &executable("python")?);
+    expected.tls_stack = "nss";
+    expected.input_tokens = report["input_tokens"].as_u64();
+    expected.output_tokens = report["output_tokens"].as_u64();
+    check_only(host, &expected)
+}
+
 #[test]
 fn curl_chunked_and_compressed() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };

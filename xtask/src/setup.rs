@@ -61,6 +61,14 @@ const CLIENT_NEEDS: &[Need] = &[
         present: || in_path("node"),
     },
     Need {
+        package: "libnss3",
+        present: || {
+            Path::new("/usr/lib")
+                .join(format!("{}-linux-gnu/libssl3.so", std::env::consts::ARCH))
+                .exists()
+        },
+    },
+    Need {
         package: "python3-venv",
         present: || python_with_venv().is_some(),
     },

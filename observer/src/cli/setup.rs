@@ -14,10 +14,7 @@ use crate::{
         yaml::{self, MAX_BYTES, Node, Problem},
     },
     policy::Policy,
-    sensitive::{
-        Rules,
-        rules::{BUILTIN, BUILTIN_FILE},
-    },
+    sensitive::{Rules, rules::BUILTIN},
 };
 
 /// What the daemon works by, all of it valid.
@@ -144,17 +141,15 @@ fn load_catalog(config: &Config, source: &Source) -> Result<Catalog, Vec<Problem
 
 fn load_rules(config: &Config, source: &Source) -> Result<Rules, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut packs = vec![(BUILTIN_FILE.to_owned(), BUILTIN.to_owned())];
+    let mut own = Vec::new();
     for path in &config.rules.files {
         match read(path) {
-            Ok(text) => packs.push((path.display().to_string(), text)),
+            Ok(text) => own.push((path.display().to_string(), text)),
             Err(problem) => problems.push(problem),
         }
     }
-    let packs: Vec<(&str, &str)> = packs
-        .iter()
-        .map(|(name, text)| (name.as_str(), text.as_str()))
-        .collect();
+    let own = own.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let packs: Vec<(&str, &str)> = BUILTIN.iter().copied().chain(own).collect();
     let (rules, more) = Rules::load(&packs, &config.rules.disable);
     // Rules know their disabled identifiers, but not where these were written.
     problems.extend(more.into_iter().map(|problem| {

@@ -53,7 +53,7 @@ reasons! {
     /// Go without a usable table of functions.
     Go = "go_unsupported", "Go without a usable table of functions";
     /// NSS.
-    Nss = "nss", "NSS, whose plaintext functions also serve files";
+    Nss = "nss", "NSS whose library for plaintext (NSPR) was not found";
     /// QUIC.
     Quic = "quic", "QUIC (HTTP/3), which is sealed from its first byte";
     /// Nothing was said after the handshake.

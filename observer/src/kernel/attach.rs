@@ -54,6 +54,8 @@ pub struct AttachedStack {
     pub probes: Vec<(String, ProbeState)>,
     /// Why its plaintext is not read; `None` when it is.
     pub opaque: Option<OpaqueReason>,
+    /// It has functions for plaintext; of the two files of NSS only one has.
+    pub carries_plaintext: bool,
 }
 
 /// A file with TLS stacks in it.
@@ -180,6 +182,11 @@ impl Inventory {
         if let Some(reason) = stacks().find_map(|stack| stack.opaque) {
             return Readability::Opaque(reason);
         }
+        // NSS without the file that carries its plaintext.
+        let mut nss = stacks().filter(|stack| stack.kind == Kind::Nss).peekable();
+        if nss.peek().is_some() && !nss.any(|stack| stack.carries_plaintext) {
+            return Readability::Opaque(OpaqueReason::Nss);
+        }
         match files.iter().map(|file| file.since_ns).max() {
             Some(since_ns) => Readability::Readable { since_ns },
             None if self.is_examined(pid) => Readability::Opaque(OpaqueReason::NoProbe),
@@ -243,7 +250,8 @@ fn wire_stack(kind: Kind) -> Option<u8> {
         Kind::GnuTls => Some(wire::STACK_GNUTLS),
         Kind::GoTls => Some(wire::STACK_GO),
         Kind::AwsLc => Some(wire::STACK_AWS_LC),
-        Kind::Nss | Kind::Ring | Kind::Jsse => None,
+        Kind::Nss => Some(wire::STACK_NSS),
+        Kind::Ring | Kind::Jsse => None,
     }
 }
 
@@ -293,6 +301,7 @@ fn attach_stack(programs: &mut Programs, stack: &Stack, target: &str) -> Attache
         version: stack.version.clone(),
         probes,
         opaque,
+        carries_plaintext: stack.carries_plaintext(),
     }
 }
 
@@ -365,6 +374,7 @@ mod tests {
                 version: None,
                 probes: Vec::new(),
                 opaque,
+                carries_plaintext: true,
             }],
             since_ns,
         }
@@ -439,5 +449,23 @@ mod tests {
         assert_eq!(inventory.process_counts(), (0, 0, 0));
         inventory.keep(&BTreeSet::new());
         assert_eq!(inventory.readability(10), Readability::Unknown);
+    }
+
+    #[test]
+    fn nss_is_read_through_nspr_only() {
+        let half = |carries_plaintext| {
+            let mut file = file(Kind::Nss, None, 5);
+            file.stacks[0].carries_plaintext = carries_plaintext;
+            file
+        };
+        let mut inventory = Inventory::default();
+        inventory.is_new(id(1));
+        inventory.found(id(1), half(false));
+        inventory.mapped(9, &[id(1)]);
+        assert_eq!(inventory.readability(9), Readability::Opaque(OpaqueReason::Nss));
+        inventory.is_new(id(2));
+        inventory.found(id(2), half(true));
+        inventory.mapped(9, &[id(1), id(2)]);
+        assert_eq!(inventory.readability(9), Readability::Readable { since_ns: 5 });
     }
 }

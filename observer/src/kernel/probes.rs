@@ -154,6 +154,14 @@ const CALL_PROGRAMS: &[(Kind, Call, CallPrograms)] = &[
     ),
     (Kind::GnuTls, Call::GnuTlsName, entry("gnutls_name_enter")),
     (Kind::GnuTls, Call::Free, entry("handle_free_enter")),
+    (
+        Kind::Nss,
+        Call::Write,
+        pair("nspr_write_enter", "nspr_write_exit"),
+    ),
+    (Kind::Nss, Call::Read, pair("nspr_read_enter", "nspr_read_exit")),
+    (Kind::Nss, Call::ServerName, entry("nss_name_enter")),
+    (Kind::Nss, Call::Free, entry("handle_free_enter")),
     (Kind::GoTls, Call::GoWrite, entry("go_write_enter")),
     (
         Kind::GoTls,

@@ -67,22 +67,24 @@ pub fn processes() -> Vec<u32> {
         .collect()
 }
 
-/// Files in which clients of this host may have a TLS library before any of them runs: shared libraries called
-/// `libssl`, and programs large enough to hold one.
+/// Files in which clients of this host may have a TLS library before any of them runs: shared libraries with the names of
+/// such, and programs large enough to hold one.
 pub fn likely_files() -> Vec<PathBuf> {
     /// A TLS stack alone is larger than this.
     const LARGE_PROGRAM: u64 = 4 << 20;
     const LIBRARY_FOLDERS: &[&str] = &["/lib", "/usr/lib", "/usr/local/lib", "/lib64", "/usr/lib64"];
-    let is_libssl = |p: &Path| {
-        p.file_name()
-            .is_some_and(|n| n.to_string_lossy().starts_with("libssl"))
+    /// OpenSSL and the names of NSS, GnuTLS, the plaintext of NSS.
+    const LIBRARIES: &[&str] = &["libssl", "libgnutls.so", "libnspr4.so"];
+    let is_library = |p: &Path| {
+        let name = p.file_name().unwrap_or_default().to_string_lossy();
+        LIBRARIES.iter().any(|library| name.starts_with(library))
     };
     let mut files = Vec::new();
     for folder in LIBRARY_FOLDERS {
         for entry in entries(Path::new(folder)) {
             if entry.is_dir() {
-                files.extend(entries(&entry).into_iter().filter(|p| is_libssl(p)));
-            } else if is_libssl(&entry) {
+                files.extend(entries(&entry).into_iter().filter(|p| is_library(p)));
+            } else if is_library(&entry) {
                 files.push(entry);
             }
         }

@@ -3,8 +3,8 @@
 use std::net::Ipv6Addr;
 
 use observer_common::wire::{
-    AF_INET, AF_UNIX, CONNECT_EXISTING, STACK_AWS_LC, STACK_BORINGSSL, STACK_GNUTLS, STACK_GO, STACK_OPENSSL,
-    STACK_SOCKET, TIE_AFTER_CALL, TIE_IN_CALL, TIE_SOCKET, TRANSPORT_UDP, TRANSPORT_UNIX,
+    AF_INET, AF_UNIX, CONNECT_EXISTING, STACK_AWS_LC, STACK_BORINGSSL, STACK_GNUTLS, STACK_GO, STACK_NSS,
+    STACK_OPENSSL, STACK_SOCKET, TIE_AFTER_CALL, TIE_IN_CALL, TIE_SOCKET, TRANSPORT_UDP, TRANSPORT_UNIX,
 };
 
 use super::{Rulebook, connections::Connection, flows::Flow, sockets::TIE_BY_NAME};
@@ -263,6 +263,7 @@ fn stack_name(stack: u8) -> &'static str {
         STACK_BORINGSSL => "boringssl",
         STACK_GNUTLS => "gnutls",
         STACK_GO => "go",
+        STACK_NSS => "nss",
         STACK_AWS_LC => "rustls_aws_lc",
         STACK_SOCKET => "none",
         _ => "",

@@ -12,7 +12,8 @@
 //! | GnuTLS | symbols | `gnutls_record_send2`, `gnutls_record_recv` |
 //! | Go | `.gopclntab`, named or searched | `crypto/tls.(*Conn).Write`, `Read` and its returns |
 //! | aws-lc | symbols; reason codes beside `cipher/aead.c` | `EVP_AEAD_CTX_seal`, `_open` |
-//! | ring, NSS, JSSE | symbols, paths of sources | nothing: the reason is in the report |
+//! | NSS | symbols, in two files | `SSL_SetURL` (libssl3), `PR_Write`, `PR_Read` (libnspr4) |
+//! | ring, JSSE | symbols, paths of sources | nothing: the reason is in the report |
 
 mod aws_lc;
 mod boringssl;
@@ -73,11 +74,17 @@ impl Stack {
         }
     }
 
-    /// Whether plaintext of both directions can be read.
+    /// Whether plaintext of both directions can be read. The file of NSS that only names servers counts as readable: NSPR
+    /// carries what it seals.
     pub fn is_readable(&self) -> bool {
         let any = |wanted: fn(&Call) -> bool| self.points.iter().any(|p| wanted(&p.call));
-        any(|call| call.direction() == Some(Direction::Write))
-            && any(|call| call.direction() == Some(Direction::Read))
+        self.carries_plaintext() || self.kind == Kind::Nss && any(|call| *call == Call::ServerName)
+    }
+
+    /// Whether it has functions for plaintext of both directions.
+    pub fn carries_plaintext(&self) -> bool {
+        let any = |wanted: Direction| self.points.iter().any(|p| p.call.direction() == Some(wanted));
+        any(Direction::Write) && any(Direction::Read)
     }
 }
 
@@ -160,9 +167,9 @@ pub struct Point {
 /// What a kernel program has to know about the arguments. Arguments are counted as in the System V calling convention of x86-64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
-    /// `(handle, buffer, length) -> n`: `SSL_write`, `gnutls_record_send2`. Bytes were taken when `n > 0`.
+    /// `(handle, buffer, length) -> n`: `SSL_write`, `gnutls_record_send2`, `PR_Write`. Bytes were taken when `n > 0`.
     Write,
-    /// `(handle, buffer, length) -> n`: `SSL_read`, `gnutls_record_recv`.
+    /// `(handle, buffer, length) -> n`: `SSL_read`, `gnutls_record_recv`, `PR_Read`.
     Read,
     /// `(handle, buffer, length, *written) -> ok` or `(handle, buffer, length, flags, *written) -> ok`: `SSL_write_ex`,
     /// `ssl_write_internal`. Success is above 0.
@@ -293,8 +300,6 @@ reasons! {
     UnknownArguments = "unknown_arguments",
     /// No function of it sees whole records as plaintext.
     NoWholePlaintext = "no_whole_plaintext",
-    /// The functions that carry its plaintext serve every file descriptor of the process.
-    SharedWithFiles = "shared_with_files",
     /// Compiled at run time: there is no function in a file.
     CompiledAtRunTime = "compiled_at_run_time",
     /// A TLS library that Observer has no programs for.

@@ -27,6 +27,9 @@ const NAMES: &[&str] = &[
     "gnutls_deinit",
     "SSL_ImportFD",
     "SSL_SetURL",
+    "PR_Write",
+    "PR_Read",
+    "PR_Close",
     "JNI_CreateJavaVM",
     "runtime.text",
     "mbedtls_ssl_write",
@@ -186,15 +189,26 @@ fn gnutls(examiner: &Examiner<'_, '_>) -> Option<Stack> {
     Some(stack)
 }
 
-/// NSS. Its plaintext goes through `PR_Read` and `PR_Write` of another library, which serve every file of the process.
+/// NSS in `libssl3.so`, NSPR in `libnspr4.so`, or both in one file. NSS names the server of a descriptor, NSPR carries its
+/// plaintext (and files, which get no name).
 fn nss(examiner: &Examiner<'_, '_>) -> Option<Stack> {
-    if !examiner.named.contains_key("SSL_ImportFD") {
+    let has = |name| examiner.named.contains_key(name);
+    let (names, carries) = (
+        has("SSL_ImportFD") && has("SSL_SetURL"),
+        has("PR_Write") && has("PR_Read"),
+    );
+    if !names && !carries {
         return None;
     }
     let mut stack = Stack::new(Kind::Nss, How::Symbols);
-    add(examiner, "SSL_SetURL", Call::ServerName, &mut stack);
-    let shared = Refusal::new("PR_Read, PR_Write", RefusalReason::SharedWithFiles);
-    stack.refused.push(shared);
+    if names {
+        add(examiner, "SSL_SetURL", Call::ServerName, &mut stack);
+    }
+    if carries {
+        add(examiner, "PR_Write", Call::Write, &mut stack);
+        add(examiner, "PR_Read", Call::Read, &mut stack);
+        add(examiner, "PR_Close", Call::Free, &mut stack);
+    }
     Some(stack)
 }
 

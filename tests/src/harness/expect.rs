@@ -45,6 +45,8 @@ pub struct Expected {
     pub pid: u32,
     /// `process_executable_path`.
     pub executable: String,
+    /// `tls_stack`.
+    pub tls_stack: &'static str,
 }
 
 impl Expected {
@@ -69,6 +71,7 @@ impl Expected {
             output_tokens: None,
             pid,
             executable: executable.to_owned(),
+            tls_stack: "openssl",
         }
     }
 
@@ -147,7 +150,7 @@ fn interaction(wrong: &mut String, row: &Value, expected: &Expected, logged: &Lo
         ("process_pid", json!(expected.pid)),
         ("process_executable_path", json!(expected.executable)),
         ("user_id", json!(rustix::process::geteuid().as_raw())),
-        ("tls_stack", json!("openssl")),
+        ("tls_stack", json!(expected.tls_stack)),
         ("visibility", json!("decoded")),
         ("visibility_reason", json!("")),
         ("policy_verdict", json!(expected.verdict)),
@@ -201,7 +204,7 @@ fn compare_connection(
         ("process_executable_path", json!(expected.executable)),
         ("process_start_ns", row["process_start_ns"].clone()),
         ("user_id", json!(rustix::process::geteuid().as_raw())),
-        ("tls_stack", json!("openssl")),
+        ("tls_stack", json!(expected.tls_stack)),
         ("visibility", json!("decoded")),
     ];
     for (name, value) in fields {
