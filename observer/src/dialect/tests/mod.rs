@@ -4,6 +4,7 @@ mod bedrock;
 mod connection;
 mod golden;
 mod http2;
+mod media;
 mod replay;
 mod shapes;
 mod vendors;
