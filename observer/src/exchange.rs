@@ -86,6 +86,12 @@ pub enum Dialect {
     LlamaCppCompletion,
     /// Mistral conversations.
     MistralConversations,
+    /// A chat over gRPC or Connect (xAI, Cursor, Windsurf): provider and sizes, text as it stands in the messages.
+    GrpcChat,
+    /// Content generated over gRPC (Gemini, Vertex).
+    GrpcGenerate,
+    /// Embeddings over gRPC.
+    GrpcEmbeddings,
 }
 
 impl Dialect {
@@ -129,6 +135,9 @@ impl Dialect {
             Self::AlephAlphaComplete => "aleph-alpha-complete",
             Self::LlamaCppCompletion => "llamacpp-completion",
             Self::MistralConversations => "mistral-conversations",
+            Self::GrpcChat => "grpc-chat",
+            Self::GrpcGenerate => "grpc-generate-content",
+            Self::GrpcEmbeddings => "grpc-embeddings",
         }
     }
 
@@ -143,12 +152,14 @@ impl Dialect {
             | Self::CohereChatV1
             | Self::BedrockConverse
             | Self::BedrockInvokeChat
-            | Self::MistralConversations => "chat",
+            | Self::MistralConversations
+            | Self::GrpcChat => "chat",
             Self::OpenAiEmbeddings
             | Self::GeminiEmbed
             | Self::OllamaEmbed
             | Self::CohereEmbed
-            | Self::BedrockInvokeEmbed => "embeddings",
+            | Self::BedrockInvokeEmbed
+            | Self::GrpcEmbeddings => "embeddings",
             Self::OpenAiCompletions
             | Self::AnthropicComplete
             | Self::OllamaGenerate
@@ -158,7 +169,7 @@ impl Dialect {
             | Self::WatsonxGeneration
             | Self::AlephAlphaComplete
             | Self::LlamaCppCompletion => "text_completion",
-            Self::GeminiGenerate | Self::ReplicatePredictions => "generate_content",
+            Self::GeminiGenerate | Self::ReplicatePredictions | Self::GrpcGenerate => "generate_content",
             Self::OpenAiImages | Self::GeminiImages => "image_generation",
             Self::OpenAiVideos | Self::GeminiVideos => "video_generation",
             Self::OpenAiSpeech | Self::ElevenLabsSpeech | Self::DeepgramSpeak => "speech",

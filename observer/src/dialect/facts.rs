@@ -4,7 +4,7 @@ use super::paths;
 use super::reader::ExchangeReader;
 use super::response::error_word;
 use crate::exchange::{Credential, Dialect, DialectEvidence, Exchange, Usage};
-use crate::protocol::{Fields, RequestHead};
+use crate::protocol::{Fields, RequestHead, grpc};
 
 /// Longest user agent kept.
 const MAX_USER_AGENT: usize = 256;
@@ -35,7 +35,7 @@ impl HeadFacts {
                 .parse()
                 .ok()
         };
-        let error = fields.get("x-amzn-errortype");
+        let error = fields.get("x-amzn-errortype").or_else(|| grpc_error(fields));
         let word = |text: String| {
             text.split(':')
                 .next()
@@ -52,6 +52,17 @@ impl HeadFacts {
             error: error.and_then(word).filter(|word| !word.is_empty()),
         }
     }
+
+    /// What stands behind the body (gRPC).
+    pub(super) fn trailers(&mut self, fields: &Fields) {
+        self.error = grpc_error(fields).or(self.error.take());
+    }
+}
+
+/// How a call of gRPC failed, where its status says so.
+fn grpc_error(fields: &Fields) -> Option<String> {
+    let status = fields.get("grpc-status")?;
+    grpc::status_name(status.trim()).map(str::to_owned)
 }
 
 /// The facts of `reader`; `streamed` says whether the answer was an event stream.
@@ -88,7 +99,9 @@ pub(super) fn exchange(
         finish_reasons.insert(status);
     }
     let credential = head.as_ref().and_then(credential);
-    let in_query = head.as_ref().and_then(|h| query_model(dialect, &h.query));
+    let in_query = head
+        .as_ref()
+        .and_then(|h| query_model(dialect, &h.query).or_else(|| routed_model(&h.fields)));
     let user_agent = head
         .as_ref()
         .and_then(|h| h.fields.get("user-agent"))
@@ -147,6 +160,16 @@ fn unlisted(reader: &ExchangeReader, dialect: Dialect) -> &'static str {
         Dialect::LlamaCppCompletion => "llamacpp",
         _ => "unknown",
     }
+}
+
+/// Model in the routing field of Google's gRPC clients (AIP-4222): `model=models%2Fgemini-2.5-flash`.
+fn routed_model(fields: &Fields) -> Option<String> {
+    let model = paths::model_in_query(&fields.get("x-goog-request-params")?)?;
+    Some(
+        model
+            .rsplit_once("models/")
+            .map_or(model.clone(), |(_, name)| name.to_owned()),
+    )
 }
 
 fn query_model(dialect: Dialect, query: &str) -> Option<String> {

@@ -88,6 +88,48 @@ const VERBS: &[(&str, Dialect)] = &[
     ("predictLongRunning", Dialect::GeminiVideos),
     ("countTokens", Dialect::CountTokens),
 ];
+/// Calls of gRPC and Connect: service and method, and whether the answer is a stream. A version stands as `*`.
+const CALLS: &[(&str, &str, Dialect, bool)] = &[
+    (AIPLATFORM, "GenerateContent", Dialect::GrpcGenerate, false),
+    (AIPLATFORM, "StreamGenerateContent", Dialect::GrpcGenerate, true),
+    (AIPLATFORM, "EmbedContent", Dialect::GrpcEmbeddings, false),
+    (GENERATIVE, "GenerateContent", Dialect::GrpcGenerate, false),
+    (GENERATIVE, "StreamGenerateContent", Dialect::GrpcGenerate, true),
+    (GENERATIVE, "EmbedContent", Dialect::GrpcEmbeddings, false),
+    (GENERATIVE, "BatchEmbedContents", Dialect::GrpcEmbeddings, false),
+    ("xai_api.Chat", "GetCompletion", Dialect::GrpcChat, false),
+    ("xai_api.Chat", "GetCompletionChunk", Dialect::GrpcChat, true),
+    ("xai_api.Embedder", "Embed", Dialect::GrpcEmbeddings, false),
+    ("agent.v1.AgentService", "Run", Dialect::GrpcChat, true),
+    (
+        "aiserver.v1.ChatService",
+        "StreamUnifiedChat",
+        Dialect::GrpcChat,
+        true,
+    ),
+    (
+        "aiserver.v1.ChatService",
+        "StreamUnifiedChatWithTools",
+        Dialect::GrpcChat,
+        true,
+    ),
+    ("aiserver.v1.AiService", "StreamChat", Dialect::GrpcChat, true),
+    ("aiserver.v1.AiService", "StreamCpp", Dialect::GrpcChat, true),
+    (
+        "exa.api_server_pb.ApiServerService",
+        "GetChatMessage",
+        Dialect::GrpcChat,
+        true,
+    ),
+    (
+        "exa.api_server_pb.ApiServerService",
+        "GetStreamingCompletions",
+        Dialect::GrpcChat,
+        true,
+    ),
+];
+const AIPLATFORM: &str = "google.cloud.aiplatform.*.PredictionService";
+const GENERATIVE: &str = "google.ai.generativelanguage.*.GenerativeService";
 /// Path endings of dialects that are not read.
 const FOREIGN: &[&str] = &["/messages/batches"];
 /// Longest model name taken from a path.
@@ -195,6 +237,7 @@ pub(super) fn dialects(path: &str) -> impl Iterator<Item = (Dialect, Strength)> 
     // Models of all kinds are asked to predict.
     let strength = if path.contains(":predict") { Body } else { Alone };
     let verbs = verbs.map(move |(_, dialect)| (*dialect, strength));
+    let call = call(path).map(|(_, _, dialect, _)| (*dialect, Alone));
     let agent = path.contains("/agentAliases/") && path.ends_with("/text");
     let agent = agent.then_some((Dialect::BedrockAgent, Body));
     let speech = path.contains("/v1/text-to-speech/");
@@ -207,7 +250,25 @@ pub(super) fn dialects(path: &str) -> impl Iterator<Item = (Dialect, Strength)> 
         known && (!needs_model || bedrock) && path.ends_with(suffix)
     });
     let suffixes = suffixes.map(|(_, dialect, strength)| (*dialect, *strength));
-    verbs.chain(agent).chain(speech).chain(suffixes)
+    verbs.chain(call).chain(agent).chain(speech).chain(suffixes)
+}
+
+/// Whether a path is a call of gRPC that is known.
+pub(super) fn is_grpc(path: &str) -> bool {
+    call(path).is_some()
+}
+
+/// The call of gRPC that a path is: `/{service}/{method}`.
+fn call(path: &str) -> Option<&'static (&'static str, &'static str, Dialect, bool)> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    let is = |pattern: &str| match pattern.split_once('*') {
+        None => service == pattern,
+        Some((before, after)) => service
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_suffix(after))
+            .is_some_and(|version| !version.contains('.')),
+    };
+    CALLS.iter().find(|(of, name, ..)| *name == method && is(of))
 }
 
 /// Whether a path belongs to a dialect that is not read.
@@ -219,6 +280,9 @@ pub(super) fn is_foreign(path: &str) -> bool {
 /// Whether the path asks for a stream, where it says.
 pub(super) fn asks_stream(path: &str) -> Option<bool> {
     let path = path.trim_end_matches('/');
+    if let Some((.., stream)) = call(path) {
+        return Some(*stream);
+    }
     match verb(path) {
         Some("streamGenerateContent" | "streamRawPredict") => return Some(true),
         Some("generateContent" | "rawPredict") => return Some(false),
@@ -291,6 +355,9 @@ fn decoded(text: &str) -> Option<String> {
 
 /// A path as it may be stored: known segments stay, others become `{name}`.
 pub(super) fn template(path: &str) -> String {
+    if is_grpc(path) {
+        return path.to_owned();
+    }
     let mut template = String::new();
     let mut before = "";
     for segment in path.split('/').filter(|segment| !segment.is_empty()).take(12) {

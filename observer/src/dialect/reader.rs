@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::body::Body;
+use super::envelope;
 use super::facts::HeadFacts;
 use super::paths::{self, Strength};
 use super::recognise;
@@ -190,6 +191,11 @@ impl ExchangeReader {
         self.response_foreign = !may_be_json(&head.fields, true);
         self.head_facts = HeadFacts::of(&head.fields);
         self.judge();
+    }
+
+    /// Takes the fields behind the body of the response.
+    pub fn trailers(&mut self, fields: &Fields) {
+        self.head_facts.trailers(fields);
     }
 
     /// Takes body bytes with transfer coding removed, content coding still on, at `now_ns`.
@@ -473,6 +479,7 @@ fn takes_files(head: &RequestHead) -> bool {
             media.starts_with("multipart/form-data")
         }
         Dialect::DeepgramListen => media.starts_with("audio/") || media.starts_with("video/"),
+        _ if paths::is_grpc(&head.path) => envelope::is_media(&media),
         _ => false,
     };
     paths::dialects(&head.path).any(|(dialect, _)| takes(dialect))

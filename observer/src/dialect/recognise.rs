@@ -72,7 +72,10 @@ pub(super) fn agrees(dialect: Dialect, marks: u64) -> bool {
         Dialect::LlamaCppCompletion => has(Mark::Prompt) && has(Mark::Predict),
         Dialect::MistralConversations => has(Mark::Inputs),
         Dialect::OpenAiSpeech => model && has(Mark::Input),
-        Dialect::OpenAiTranscriptions => false,
+        Dialect::OpenAiTranscriptions
+        | Dialect::GrpcChat
+        | Dialect::GrpcGenerate
+        | Dialect::GrpcEmbeddings => false,
         Dialect::BedrockInvokeChat | Dialect::BedrockInvokeText | Dialect::BedrockInvokeEmbed => true,
     }
 }

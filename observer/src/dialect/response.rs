@@ -421,6 +421,10 @@ impl Document for ResponseDoc<'_> {
         self.body.texts.binary += bytes;
     }
 
+    fn output(&mut self) {
+        self.body.first_fragment_ns.get_or_insert(self.now_ns);
+    }
+
     fn raw(&mut self, piece: &[u8]) {
         let body = &mut *self.body;
         let text = body

@@ -3,6 +3,7 @@
 mod bedrock;
 mod connection;
 mod golden;
+mod grpc;
 mod http2;
 mod media;
 mod replay;
