@@ -66,6 +66,32 @@ pub enum Dialect {
     ReplicatePredictions,
     /// ElevenLabs text to speech.
     ElevenLabsSpeech,
+    /// Mistral's reading of documents.
+    MistralOcr,
+    /// Videos of OpenAI and those like it.
+    OpenAiVideos,
+    /// Gemini and Vertex: `predict` of image models.
+    GeminiImages,
+    /// Gemini and Vertex: `predictLongRunning` of video models.
+    GeminiVideos,
+    /// Deepgram `/v1/speak`: text in, audio out.
+    DeepgramSpeak,
+    /// Deepgram `/v1/listen` and AssemblyAI: audio or its address in, text out.
+    DeepgramListen,
+    /// Agents of Bedrock.
+    BedrockAgent,
+    /// Aleph Alpha `/complete`, and AI21's of that time.
+    AlephAlphaComplete,
+    /// llama.cpp's own `/completion` and `/infill`.
+    LlamaCppCompletion,
+    /// Mistral conversations.
+    MistralConversations,
+    /// A chat over gRPC or Connect (xAI, Cursor, Windsurf): provider and sizes, text as it stands in the messages.
+    GrpcChat,
+    /// Content generated over gRPC (Gemini, Vertex).
+    GrpcGenerate,
+    /// Embeddings over gRPC.
+    GrpcEmbeddings,
 }
 
 impl Dialect {
@@ -99,6 +125,19 @@ impl Dialect {
             Self::CountTokens => "count-tokens",
             Self::ReplicatePredictions => "replicate-predictions",
             Self::ElevenLabsSpeech => "elevenlabs-speech",
+            Self::MistralOcr => "mistral-ocr",
+            Self::OpenAiVideos => "openai-videos",
+            Self::GeminiImages => "gemini-predict-images",
+            Self::GeminiVideos => "gemini-predict-videos",
+            Self::DeepgramSpeak => "deepgram-speak",
+            Self::DeepgramListen => "deepgram-listen",
+            Self::BedrockAgent => "bedrock-agent",
+            Self::AlephAlphaComplete => "aleph-alpha-complete",
+            Self::LlamaCppCompletion => "llamacpp-completion",
+            Self::MistralConversations => "mistral-conversations",
+            Self::GrpcChat => "grpc-chat",
+            Self::GrpcGenerate => "grpc-generate-content",
+            Self::GrpcEmbeddings => "grpc-embeddings",
         }
     }
 
@@ -112,23 +151,31 @@ impl Dialect {
             | Self::CohereChat
             | Self::CohereChatV1
             | Self::BedrockConverse
-            | Self::BedrockInvokeChat => "chat",
+            | Self::BedrockInvokeChat
+            | Self::MistralConversations
+            | Self::GrpcChat => "chat",
             Self::OpenAiEmbeddings
             | Self::GeminiEmbed
             | Self::OllamaEmbed
             | Self::CohereEmbed
-            | Self::BedrockInvokeEmbed => "embeddings",
+            | Self::BedrockInvokeEmbed
+            | Self::GrpcEmbeddings => "embeddings",
             Self::OpenAiCompletions
             | Self::AnthropicComplete
             | Self::OllamaGenerate
             | Self::CohereGenerate
             | Self::BedrockInvokeText
             | Self::HfInference
-            | Self::WatsonxGeneration => "text_completion",
-            Self::GeminiGenerate | Self::ReplicatePredictions => "generate_content",
-            Self::OpenAiImages => "image_generation",
-            Self::OpenAiSpeech | Self::ElevenLabsSpeech => "speech",
-            Self::OpenAiTranscriptions => "transcription",
+            | Self::WatsonxGeneration
+            | Self::AlephAlphaComplete
+            | Self::LlamaCppCompletion => "text_completion",
+            Self::GeminiGenerate | Self::ReplicatePredictions | Self::GrpcGenerate => "generate_content",
+            Self::OpenAiImages | Self::GeminiImages => "image_generation",
+            Self::OpenAiVideos | Self::GeminiVideos => "video_generation",
+            Self::OpenAiSpeech | Self::ElevenLabsSpeech | Self::DeepgramSpeak => "speech",
+            Self::OpenAiTranscriptions | Self::DeepgramListen => "transcription",
+            Self::MistralOcr => "ocr",
+            Self::BedrockAgent => "invoke_agent",
             Self::OpenAiModerations => "moderation",
             Self::Rerank => "rerank",
             Self::CountTokens => "count_tokens",

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::envelope::{self, Envelopes};
 use crate::protocol::encoding::{ContentDecoder, EncodingLoss};
 use crate::protocol::eventstream::{EventStreamDecoder, Message};
 use crate::protocol::json::{JsonEvents, JsonWalker};
@@ -30,6 +31,8 @@ pub(super) trait Document: JsonEvents {
     fn field_end(&mut self);
     /// So many bytes of audio, images or files.
     fn binary(&mut self, bytes: u64);
+    /// A piece of the answer is there, in a form that has no fragments.
+    fn output(&mut self) {}
 }
 
 enum Mode {
@@ -44,6 +47,8 @@ enum Mode {
     Raw,
     /// A form, and whether the current part of it is a file.
     Form(MultipartDecoder, bool),
+    /// Messages of gRPC or Connect.
+    Messages(Box<Envelopes>),
     /// Audio, images or files.
     Binary,
 }
@@ -107,7 +112,13 @@ impl Body {
             .collect();
         let kind = fields.get("content-type").unwrap_or_default();
         let media = kind.to_ascii_lowercase();
-        let mode = MultipartDecoder::new(&kind).map_or(Mode::Sniff, |form| Mode::Form(form, false));
+        let mode = match (MultipartDecoder::new(&kind), Envelopes::of(&media, fields)) {
+            (Some(form), _) => Mode::Form(form, false),
+            (None, Some(messages)) => Mode::Messages(Box::new(messages)),
+            // A message of Connect that is alone in its body.
+            (None, None) if envelope::is_proto(&media) => Mode::Raw,
+            (None, None) => Mode::Sniff,
+        };
         Self {
             side,
             decoder: ContentDecoder::new(Some(&codings.join(","))),
@@ -180,6 +191,7 @@ impl Body {
                 self.mode = Mode::Raw;
             }
             Mode::Raw => document.raw_end(),
+            Mode::Messages(messages) => messages.gap(document),
             Mode::Form(form, file) => {
                 form.close(&mut Parts { document, file });
                 self.mode = Mode::Binary;
@@ -210,6 +222,11 @@ impl Body {
                     self.incomplete.get_or_insert(Incomplete::Malformed);
                 }
             }
+            Mode::Messages(messages) => {
+                if let Some(loss) = messages.close(document) {
+                    self.incomplete.get_or_insert(loss);
+                }
+            }
             Mode::Form(form, file) => {
                 if !form.is_over() {
                     self.incomplete.get_or_insert(Incomplete::Malformed);
@@ -237,7 +254,7 @@ fn coding_by_first_byte(first: u8) -> Option<&'static str> {
     }
 }
 
-fn encoding_loss(loss: EncodingLoss) -> Incomplete {
+pub(super) fn encoding_loss(loss: EncodingLoss) -> Incomplete {
     match loss {
         EncodingLoss::OverBudget => Incomplete::OverBudget,
         EncodingLoss::Unsupported | EncodingLoss::Corrupt | EncodingLoss::Ended => Incomplete::Encoding,
@@ -282,6 +299,7 @@ fn content(
         Mode::Sse(sse) => sse.push(rest, &mut |name, data| event(name, data, document, incomplete)),
         Mode::Events(events) => events.push(rest, &mut |message| told(message, document, incomplete)),
         Mode::Raw => document.raw(rest),
+        Mode::Messages(messages) => messages.push(rest, document, incomplete),
         Mode::Form(form, file) => form.push(rest, &mut Parts { document, file }),
         Mode::Binary => document.binary(rest.len() as u64),
         Mode::Sniff | Mode::ToLine => {}
@@ -359,7 +377,12 @@ fn wrapped(payload: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// One event: JSON, the end mark `[DONE]`, or text.
-fn event(name: &[u8], data: &[u8], document: &mut impl Document, incomplete: &mut Option<Incomplete>) {
+pub(super) fn event(
+    name: &[u8],
+    data: &[u8],
+    document: &mut impl Document,
+    incomplete: &mut Option<Incomplete>,
+) {
     let trimmed = data.trim_ascii();
     if trimmed.is_empty() || trimmed == b"[DONE]" {
         return;

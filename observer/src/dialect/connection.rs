@@ -288,6 +288,11 @@ impl Inner {
                     reader.gap(side, hooks.text_sink(exchange));
                 }
             }
+            HttpEvent::Trailers { exchange, fields } => {
+                if let Some(reader) = self.open.get_mut(&exchange) {
+                    reader.trailers(&fields);
+                }
+            }
             HttpEvent::End {
                 exchange,
                 side,
@@ -444,6 +449,7 @@ fn exchange_of(event: &HttpEvent<'_>) -> Option<u64> {
         | HttpEvent::ResponseHead { exchange, .. }
         | HttpEvent::Body { exchange, .. }
         | HttpEvent::BodyGap { exchange, .. }
+        | HttpEvent::Trailers { exchange, .. }
         | HttpEvent::End { exchange, .. }
         | HttpEvent::Switched { exchange } => Some(*exchange),
         HttpEvent::Skipped { .. } | HttpEvent::Tunnel { .. } | HttpEvent::TunnelGap { .. } => None,

@@ -4,12 +4,14 @@ use super::paths;
 use super::reader::ExchangeReader;
 use super::response::error_word;
 use crate::exchange::{Credential, Dialect, DialectEvidence, Exchange, Usage};
-use crate::protocol::{Fields, RequestHead};
+use crate::protocol::{Fields, RequestHead, grpc};
 
 /// Longest user agent kept.
 const MAX_USER_AGENT: usize = 256;
 /// Longest credential kept.
 const MAX_CREDENTIAL: usize = 8 * 1024;
+/// Port that Ollama listens on unless told otherwise.
+const OLLAMA_PORT: u16 = 11_434;
 /// Header fields that carry a key as they stand.
 const KEY_FIELDS: &[&str] = &[
     "x-api-key",
@@ -33,7 +35,7 @@ impl HeadFacts {
                 .parse()
                 .ok()
         };
-        let error = fields.get("x-amzn-errortype");
+        let error = fields.get("x-amzn-errortype").or_else(|| grpc_error(fields));
         let word = |text: String| {
             text.split(':')
                 .next()
@@ -50,6 +52,17 @@ impl HeadFacts {
             error: error.and_then(word).filter(|word| !word.is_empty()),
         }
     }
+
+    /// What stands behind the body (gRPC).
+    pub(super) fn trailers(&mut self, fields: &Fields) {
+        self.error = grpc_error(fields).or(self.error.take());
+    }
+}
+
+/// How a call of gRPC failed, where its status says so.
+fn grpc_error(fields: &Fields) -> Option<String> {
+    let status = fields.get("grpc-status")?;
+    grpc::status_name(status.trim()).map(str::to_owned)
 }
 
 /// The facts of `reader`; `streamed` says whether the answer was an event stream.
@@ -61,9 +74,13 @@ pub(super) fn exchange(
     ended_ns: u64,
 ) -> Exchange {
     let error_type = error_type(&reader);
-    let usage = usage(dialect, stated(&reader));
+    let usage = usage(dialect, stated(&reader), reader.response.total);
+    let unlisted = unlisted(&reader, dialect);
     let path = reader.head.as_ref().map_or("", |h| h.path.as_str());
     let path_model = paths::model(path);
+    let session = (dialect == Dialect::BedrockAgent)
+        .then(|| paths::session(path))
+        .flatten();
     let asked = paths::asks_stream(path);
     let stream = stream(dialect, reader.request.stream.or(asked), streamed);
     let streamed = streamed || asked == Some(true);
@@ -82,6 +99,9 @@ pub(super) fn exchange(
         finish_reasons.insert(status);
     }
     let credential = head.as_ref().and_then(credential);
+    let in_query = head
+        .as_ref()
+        .and_then(|h| query_model(dialect, &h.query).or_else(|| routed_model(&h.fields)));
     let user_agent = head
         .as_ref()
         .and_then(|h| h.fields.get("user-agent"))
@@ -89,7 +109,7 @@ pub(super) fn exchange(
     Exchange {
         dialect,
         evidence,
-        provider: catalog.map_or_else(|| unlisted(dialect).to_owned(), |m| m.provider),
+        provider: catalog.map_or_else(|| unlisted.to_owned(), |m| m.provider),
         host,
         path_template: head
             .as_ref()
@@ -102,10 +122,11 @@ pub(super) fn exchange(
                     .version
                     .filter(|_| dialect == Dialect::ReplicatePredictions)
             })
-            .or(path_model),
+            .or(path_model)
+            .or(in_query),
         response_model: response.model,
         response_id: response.id,
-        conversation_id: request.conversation,
+        conversation_id: request.conversation.or(session),
         stream,
         usage,
         finish_reasons,
@@ -128,11 +149,33 @@ pub(super) fn exchange(
     }
 }
 
-/// Provider on a host that the catalogue does not know. Ollama runs anywhere, and nobody else speaks its dialect.
-fn unlisted(dialect: Dialect) -> &'static str {
+/// Provider on a host that the catalogue does not know. Ollama runs anywhere: nobody else speaks its dialect, and where it
+/// speaks OpenAI's, it has its port or says who it is.
+fn unlisted(reader: &ExchangeReader, dialect: Dialect) -> &'static str {
+    let port = reader.head.as_ref().and_then(|head| head.port);
+    let fingerprint = reader.response.fingerprint.as_deref();
     match dialect {
         Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OllamaEmbed => "ollama",
+        _ if port == Some(OLLAMA_PORT) || fingerprint == Some("fp_ollama") => "ollama",
+        Dialect::LlamaCppCompletion => "llamacpp",
         _ => "unknown",
+    }
+}
+
+/// Model in the routing field of Google's gRPC clients (AIP-4222): `model=models%2Fgemini-2.5-flash`.
+fn routed_model(fields: &Fields) -> Option<String> {
+    let model = paths::model_in_query(&fields.get("x-goog-request-params")?)?;
+    Some(
+        model
+            .rsplit_once("models/")
+            .map_or(model.clone(), |(_, name)| name.to_owned()),
+    )
+}
+
+fn query_model(dialect: Dialect, query: &str) -> Option<String> {
+    match dialect {
+        Dialect::DeepgramSpeak | Dialect::DeepgramListen => paths::model_in_query(query),
+        _ => None,
     }
 }
 
@@ -159,8 +202,8 @@ fn stated(reader: &ExchangeReader) -> Usage {
 }
 
 /// Counts as everybody means them: Anthropic and Bedrock count cached input apart from the input, Gemini counts thoughts
-/// apart from the output; everybody else includes them.
-fn usage(dialect: Dialect, stated: Usage) -> Usage {
+/// apart from the output, and so do those of the others whose `total` shows it (xAI); everybody else includes them.
+fn usage(dialect: Dialect, stated: Usage, total: Option<u64>) -> Usage {
     let add = |count: Option<u64>, more: Option<u64>| count.map(|n| n.saturating_add(more.unwrap_or(0)));
     let Usage {
         input_tokens,
@@ -178,6 +221,16 @@ fn usage(dialect: Dialect, stated: Usage) -> Usage {
             output_tokens: add(output_tokens, thoughts),
             ..stated
         },
+        _ if thoughts.is_some_and(|n| n > 0)
+            && total.is_some()
+            && total == add(add(input_tokens, output_tokens), thoughts)
+            && output_tokens.is_some() =>
+        {
+            Usage {
+                output_tokens: add(output_tokens, thoughts),
+                ..stated
+            }
+        }
         _ => stated,
     }
 }

@@ -12,9 +12,9 @@ pub(super) struct Locator {
     pub(super) cursor: Cursor,
     rules: &'static Rules,
     /// Slot and marks by path: of the paths in the rules, the same for all.
-    common: &'static [(Slot, u32)],
+    common: &'static [(Slot, u64)],
     /// And of those that the document has beside them.
-    table: Vec<(Slot, u32)>,
+    table: Vec<(Slot, u64)>,
 }
 
 /// Locators that know the paths of the rules: a copy of one costs less than finding the paths again in each exchange.
@@ -53,11 +53,11 @@ impl Locator {
     }
 
     /// What the presence of the current value says about the shape of the body.
-    pub(super) fn marks(&mut self) -> u32 {
+    pub(super) fn marks(&mut self) -> u64 {
         self.entry().1
     }
 
-    fn entry(&mut self) -> (Slot, u32) {
+    fn entry(&mut self) -> (Slot, u64) {
         while self.common.len() + self.table.len() < self.cursor.paths() {
             let (text, parent) = self.cursor.nth(self.common.len() + self.table.len());
             let around = self
@@ -71,7 +71,7 @@ impl Locator {
             .unwrap_or((Slot::Text(TextRole::Other), 0))
     }
 
-    fn at(&self, index: usize) -> Option<(Slot, u32)> {
+    fn at(&self, index: usize) -> Option<(Slot, u64)> {
         let own = || self.table.get(index - self.common.len());
         self.common.get(index).or_else(own).copied()
     }

@@ -26,11 +26,28 @@ const SUFFIXES: &[(&str, Dialect, Strength)] = &[
     ("/messages/count_tokens", Dialect::CountTokens, Body),
     ("/responses/input_tokens", Dialect::CountTokens, Body),
     ("/v1/complete", Dialect::AnthropicComplete, Body),
+    ("/complete", Dialect::AlephAlphaComplete, Body),
+    ("/completion", Dialect::LlamaCppCompletion, Body),
+    ("/infill", Dialect::LlamaCppCompletion, Body),
+    ("/multimodalembeddings", Dialect::OpenAiEmbeddings, Host),
+    ("/contextualizedembeddings", Dialect::OpenAiEmbeddings, Host),
+    ("/text/chatcompletion_v2", Dialect::OpenAiChat, Alone),
+    ("/agents/completions", Dialect::OpenAiChat, Body),
+    ("/v1/conversations", Dialect::MistralConversations, Body),
+    ("/v1/ocr", Dialect::MistralOcr, Body),
+    ("/v1/speak", Dialect::DeepgramSpeak, Body),
+    ("/v1/listen", Dialect::DeepgramListen, Host),
+    ("/v2/transcript", Dialect::DeepgramListen, Body),
+    ("/speech-to-text", Dialect::OpenAiTranscriptions, Host),
     ("/completions", Dialect::OpenAiCompletions, Host),
     ("/images/generations", Dialect::OpenAiImages, Alone),
     ("/images/edits", Dialect::OpenAiImages, Alone),
     ("/images/variations", Dialect::OpenAiImages, Host),
     ("/image/generate", Dialect::OpenAiImages, Body),
+    ("/image/generation", Dialect::OpenAiImages, Body),
+    ("/videos/generations", Dialect::OpenAiVideos, Host),
+    ("/videos", Dialect::OpenAiVideos, Body),
+    ("/video/generations", Dialect::OpenAiVideos, Body),
     ("/audio/speech", Dialect::OpenAiSpeech, Alone),
     ("/audio/transcriptions", Dialect::OpenAiTranscriptions, Alone),
     ("/audio/translations", Dialect::OpenAiTranscriptions, Alone),
@@ -67,8 +84,52 @@ const VERBS: &[(&str, Dialect)] = &[
     ("embedContent", Dialect::GeminiEmbed),
     ("batchEmbedContents", Dialect::GeminiEmbed),
     ("predict", Dialect::GeminiEmbed),
+    ("predict", Dialect::GeminiImages),
+    ("predictLongRunning", Dialect::GeminiVideos),
     ("countTokens", Dialect::CountTokens),
 ];
+/// Calls of gRPC and Connect: service and method, and whether the answer is a stream. A version stands as `*`.
+const CALLS: &[(&str, &str, Dialect, bool)] = &[
+    (AIPLATFORM, "GenerateContent", Dialect::GrpcGenerate, false),
+    (AIPLATFORM, "StreamGenerateContent", Dialect::GrpcGenerate, true),
+    (AIPLATFORM, "EmbedContent", Dialect::GrpcEmbeddings, false),
+    (GENERATIVE, "GenerateContent", Dialect::GrpcGenerate, false),
+    (GENERATIVE, "StreamGenerateContent", Dialect::GrpcGenerate, true),
+    (GENERATIVE, "EmbedContent", Dialect::GrpcEmbeddings, false),
+    (GENERATIVE, "BatchEmbedContents", Dialect::GrpcEmbeddings, false),
+    ("xai_api.Chat", "GetCompletion", Dialect::GrpcChat, false),
+    ("xai_api.Chat", "GetCompletionChunk", Dialect::GrpcChat, true),
+    ("xai_api.Embedder", "Embed", Dialect::GrpcEmbeddings, false),
+    ("agent.v1.AgentService", "Run", Dialect::GrpcChat, true),
+    (
+        "aiserver.v1.ChatService",
+        "StreamUnifiedChat",
+        Dialect::GrpcChat,
+        true,
+    ),
+    (
+        "aiserver.v1.ChatService",
+        "StreamUnifiedChatWithTools",
+        Dialect::GrpcChat,
+        true,
+    ),
+    ("aiserver.v1.AiService", "StreamChat", Dialect::GrpcChat, true),
+    ("aiserver.v1.AiService", "StreamCpp", Dialect::GrpcChat, true),
+    (
+        "exa.api_server_pb.ApiServerService",
+        "GetChatMessage",
+        Dialect::GrpcChat,
+        true,
+    ),
+    (
+        "exa.api_server_pb.ApiServerService",
+        "GetStreamingCompletions",
+        Dialect::GrpcChat,
+        true,
+    ),
+];
+const AIPLATFORM: &str = "google.cloud.aiplatform.*.PredictionService";
+const GENERATIVE: &str = "google.ai.generativelanguage.*.GenerativeService";
 /// Path endings of dialects that are not read.
 const FOREIGN: &[&str] = &["/messages/batches"];
 /// Longest model name taken from a path.
@@ -96,6 +157,22 @@ const SEGMENTS: &[&str] = &[
     "anthropic",
     "apps",
     "audio",
+    "agents",
+    "agentAliases",
+    "sessions",
+    "completion",
+    "infill",
+    "conversations",
+    "ocr",
+    "speak",
+    "listen",
+    "transcript",
+    "speech-to-text",
+    "videos",
+    "video",
+    "multimodalembeddings",
+    "contextualizedembeddings",
+    "chatcompletion_v2",
     "inference",
     "compatible-mode",
     "compatibility",
@@ -155,8 +232,14 @@ const SEGMENTS: &[&str] = &[
 /// Dialects that a path may mean, likeliest first.
 pub(super) fn dialects(path: &str) -> impl Iterator<Item = (Dialect, Strength)> {
     let path = path.trim_end_matches('/');
-    let verb = verb(path).and_then(|verb| VERBS.iter().find(|(name, _)| *name == verb));
-    let verb = verb.map(|(_, dialect)| (*dialect, if path.ends_with(":predict") { Body } else { Alone }));
+    let named = verb(path);
+    let verbs = VERBS.iter().filter(move |(name, _)| Some(*name) == named);
+    // Models of all kinds are asked to predict.
+    let strength = if path.contains(":predict") { Body } else { Alone };
+    let verbs = verbs.map(move |(_, dialect)| (*dialect, strength));
+    let call = call(path).map(|(_, _, dialect, _)| (*dialect, Alone));
+    let agent = path.contains("/agentAliases/") && path.ends_with("/text");
+    let agent = agent.then_some((Dialect::BedrockAgent, Body));
     let speech = path.contains("/v1/text-to-speech/");
     let speech = speech.then_some((Dialect::ElevenLabsSpeech, Body));
     let bedrock = path.contains("/model/");
@@ -167,7 +250,25 @@ pub(super) fn dialects(path: &str) -> impl Iterator<Item = (Dialect, Strength)> 
         known && (!needs_model || bedrock) && path.ends_with(suffix)
     });
     let suffixes = suffixes.map(|(_, dialect, strength)| (*dialect, *strength));
-    verb.into_iter().chain(speech).chain(suffixes)
+    verbs.chain(call).chain(agent).chain(speech).chain(suffixes)
+}
+
+/// Whether a path is a call of gRPC that is known.
+pub(super) fn is_grpc(path: &str) -> bool {
+    call(path).is_some()
+}
+
+/// The call of gRPC that a path is: `/{service}/{method}`.
+fn call(path: &str) -> Option<&'static (&'static str, &'static str, Dialect, bool)> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    let is = |pattern: &str| match pattern.split_once('*') {
+        None => service == pattern,
+        Some((before, after)) => service
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_suffix(after))
+            .is_some_and(|version| !version.contains('.')),
+    };
+    CALLS.iter().find(|(of, name, ..)| *name == method && is(of))
 }
 
 /// Whether a path belongs to a dialect that is not read.
@@ -179,6 +280,9 @@ pub(super) fn is_foreign(path: &str) -> bool {
 /// Whether the path asks for a stream, where it says.
 pub(super) fn asks_stream(path: &str) -> Option<bool> {
     let path = path.trim_end_matches('/');
+    if let Some((.., stream)) = call(path) {
+        return Some(*stream);
+    }
     match verb(path) {
         Some("streamGenerateContent" | "streamRawPredict") => return Some(true),
         Some("generateContent" | "rawPredict") => return Some(false),
@@ -213,6 +317,19 @@ pub(super) fn model(path: &str) -> Option<String> {
     (name.len() <= MAX_MODEL).then_some(name)
 }
 
+/// Model that a query names, decoded: services of speech take it from there.
+pub(super) fn model_in_query(query: &str) -> Option<String> {
+    let name = query.split('&').find_map(|pair| pair.strip_prefix("model="))?;
+    decoded(name).filter(|name| !name.is_empty() && name.len() <= MAX_MODEL)
+}
+
+/// Session of an agent that a path names.
+pub(super) fn session(path: &str) -> Option<String> {
+    let mut segments = path.split('/');
+    segments.find(|segment| *segment == "sessions")?;
+    decoded(segments.next()?).filter(|name| !name.is_empty() && name.len() <= MAX_MODEL)
+}
+
 /// The verb behind the last colon of a path, if it is one.
 fn verb(path: &str) -> Option<&str> {
     let (_, verb) = path.rsplit_once(':')?;
@@ -238,6 +355,9 @@ fn decoded(text: &str) -> Option<String> {
 
 /// A path as it may be stored: known segments stay, others become `{name}`.
 pub(super) fn template(path: &str) -> String {
+    if is_grpc(path) {
+        return path.to_owned();
+    }
     let mut template = String::new();
     let mut before = "";
     for segment in path.split('/').filter(|segment| !segment.is_empty()).take(12) {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::body::Body;
+use super::envelope;
 use super::facts::HeadFacts;
 use super::paths::{self, Strength};
 use super::recognise;
 use super::request::{RequestBody, RequestDoc};
 use super::response::{ResponseBody, ResponseDoc};
+use super::rules::Mark;
 use super::{TextSink, facts};
 use crate::catalog::{Catalog, Match};
 use crate::exchange::{Dialect, DialectEvidence, Exchange};
@@ -144,7 +146,7 @@ impl ExchangeReader {
             request_foreign: !socket
                 && head
                     .as_ref()
-                    .is_some_and(|h| !may_post(h) || !(may_be_json(&h.fields, false) || is_form(h))),
+                    .is_some_and(|h| !may_post(h) || !(may_be_json(&h.fields, false) || takes_files(h))),
             socket,
             head,
             status: None,
@@ -189,6 +191,11 @@ impl ExchangeReader {
         self.response_foreign = !may_be_json(&head.fields, true);
         self.head_facts = HeadFacts::of(&head.fields);
         self.judge();
+    }
+
+    /// Takes the fields behind the body of the response.
+    pub fn trailers(&mut self, fields: &Fields) {
+        self.head_facts.trailers(fields);
     }
 
     /// Takes body bytes with transfer coding removed, content coding still on, at `now_ns`.
@@ -361,7 +368,18 @@ impl ExchangeReader {
             Some(_) => DialectEvidence::Host,
             None => DialectEvidence::PathSuffix,
         };
-        let agrees = |dialect| recognise::agrees(dialect, self.request.marks) || response == Some(dialect);
+        let in_path = if paths::model(path).is_some() {
+            Mark::Model as u64
+        } else {
+            0
+        };
+        let marks = self.request.marks | in_path;
+        let home = self.catalog.is_some();
+        let agrees = |dialect| {
+            recognise::agrees(dialect, marks)
+                || response == Some(dialect)
+                || (home && recognise::agrees_at_home(dialect, marks))
+        };
         let found = |dialect| {
             let dialect = match dialect {
                 Dialect::BedrockInvokeText => {
@@ -452,12 +470,19 @@ fn may_post(head: &RequestHead) -> bool {
     head.method == "POST" || (head.method.is_empty() && head.unknown_fields > 0)
 }
 
-/// Whether a request is a form at a path that takes files: audio to transcribe, images to edit.
-fn is_form(head: &RequestHead) -> bool {
+/// Whether a request is a form, or a file, at a path that takes such: audio to transcribe, images to edit.
+fn takes_files(head: &RequestHead) -> bool {
     let media = head.fields.get("content-type").unwrap_or_default();
-    let takes = |dialect| matches!(dialect, Dialect::OpenAiTranscriptions | Dialect::OpenAiImages);
-    media.to_ascii_lowercase().starts_with("multipart/form-data")
-        && paths::dialects(&head.path).any(|(dialect, _)| takes(dialect))
+    let media = media.to_ascii_lowercase();
+    let takes = |dialect| match dialect {
+        Dialect::OpenAiTranscriptions | Dialect::OpenAiImages | Dialect::OpenAiVideos => {
+            media.starts_with("multipart/form-data")
+        }
+        Dialect::DeepgramListen => media.starts_with("audio/") || media.starts_with("video/"),
+        _ if paths::is_grpc(&head.path) => envelope::is_media(&media),
+        _ => false,
+    };
+    paths::dialects(&head.path).any(|(dialect, _)| takes(dialect))
 }
 
 enum Doc<'a> {

@@ -4,8 +4,8 @@ use super::rules::Mark;
 use crate::exchange::Dialect;
 
 /// Dialect of a request body with these marks. `anthropic` says that the head names an Anthropic API version.
-pub(super) fn by_request(marks: u32, anthropic: bool) -> Option<Dialect> {
-    let has = |mark: Mark| marks & mark as u32 != 0;
+pub(super) fn by_request(marks: u64, anthropic: bool) -> Option<Dialect> {
+    let has = |mark: Mark| marks & mark as u64 != 0;
     if has(Mark::Parts) && has(Mark::Contents) {
         return Some(Dialect::GeminiGenerate);
     }
@@ -37,18 +37,19 @@ pub(super) fn by_request(marks: u32, anthropic: bool) -> Option<Dialect> {
 }
 
 /// Whether a request body does not contradict the dialect its path names.
-pub(super) fn agrees(dialect: Dialect, marks: u32) -> bool {
-    let has = |mark: Mark| marks & mark as u32 != 0;
+pub(super) fn agrees(dialect: Dialect, marks: u64) -> bool {
+    let has = |mark: Mark| marks & mark as u64 != 0;
     let model = has(Mark::Model);
     match dialect {
         Dialect::OpenAiChat | Dialect::BedrockConverse => has(Mark::Messages),
         Dialect::AnthropicMessages => model && has(Mark::Messages) && has(Mark::MessageRole),
-        Dialect::OpenAiResponses | Dialect::OpenAiEmbeddings | Dialect::OpenAiModerations => {
-            model && has(Mark::Input)
-        }
+        Dialect::OpenAiResponses | Dialect::OpenAiModerations => model && has(Mark::Input),
+        Dialect::OpenAiEmbeddings => model && (has(Mark::Input) || has(Mark::Inputs)),
         Dialect::OpenAiCompletions
         | Dialect::OpenAiImages
         | Dialect::AnthropicComplete
+        | Dialect::AlephAlphaComplete
+        | Dialect::OpenAiVideos
         | Dialect::CohereGenerate => model && has(Mark::Prompt),
         Dialect::OllamaEmbed => model && (has(Mark::Prompt) || has(Mark::Input)),
         Dialect::OllamaGenerate => model && has(Mark::Prompt),
@@ -56,21 +57,42 @@ pub(super) fn agrees(dialect: Dialect, marks: u32) -> bool {
         Dialect::CohereChatV1 => has(Mark::ChatMessage) && (model || has(Mark::History)),
         Dialect::CohereEmbed => model && (has(Mark::Texts) || has(Mark::Inputs)),
         Dialect::CountTokens => has(Mark::Contents) || (model && (has(Mark::Messages) || has(Mark::Input))),
-        Dialect::Rerank => has(Mark::Query) && has(Mark::Documents),
+        Dialect::Rerank => {
+            has(Mark::Query) && (has(Mark::Documents) || (model && (has(Mark::Texts) || has(Mark::Inputs))))
+        }
         Dialect::GeminiGenerate | Dialect::GeminiEmbed => has(Mark::Contents),
         Dialect::HfInference => has(Mark::Inputs),
         Dialect::WatsonxGeneration => model && has(Mark::Input),
         Dialect::ReplicatePredictions => has(Mark::Input) && !has(Mark::Messages),
-        Dialect::ElevenLabsSpeech => has(Mark::Text),
+        Dialect::ElevenLabsSpeech | Dialect::DeepgramSpeak => has(Mark::Text),
+        Dialect::MistralOcr => model && has(Mark::Document),
+        Dialect::GeminiImages | Dialect::GeminiVideos => has(Mark::Prompt),
+        Dialect::DeepgramListen => has(Mark::Url),
+        Dialect::BedrockAgent => has(Mark::Texts),
+        Dialect::LlamaCppCompletion => has(Mark::Prompt) && has(Mark::Predict),
+        Dialect::MistralConversations => has(Mark::Inputs),
         Dialect::OpenAiSpeech => model && has(Mark::Input),
-        Dialect::OpenAiTranscriptions => false,
+        Dialect::OpenAiTranscriptions
+        | Dialect::GrpcChat
+        | Dialect::GrpcGenerate
+        | Dialect::GrpcEmbeddings => false,
         Dialect::BedrockInvokeChat | Dialect::BedrockInvokeText | Dialect::BedrockInvokeEmbed => true,
     }
 }
 
+/// As [`agrees`], on a host that the catalogue knows and that this path belongs to: a model may be left out there, since
+/// the service has one that it takes then.
+pub(super) fn agrees_at_home(dialect: Dialect, marks: u64) -> bool {
+    let asks = match dialect {
+        Dialect::CohereChatV1 => marks & Mark::ChatMessage as u64 != 0,
+        _ => false,
+    };
+    asks || agrees(dialect, marks | Mark::Model as u64)
+}
+
 /// The dialect spoken behind `invoke`, which takes the shape of the model's maker.
-pub(super) fn invoked(model: &str, marks: u32) -> Dialect {
-    let has = |mark: Mark| marks & mark as u32 != 0;
+pub(super) fn invoked(model: &str, marks: u64) -> Dialect {
+    let has = |mark: Mark| marks & mark as u64 != 0;
     if has(Mark::AnthropicVersion) && has(Mark::Messages) {
         Dialect::AnthropicMessages
     } else if model.contains("embed") {
@@ -89,11 +111,11 @@ pub(super) fn invoked(model: &str, marks: u32) -> Dialect {
 pub(super) fn by_response(
     object: Option<&str>,
     kind: Option<&str>,
-    marks: u32,
+    marks: u64,
     model: bool,
     embeddings: bool,
 ) -> Option<Dialect> {
-    let has = |mark: Mark| marks & mark as u32 != 0;
+    let has = |mark: Mark| marks & mark as u64 != 0;
     let usage = has(Mark::Usage);
     match (object, kind) {
         (Some("chat.completion" | "chat.completion.chunk"), _) => Some(Dialect::OpenAiChat),
@@ -104,6 +126,7 @@ pub(super) fn by_response(
             Some(Dialect::AnthropicMessages)
         }
         _ if has(Mark::Candidates) && has(Mark::UsageMetadata) => Some(Dialect::GeminiGenerate),
+        _ if has(Mark::Evaluated) => Some(Dialect::LlamaCppCompletion),
         _ if model && has(Mark::CreatedAt) && has(Mark::Done) => Some(match has(Mark::ResponseText) {
             true => Dialect::OllamaGenerate,
             false => Dialect::OllamaChat,

@@ -39,7 +39,7 @@ pub(super) struct RequestBody {
     /// Role for the text of the current message. A message that states its role after its content has no better
     /// answer than "prompt" while the content passes.
     message: TextRole,
-    pub(super) marks: u32,
+    pub(super) marks: u64,
     pub(super) model: Option<String>,
     /// A model named by a hash.
     pub(super) version: Option<String>,
@@ -75,7 +75,7 @@ impl RequestBody {
             Fact::Conversation => self.conversation = Some(value),
             Fact::Role => {
                 if ROLES.contains(&value.as_bytes()) {
-                    self.marks |= Mark::MessageRole as u32;
+                    self.marks |= Mark::MessageRole as u64;
                 }
                 self.message = match value.as_str() {
                     "tool" | "function" => TextRole::ToolResult,

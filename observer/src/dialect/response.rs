@@ -63,7 +63,7 @@ pub(super) struct ResponseBody {
     pub(super) first_fragment_ns: Option<u64>,
     /// Something was lost: what repeats fragments may be the only copy.
     holes: bool,
-    pub(super) marks: u32,
+    pub(super) marks: u64,
     pub(super) id: Option<String>,
     pub(super) model: Option<String>,
     /// Last `object` and `type` at the top of a document.
@@ -71,6 +71,10 @@ pub(super) struct ResponseBody {
     pub(super) kind: Option<String>,
     item_object: Option<String>,
     pub(super) usage: Usage,
+    /// Input and output tokens together, as stated.
+    pub(super) total: Option<u64>,
+    /// What the server says of itself.
+    pub(super) fingerprint: Option<String>,
     /// Counts that stand for those of `usage` where these are missing: as billed.
     pub(super) billed: (Option<u64>, Option<u64>),
     /// The document is an array of documents, as some servers stream them; its brackets are left out.
@@ -101,6 +105,8 @@ impl ResponseBody {
             kind: None,
             item_object: None,
             usage: Usage::default(),
+            total: None,
+            fingerprint: None,
             billed: (None, None),
             listed: false,
             finish: BTreeSet::new(),
@@ -113,7 +119,7 @@ impl ResponseBody {
 
     /// Whether items of a list are embeddings.
     pub(super) fn has_embeddings(&self) -> bool {
-        self.marks & Mark::Embedding as u32 != 0 || self.item_object.as_deref() == Some("embedding")
+        self.marks & Mark::Embedding as u64 != 0 || self.item_object.as_deref() == Some("embedding")
     }
 
     /// The body is over: so are all streamed texts.
@@ -128,6 +134,7 @@ impl ResponseBody {
             Fact::Id if self.id.is_none() => self.id = Some(value),
             Fact::Model => self.model = Some(value),
             Fact::Object => self.object = Some(value),
+            Fact::Fingerprint => self.fingerprint = Some(value),
             Fact::ItemObject => self.item_object = Some(value),
             Fact::Type => {
                 if self.doc.kind.is_empty() {
@@ -159,6 +166,7 @@ impl ResponseBody {
             Fact::CacheRead => usage.cache_read_input_tokens = Some(value),
             Fact::CacheCreation => usage.cache_creation_input_tokens = Some(value),
             Fact::Reasoning => usage.reasoning_output_tokens = Some(value),
+            Fact::Total => self.total = Some(value),
             Fact::ChoiceIndex => self.doc.choice.1 = Some(value),
             Fact::ToolIndex => self.doc.tool.1 = Some(value),
             Fact::OuterIndex => self.doc.outer = Some(value),
@@ -411,6 +419,10 @@ impl Document for ResponseDoc<'_> {
 
     fn binary(&mut self, bytes: u64) {
         self.body.texts.binary += bytes;
+    }
+
+    fn output(&mut self) {
+        self.body.first_fragment_ns.get_or_insert(self.now_ns);
     }
 
     fn raw(&mut self, piece: &[u8]) {

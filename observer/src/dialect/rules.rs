@@ -25,6 +25,10 @@ pub(super) enum Fact {
     CacheRead,
     CacheCreation,
     Reasoning,
+    /// Input and output together.
+    Total,
+    /// What a server says of itself.
+    Fingerprint,
     /// Input tokens where some answers of a stream say 0: the largest counts.
     LargestInput,
     /// Input tokens as billed, for answers that count no other.
@@ -77,7 +81,7 @@ pub(super) enum Slot {
 
 /// Keys whose presence tells the shape of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u64)]
 pub(super) enum Mark {
     Model = 1,
     Messages = 1 << 1,
@@ -112,6 +116,14 @@ pub(super) enum Mark {
     Done = 1 << 26,
     ResponseText = 1 << 27,
     History = 1 << 28,
+    /// A document to be read.
+    Document = 1 << 29,
+    /// The address of what is to be read or heard.
+    Url = 1 << 30,
+    /// How many tokens to predict.
+    Predict = 1 << 31,
+    /// How many tokens were evaluated.
+    Evaluated = 1 << 32,
 }
 
 /// Tables of one side.
@@ -172,6 +184,7 @@ const RESPONSE: &[(&str, Slot)] = &[
     ("$.message.model", Slot::Fact(Fact::Model)),
     ("$.response.model", Slot::Fact(Fact::Model)),
     ("$.object", Slot::Fact(Fact::Object)),
+    ("$.system_fingerprint", Slot::Fact(Fact::Fingerprint)),
     ("$.response.object", Slot::Fact(Fact::Object)),
     ("$.data[*].object", Slot::Fact(Fact::ItemObject)),
     ("$.type", Slot::Fact(Fact::Type)),
@@ -285,19 +298,36 @@ const RESPONSE: &[(&str, Slot)] = &[
 ];
 
 /// Where a usage object stands, and what its members are.
-const USAGE_AT: &[&str] = &["$.usage", "$.message.usage", "$.response.usage", "$.x_groq.usage"];
+const USAGE_AT: &[&str] = &[
+    "$.usage",
+    "$.message.usage",
+    "$.response.usage",
+    "$.x_groq.usage",
+    // Moonshot's streams; Cloudflare; others that wrap their answers.
+    "$.choices[*].usage",
+    "$.result.usage",
+    "$.data.usage",
+    "$.interaction.usage",
+];
 const USAGE: &[(&str, Fact)] = &[
     ("prompt_tokens", Fact::Input),
     ("input_tokens", Fact::Input),
     ("completion_tokens", Fact::Output),
     ("output_tokens", Fact::Output),
+    ("total_tokens", Fact::Total),
     ("prompt_tokens_details.cached_tokens", Fact::CacheRead),
+    ("prompt_token_details.cached_tokens", Fact::CacheRead),
+    ("input_token_details.cached_tokens", Fact::CacheRead),
     ("input_tokens_details.cached_tokens", Fact::CacheRead),
     ("prompt_cache_hit_tokens", Fact::CacheRead),
     ("cache_read_input_tokens", Fact::CacheRead),
     ("cache_creation_input_tokens", Fact::CacheCreation),
     ("prompt_tokens_details.cache_write_tokens", Fact::CacheCreation),
     ("input_tokens_details.cache_write_tokens", Fact::CacheCreation),
+    ("reasoning_tokens", Fact::Reasoning),
+    ("completion_token_details.reasoning_tokens", Fact::Reasoning),
+    ("output_token_details.reasoning_tokens", Fact::Reasoning),
+    ("output_tokens_details.thinking_tokens", Fact::Reasoning),
     ("completion_tokens_details.reasoning_tokens", Fact::Reasoning),
     ("output_tokens_details.reasoning_tokens", Fact::Reasoning),
 ];
@@ -461,8 +491,8 @@ impl Rules {
     }
 
     /// What the presence of `path` says.
-    pub(super) fn mark(&self, path: &str) -> u32 {
-        self.marks.get(path).map_or(0, |mark| *mark as u32)
+    pub(super) fn mark(&self, path: &str) -> u64 {
+        self.marks.get(path).map_or(0, |mark| *mark as u64)
     }
 }
 

@@ -39,6 +39,19 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
     ("$.version", Slot::Fact(Fact::Version)),
     ("$.input.prompt", Slot::Text(Prompt)),
     ("$.input.system_prompt", Slot::Text(Prompt)),
+    // Documents and media.
+    ("$.document.document_url", Slot::Media),
+    ("$.document.image_url", Slot::Media),
+    ("$.document.image_url.url", Slot::Media),
+    ("$.url", Slot::Media),
+    ("$.audio_url", Slot::Media),
+    ("$.model_name", Slot::Fact(Fact::Model)),
+    ("$.instances[*].prompt", Slot::Text(Prompt)),
+    // Aleph Alpha: a prompt of parts.
+    ("$.prompt[*].data", Slot::Media),
+    // llama.cpp.
+    ("$.input_prefix", Slot::Text(Prompt)),
+    ("$.input_suffix", Slot::Text(Prompt)),
     // Gemini embeddings.
     ("$.content.parts[*].text", Slot::Text(Prompt)),
     ("$.requests[*].content.parts[*].text", Slot::Text(Prompt)),
@@ -203,6 +216,27 @@ pub(super) const RESPONSE: &[(&str, Slot)] = &[
         "$.amazon-bedrock-invocationMetrics.outputTokenCount",
         Slot::Fact(Fact::Output),
     ),
+    // Aleph Alpha, llama.cpp.
+    ("$.completions[*].completion", Slot::Delta(Answer)),
+    ("$.completions[*].finish_reason", Slot::Fact(Fact::Finish)),
+    ("$.num_tokens_prompt_total", Slot::Fact(Fact::Input)),
+    ("$.num_tokens_generated", Slot::Fact(Fact::Output)),
+    ("$.content", Slot::Delta(Answer)),
+    ("$.stop_type", Slot::Fact(Fact::Finish)),
+    ("$.tokens_evaluated", Slot::Fact(Fact::Input)),
+    ("$.tokens_predicted", Slot::Fact(Fact::Output)),
+    // Documents and speech as text.
+    ("$.pages[*].markdown", Slot::Text(Answer)),
+    (
+        "$.results.channels[*].alternatives[*].transcript",
+        Slot::Text(Answer),
+    ),
+    // Cloudflare.
+    ("$.result.response", Slot::Text(Answer)),
+    // Mistral conversations.
+    ("$.conversation_id", Slot::Word),
+    ("$.outputs[*].content", Slot::Text(Answer)),
+    ("$.outputs[*].model", Slot::Fact(Fact::Model)),
     // Hugging Face, watsonx, Replicate.
     ("$.generated_text", Slot::Repeat(Answer)),
     ("$.token.text", Slot::Delta(Answer)),
@@ -231,9 +265,18 @@ pub(super) const USAGE_AT: &[&str] = &[
 pub(super) const USAGE: &[(&str, Fact)] = &[
     ("tokens.input_tokens", Fact::Input),
     ("tokens.output_tokens", Fact::Output),
+    ("tokens.reasoning_tokens", Fact::Reasoning),
     ("billed_units.input_tokens", Fact::BilledInput),
     ("billed_units.output_tokens", Fact::BilledOutput),
     ("cached_tokens", Fact::CacheRead),
+    // Gemini's interactions.
+    ("total_input_tokens", Fact::Input),
+    ("total_output_tokens", Fact::Output),
+    ("total_cached_tokens", Fact::CacheRead),
+    ("total_thought_tokens", Fact::Reasoning),
+    ("total_reasoning_tokens", Fact::Reasoning),
+    ("promptTokens", Fact::Input),
+    ("completionTokens", Fact::Output),
     ("inputTokens", Fact::Input),
     ("outputTokens", Fact::Output),
     ("cacheReadInputTokens", Fact::CacheRead),
@@ -262,6 +305,13 @@ pub(super) const REQUEST_MARKS: &[(&str, Mark)] = &[
     ("$.text", Mark::Text),
     ("$.model_id", Mark::Model),
     ("$.version", Mark::Version),
+    ("$.model_name", Mark::Model),
+    ("$.instances[*].prompt", Mark::Prompt),
+    ("$.document", Mark::Document),
+    ("$.url", Mark::Url),
+    ("$.audio_url", Mark::Url),
+    ("$.n_predict", Mark::Predict),
+    ("$.input_prefix", Mark::Predict),
 ];
 
 pub(super) const RESPONSE_MARKS: &[(&str, Mark)] = &[
@@ -271,6 +321,7 @@ pub(super) const RESPONSE_MARKS: &[(&str, Mark)] = &[
     ("$.created_at", Mark::CreatedAt),
     ("$.done", Mark::Done),
     ("$.response", Mark::ResponseText),
+    ("$.tokens_evaluated", Mark::Evaluated),
 ];
 
 /// The rules that stand at more than one place, spelled out.

@@ -6,6 +6,7 @@
 pub mod dns;
 pub mod encoding;
 pub mod eventstream;
+pub mod grpc;
 pub mod http1;
 pub mod http2;
 pub mod json;
@@ -66,6 +67,8 @@ pub struct RequestHead {
     pub query: String,
     /// Value of `Host` or `:authority`, in lower case and without the port; empty where there was none.
     pub host: String,
+    /// Port beside it, where one was named.
+    pub port: Option<u16>,
     /// Header fields.
     pub fields: Fields,
     /// Fields that came and are not known: their names or values stand in a header table that was not seen whole (HTTP/2).
@@ -127,7 +130,7 @@ impl Incomplete {
 }
 
 /// What a connection decoder reports. `exchange` numbers the exchanges of one connection from 0 in the order of
-/// their requests (HTTP/1.1: position in the pipeline; HTTP/2: one per stream, trailers not reported).
+/// their requests (HTTP/1.1: position in the pipeline; HTTP/2: one per stream).
 pub enum HttpEvent<'a> {
     /// A request head is complete.
     RequestHead {
@@ -160,6 +163,13 @@ pub enum HttpEvent<'a> {
         side: Side,
         /// How many bytes, where known.
         missing: Option<u64>,
+    },
+    /// Fields behind the body of an answer (HTTP/2: gRPC states there how the call ended).
+    Trailers {
+        /// Exchange number.
+        exchange: u64,
+        /// The fields.
+        fields: Fields,
     },
     /// One side of the exchange is over. `incomplete` is `None` when it ended as its framing says.
     End {

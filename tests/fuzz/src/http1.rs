@@ -43,7 +43,7 @@ impl Seen {
             HttpEvent::Skipped { side, bytes, .. } => self.count(*side, *bytes),
             HttpEvent::Tunnel { side, data, .. } => self.count(*side, data.len() as u64),
             HttpEvent::TunnelGap { side, missing, .. } => self.count(*side, missing.unwrap_or(0)),
-            HttpEvent::ResponseHead { .. } | HttpEvent::Switched { .. } => {}
+            HttpEvent::ResponseHead { .. } | HttpEvent::Trailers { .. } | HttpEvent::Switched { .. } => {}
         }
     }
 

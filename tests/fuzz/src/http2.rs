@@ -90,6 +90,7 @@ fn events(request: &[&[u8]], response: &[&[u8]]) -> Option<Vec<String>> {
             HttpEvent::ResponseHead { exchange, head } => format!("answer {exchange} {head:?}"),
             HttpEvent::Body { data, .. } => format!("body {now:?} {data:?}"),
             HttpEvent::BodyGap { exchange, side, .. } => format!("gap {exchange} {side:?}"),
+            HttpEvent::Trailers { exchange, fields } => format!("trailers {exchange} {fields:?}"),
             HttpEvent::End {
                 exchange,
                 side,

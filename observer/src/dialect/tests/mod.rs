@@ -3,7 +3,9 @@
 mod bedrock;
 mod connection;
 mod golden;
+mod grpc;
 mod http2;
+mod media;
 mod replay;
 mod shapes;
 mod vendors;

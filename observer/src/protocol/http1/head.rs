@@ -144,13 +144,15 @@ pub(super) fn parse_request(head: &[u8]) -> Result<(RequestHead, Framing), Incom
         Framing::Unframed => Framing::Length(0),
         other => other,
     };
-    let (path, query, host) = (path.to_owned(), query.to_owned(), bare_host(&host));
+    let (path, query) = (path.to_owned(), query.to_owned());
+    let (host, port) = (bare_host(&host), port(&host));
     Ok((
         RequestHead {
             method,
             path,
             query,
             host,
+            port,
             fields,
             unknown_fields: 0,
         },
@@ -225,6 +227,12 @@ pub(in crate::protocol) fn bare_host(authority: &str) -> String {
         None => authority.split(':').next().unwrap_or_default(),
     };
     host.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// Port of an authority, where it names one.
+pub(in crate::protocol) fn port(authority: &str) -> Option<u16> {
+    let (_, port) = authority.trim().rsplit_once(':')?;
+    port.parse().ok()
 }
 
 /// RFC 9112 section 6.3: transfer coding wins over content length; differing lengths are an error.

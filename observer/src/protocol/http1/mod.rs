@@ -15,7 +15,7 @@ use super::{HttpEvent, Incomplete, Side};
 use chunked::{Chunked, Piece};
 use half::{Awaiting, Half, Method, State};
 use head::Framing;
-pub(super) use head::{StartLine, bare_host};
+pub(super) use head::{StartLine, bare_host, port};
 
 /// Longest head, start line included.
 pub const MAX_HEAD: usize = 64 * 1024;

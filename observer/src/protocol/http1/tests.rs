@@ -40,6 +40,7 @@ fn note(seen: &mut Vec<Seen>, event: HttpEvent<'_>) {
             Some(Seen::Skipped(s, sum, r)) if (*s, *r) == (side, reason) => *sum += bytes,
             _ => seen.push(Seen::Skipped(side, bytes, reason)),
         },
+        HttpEvent::Trailers { .. } => panic!("trailers of HTTP/1.1 are passed over"),
         HttpEvent::Switched { exchange } => seen.push(Seen::Switched(exchange)),
         HttpEvent::Tunnel { exchange, side, data } => {
             seen.push(Seen::Tunnel(exchange, side, data.to_vec()));

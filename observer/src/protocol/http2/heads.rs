@@ -70,6 +70,7 @@ impl Fields {
             path,
             query,
             host: http1::bare_host(&authority),
+            port: http1::port(&authority),
             fields,
             unknown_fields,
         }

@@ -126,8 +126,10 @@ impl Streams {
             half.flaw = half.flaw.or(block.flaw);
             let head = block.fields.response();
             sink(HttpEvent::ResponseHead { exchange, head });
+        } else if side == Side::Response {
+            let fields = block.fields.response().fields;
+            sink(HttpEvent::Trailers { exchange, fields });
         }
-        // A second block is a trailer section: nothing in it is of interest.
         if block.end_stream {
             self.end(side, block.stream, sink);
         }

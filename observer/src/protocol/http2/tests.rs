@@ -38,6 +38,8 @@ fn note(seen: &mut Vec<Seen>, event: HttpEvent<'_>) {
             Some(Seen::Skipped(s, sum, r)) if (*s, *r) == (side, reason) => *sum += bytes,
             _ => seen.push(Seen::Skipped(side, bytes, reason)),
         },
+        // Tests of their own look at them.
+        HttpEvent::Trailers { .. } => {}
         HttpEvent::Switched { .. } | HttpEvent::Tunnel { .. } | HttpEvent::TunnelGap { .. } => {
             panic!("no stream switches the connection")
         }
