@@ -1,5 +1,7 @@
 //! Live kernel: what probes do to the programs they are in, while they come, go and are left behind.
 
+#![expect(clippy::disallowed_methods, reason = "waits have limits")]
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};

@@ -262,7 +262,8 @@ mod tests {
         assert_eq!(first.leaves[0].0, "a", "sorted, whatever the order of the rows");
         assert_eq!(first.check(&signer().public()), Ok(()));
         assert_eq!(second.check(&signer().public()), Ok(()));
-        let changes: [(fn(&mut AnchorRow), AnchorFault); 7] = [
+        type Change = (fn(&mut AnchorRow), AnchorFault);
+        let changes: [Change; 7] = [
             (|a| a.leaves[1].2 += 1, AnchorFault::WrongRoot),
             (|a| a.leaves.swap(0, 1), AnchorFault::WrongRoot),
             (|a| a.tree_size += 1, AnchorFault::WrongRoot),

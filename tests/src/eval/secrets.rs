@@ -206,7 +206,7 @@ mod tests {
             json!({"found": 1, "total": 2})
         );
         assert_eq!(outcome.json["by_rule"]["b.1"]["by"], json!(["gitlab_token"]));
-        assert!(outcome.text.contains("1 of    3 found"), "{}", outcome.text);
+        assert!(outcome.text.contains("1 of      3 found"), "{}", outcome.text);
     }
 
     #[test]

@@ -471,11 +471,11 @@ fn recordings_of_other_traffic_are_not_taken_for_ai() {
     let Some(rows) = recordings() else { return };
     let catalog = catalog();
     let mut random = Random(88_172_645_463_325_252);
-    let (mut other, mut wrong, mut no_ai) = (0, Vec::new(), 0);
-    for row in rows.iter().filter(|row| !in_scope(row)) {
+    // Labels call more APIs AI than `in_scope` names; those may be recognised.
+    let (mut other, mut wrong) = (0, Vec::new());
+    for row in rows.iter().filter(|row| !in_scope(row) && row["is_ai"] != true) {
         let hooks = replay(row, &catalog, &mut random);
         other += 1;
-        no_ai += usize::from(row["is_ai"] != true);
         if let Some((_, facts)) = hooks.finished.first() {
             let (dialect, evidence) = (facts.dialect.name(), facts.evidence.name());
             let row = [&row["id"], &row["api"], &row["is_ai"], &row["path"]].map(ToString::to_string);
@@ -483,10 +483,10 @@ fn recordings_of_other_traffic_are_not_taken_for_ai() {
         }
     }
     println!(
-        "{} of {other} rows of other APIs and other traffic taken for an interaction",
+        "{} of {other} rows of other traffic taken for an interaction",
         wrong.len()
     );
     wrong.iter().for_each(|row| println!("  {row}"));
-    assert!(no_ai > 50, "{no_ai} calls that are not AI");
+    assert!(other > 50, "{other} calls that are not AI");
     assert!(wrong.is_empty(), "taken for an interaction: {wrong:?}");
 }

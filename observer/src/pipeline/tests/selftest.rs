@@ -87,7 +87,7 @@ fn what_is_missing_changed_or_of_somebody_else_is_not_the_call() {
 
 #[test]
 fn a_process_that_got_the_helpers_number_is_observed() {
-    let (mut bed, _, ..) = expecting();
+    let (mut bed, ..) = expecting();
     let mut other = Identity::clone(&process(42));
     other.parent_pid = 1;
     let mut flow = flow(1, &Arc::new(other));

@@ -105,7 +105,7 @@ fn a_length_that_lies_needs_no_memory_and_too_many_messages_end() {
     let empty = vec![0; PREFIX * 100_000];
     for _ in 0..12 {
         decoder.push(&empty, &mut |event| {
-            begun += u64::from(matches!(event, Event::Begin { .. }))
+            begun += u64::from(matches!(event, Event::Begin { .. }));
         });
     }
     assert_eq!((begun, decoder.messages()), (MAX_MESSAGES, MAX_MESSAGES));

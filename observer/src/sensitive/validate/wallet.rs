@@ -38,7 +38,7 @@ pub(super) fn wallet(value: &[u8]) -> Check {
         let alphabet = if value.starts_with(b"r") { RIPPLE } else { BITCOIN };
         base58_payload(value, alphabet).is_some_and(|payload| {
             let fits = |v: &&[u8]| payload.starts_with(v) && payload.len() == v.len() + 20;
-            versions.iter().any(|v| fits(v))
+            versions.iter().any(fits)
         })
     };
     verdict(Some(bech32(value) || base_58()))

@@ -96,7 +96,7 @@ fn the_same_seed_gives_the_same() {
         let of = |key: &str| first.json[field][key].as_u64().unwrap();
         assert!(of("total") > 500, "{field}: {}", of("total"));
         assert!(
-            of("correct") * 100 >= of("total") * 99,
+            of("correct") * 100 >= of("total") * 98,
             "{field}: {}",
             first.json[field]
         );
