@@ -466,27 +466,41 @@ fn recordings_agree_with_their_labels() {
     }
 }
 
+/// Dialects of calls that the labels put under other APIs than `in_scope` names.
+const BESIDE_SCOPE: &[&str] = &[
+    "aleph-alpha-complete",
+    "bedrock-agent",
+    "deepgram-listen",
+    "deepgram-speak",
+    "gemini-predict-videos",
+    "mistral-ocr",
+    "openai-videos",
+];
+
 #[test]
 fn recordings_of_other_traffic_are_not_taken_for_ai() {
     let Some(rows) = recordings() else { return };
     let catalog = catalog();
     let mut random = Random(88_172_645_463_325_252);
-    // Labels call more APIs AI than `in_scope` names; those may be recognised.
-    let (mut other, mut wrong) = (0, Vec::new());
-    for row in rows.iter().filter(|row| !in_scope(row) && row["is_ai"] != true) {
+    let (mut other, mut wrong, mut no_ai) = (0, Vec::new(), 0);
+    for row in rows.iter().filter(|row| !in_scope(row)) {
         let hooks = replay(row, &catalog, &mut random);
         other += 1;
+        no_ai += usize::from(row["is_ai"] != true);
         if let Some((_, facts)) = hooks.finished.first() {
             let (dialect, evidence) = (facts.dialect.name(), facts.evidence.name());
+            if row["is_ai"] == true && BESIDE_SCOPE.contains(&dialect) {
+                continue;
+            }
             let row = [&row["id"], &row["api"], &row["is_ai"], &row["path"]].map(ToString::to_string);
             wrong.push(format!("{} as {dialect} by {evidence}", row.join(" ")));
         }
     }
     println!(
-        "{} of {other} rows of other traffic taken for an interaction",
+        "{} of {other} rows of other APIs and other traffic taken for an interaction",
         wrong.len()
     );
     wrong.iter().for_each(|row| println!("  {row}"));
-    assert!(other > 50, "{other} calls that are not AI");
+    assert!(no_ai > 50, "{no_ai} calls that are not AI");
     assert!(wrong.is_empty(), "taken for an interaction: {wrong:?}");
 }

@@ -95,8 +95,10 @@ fn the_same_seed_gives_the_same() {
     ] {
         let of = |key: &str| first.json[field][key].as_u64().unwrap();
         assert!(of("total") > 500, "{field}: {}", of("total"));
+        // The catalogue does not know all hosts of the recordings yet.
+        let least = if field == "provider" { 98 } else { 99 };
         assert!(
-            of("correct") * 100 >= of("total") * 98,
+            of("correct") * 100 >= of("total") * least,
             "{field}: {}",
             first.json[field]
         );
