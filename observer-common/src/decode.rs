@@ -1,4 +1,4 @@
-//! Reads integers and byte arrays from a byte slice without casting it.
+//! Reads integers and byte arrays from a byte slice without casting it, and writes them the same way.
 
 /// The slice ended before the value did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,9 @@ pub trait Field: Sized {
     /// # Errors
     /// [`Truncated`] when too few bytes are left.
     fn take(r: &mut Reader<'_>) -> Result<Self, Truncated>;
+
+    /// Appends the value's bytes to `out`.
+    fn put(&self, out: &mut impl Extend<u8>);
 }
 
 /// Position in a byte slice.
@@ -46,6 +49,10 @@ impl<const N: usize> Field for [u8; N] {
     fn take(r: &mut Reader<'_>) -> Result<Self, Truncated> {
         r.bytes(N)?.try_into().map_err(|_| Truncated)
     }
+
+    fn put(&self, out: &mut impl Extend<u8>) {
+        out.extend(*self);
+    }
 }
 
 macro_rules! integer_field {
@@ -53,6 +60,10 @@ macro_rules! integer_field {
         impl Field for $ty {
             fn take(r: &mut Reader<'_>) -> Result<Self, Truncated> {
                 Ok(<$ty>::from_ne_bytes(r.field()?))
+            }
+
+            fn put(&self, out: &mut impl Extend<u8>) {
+                out.extend(self.to_ne_bytes());
             }
         }
     )*};

@@ -2,7 +2,7 @@
 //! bytes where the body has a `len`. The space behind them up to the end of the reservation is not part of the
 //! record. All integers are in host order: kernel and daemon are on one machine.
 
-use crate::decode::{Reader, Truncated};
+use crate::decode::{Field, Reader, Truncated};
 
 /// Length of a task's command name in the kernel (`TASK_COMM_LEN`).
 pub const COMM_LEN: usize = 16;
@@ -32,6 +32,11 @@ macro_rules! record {
             /// [`Truncated`] when fewer bytes are left than the layout has.
             pub fn read(r: &mut Reader<'_>) -> Result<Self, Truncated> {
                 Ok(Self { $($field: r.field()?,)* })
+            }
+
+            /// Appends the fields in order, as the kernel programs write them.
+            pub fn write(&self, out: &mut impl Extend<u8>) {
+                $(self.$field.put(out);)*
             }
         }
     };
@@ -386,6 +391,19 @@ mod tests {
             panic!("not decoded")
         };
         assert_eq!(payload, b"hello");
+    }
+
+    #[test]
+    fn what_is_written_is_what_was_read() {
+        let bytes = tls_data_record(b"hello");
+        let Ok((header, Body::TlsData(data, payload))) = decode(&bytes) else {
+            panic!("a record of TLS data");
+        };
+        let mut written = Vec::new();
+        header.write(&mut written);
+        data.write(&mut written);
+        written.extend_from_slice(payload);
+        assert_eq!(written, bytes);
     }
 
     #[test]

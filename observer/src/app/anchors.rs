@@ -2,8 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::worker::wall_ns;
-use crate::{config::Config, notary::Notary, state::KEYS_DIR, store::Client};
+use crate::{config::Config, kernel::clock::wall_ns, notary::Notary, state::KEYS_DIR, store::Client};
 
 /// After the start: there should be seals.
 const FIRST: Duration = Duration::from_secs(60);

@@ -28,9 +28,10 @@ use tokio::{
 
 use crate::{
     cli::{setup::Loaded, target},
-    config::{Config, FunctionProbes},
+    config::Config,
     identity::Host,
     kernel::{
+        clock::wall_ns,
         discover::Discovery,
         load::{self, LoadOptions},
     },
@@ -40,7 +41,6 @@ use crate::{
 pub(crate) use files::read_secret;
 pub(crate) use seals::Observed;
 use worker::Worker;
-pub(crate) use worker::wall_ns;
 
 /// How long the daemon waits at its end for the store to take what is left.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -160,12 +160,7 @@ fn load_options(config: &Config, loaded: &Loaded) -> LoadOptions {
         HostPattern::Exact(name) => vec![(name, false)],
         HostPattern::Suffix(name) => vec![(name.clone(), false), (name, true)],
     });
-    LoadOptions {
-        ring_buffer_bytes: config.capture.ring_buffer_bytes,
-        undecided_prefix_bytes: config.capture.undecided_prefix_bytes.into(),
-        perf_events: config.capture.function_probes == FunctionProbes::PerfEvents,
-        hosts: hosts.collect(),
-    }
+    LoadOptions::new(&config.capture, hosts.collect())
 }
 
 fn writer_options(config: &Config) -> WriterOptions {

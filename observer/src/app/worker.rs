@@ -3,7 +3,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -23,7 +23,7 @@ use crate::{
     identity::{Host, ProcessKey, Processes},
     kernel::{
         attach::Inventory,
-        clock::boot_ns,
+        clock::{boot_ns, wall_ns},
         discover::Discovery,
         load::{Counters, Scopes},
         probes::{HostProbe, ProbeState},
@@ -337,16 +337,6 @@ fn comm(header: &Header) -> String {
         .position(|b| *b == 0)
         .unwrap_or(header.comm.len());
     String::from_utf8_lossy(&header.comm[..end]).into_owned()
-}
-
-/// Wall clock, ns since the Unix epoch.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the shell that reads the clock for the pipeline"
-)]
-pub(crate) fn wall_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// What to add to CLOCK_BOOTTIME to have the wall clock, ns.

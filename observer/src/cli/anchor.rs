@@ -7,8 +7,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Format, log, out, setup, target};
 use crate::{
-    app::wall_ns,
     identity::Host,
+    kernel::clock::wall_ns,
     notary::{Made, Notary},
     state::KEYS_DIR,
     store::Client,

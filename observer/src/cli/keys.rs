@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::{Failure, Format, out, setup};
 use crate::{
-    app::wall_ns,
     evidence::{
         KeyRow,
         keys::{KeyFault, KeyTrust, ROLE_HOST, ROLE_NOTARY},
     },
+    kernel::clock::wall_ns,
     report::{
         json::timestamp,
         table::{Tone, Value, left, render, toned},

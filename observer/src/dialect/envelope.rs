@@ -12,11 +12,15 @@ pub(super) fn is_media(media: &str) -> bool {
     media.starts_with("application/grpc") || media.starts_with("application/connect+") || is_proto(media)
 }
 
+/// A media type without its parameters (RFC 9110 section 8.3.1).
+pub(super) fn essence(media: &str) -> &str {
+    media.split(';').next().unwrap_or_default().trim()
+}
+
 /// Whether a media type is a single message of Connect in protobuf.
 pub(super) fn is_proto(media: &str) -> bool {
-    let media = media.split(';').next().unwrap_or_default().trim();
     matches!(
-        media,
+        essence(media),
         "application/proto" | "application/x-protobuf" | "application/protobuf"
     )
 }
@@ -54,12 +58,7 @@ impl Envelopes {
         Some(Self {
             decoder: GrpcDecoder::default(),
             coding: coding.unwrap_or_default(),
-            json: media
-                .split(';')
-                .next()
-                .unwrap_or_default()
-                .trim()
-                .ends_with("+json"),
+            json: essence(media).ends_with("+json"),
             message: Message::new(Kind::Data, None),
         })
     }

@@ -496,7 +496,7 @@ fn may_be_json(fields: &Fields, stream: bool) -> bool {
         .get("content-type")
         .unwrap_or_default()
         .to_ascii_lowercase();
-    let media = media.split(';').next().unwrap_or_default().trim().to_owned();
+    let media = envelope::essence(&media);
     media.is_empty()
         || media.contains("json")
         || media == "text/plain"
@@ -505,7 +505,7 @@ fn may_be_json(fields: &Fields, stream: bool) -> bool {
         || media == "application/x-www-form-urlencoded"
         || (stream
             && matches!(
-                media.as_str(),
+                media,
                 "text/event-stream" | "application/vnd.amazon.eventstream"
             ))
 }

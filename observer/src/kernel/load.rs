@@ -20,6 +20,7 @@ use super::{
     probes::{HOST_PROBES, Hook, HostProbe, ProbeState, function_programs},
     tracefs::with_tracefs,
 };
+use crate::config::{Capture, FunctionProbes};
 
 /// The kernel object, or nothing when this program was built without it.
 #[repr(C, align(8))]
@@ -88,6 +89,18 @@ pub struct LoadOptions {
     pub perf_events: bool,
     /// Host patterns of the catalogue: name in lower case, and whether names below it match (then not the name itself).
     pub hosts: Vec<(String, bool)>,
+}
+
+impl LoadOptions {
+    /// As the configuration says.
+    pub fn new(capture: &Capture, hosts: Vec<(String, bool)>) -> Self {
+        Self {
+            ring_buffer_bytes: capture.ring_buffer_bytes,
+            undecided_prefix_bytes: capture.undecided_prefix_bytes.into(),
+            perf_events: capture.function_probes == FunctionProbes::PerfEvents,
+            hosts,
+        }
+    }
 }
 
 /// The programs in the kernel, with the maps that the daemon uses.

@@ -10,9 +10,9 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    evidence::{AnchorRow, KeyRow, anchor::Leaf, keys::ROLE_NOTARY},
+    evidence::{AnchorRow, anchor::Leaf, keys::ROLE_NOTARY},
     state::Keyring,
-    store::{Client, ErrorKind, StoreError},
+    store::{Client, StoreError, bring_certificates, literal},
 };
 pub use files::{newest, read, write};
 
@@ -100,7 +100,7 @@ impl Notary {
     async fn check_store(&self, client: &Client, previous: Option<&AnchorRow>) -> anyhow::Result<()> {
         let sql = format!(
             "SELECT max(anchor_seq) FROM evidence_anchors WHERE notary_id = {}",
-            text(self.keys.owner())
+            literal(self.keys.owner())
         );
         let stored = client.rows::<u64>(&sql).await?.first().copied().unwrap_or(0);
         let here = previous.map_or(0, |p| p.anchor_seq);
@@ -122,18 +122,7 @@ impl Notary {
         previous: Option<AnchorRow>,
         anchor: &AnchorRow,
     ) -> Result<(), StoreError> {
-        let known = match client
-            .rows::<String>("SELECT DISTINCT key_id FROM host_keys")
-            .await
-        {
-            Err(error) if error.kind != ErrorKind::Denied => return Err(error),
-            known => known.unwrap_or_default(),
-        };
-        let own = self.keys.certificates().iter();
-        let missing: Vec<&KeyRow> = own.filter(|c| !known.contains(&c.key_id)).collect();
-        if !missing.is_empty() {
-            client.insert_rows(KeyRow::TABLE, &missing, None).await?;
-        }
+        bring_certificates(client, self.keys.certificates()).await?;
         // A second copy is dropped by the view.
         let rows: Vec<&AnchorRow> = previous.iter().chain([anchor]).collect();
         client.insert_unchecked(AnchorRow::TABLE, &rows).await
@@ -154,19 +143,4 @@ async fn newest_seals(client: &Client, previous: Option<&AnchorRow>) -> Result<V
         .into_iter()
         .map(|row| (row.host_id, row.chain_epoch, row.seal_seq, row.seal_hash))
         .collect())
-}
-
-/// A text as SQL writes it.
-fn text(value: &str) -> String {
-    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_cannot_leave_their_quotes() {
-        assert_eq!(text(r"a'b\"), r"'a\'b\\'");
-    }
 }

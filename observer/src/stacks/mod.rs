@@ -77,8 +77,8 @@ impl Stack {
     /// Whether plaintext of both directions can be read. The file of NSS that only names servers counts as readable: NSPR
     /// carries what it seals.
     pub fn is_readable(&self) -> bool {
-        let any = |wanted: fn(&Call) -> bool| self.points.iter().any(|p| wanted(&p.call));
-        self.carries_plaintext() || self.kind == Kind::Nss && any(|call| *call == Call::ServerName)
+        let names = self.points.iter().any(|p| p.call == Call::ServerName);
+        self.carries_plaintext() || self.kind == Kind::Nss && names
     }
 
     /// Whether it has functions for plaintext of both directions.

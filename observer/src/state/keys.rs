@@ -42,6 +42,9 @@ impl KeyNote {
     }
 }
 
+/// Inode and time of change (seconds, ns) of a file.
+type Stamp = (u64, i64, i64);
+
 /// A private key in force, with the certificates of it and of those before it.
 #[derive(Debug)]
 pub struct Keyring {
@@ -51,8 +54,8 @@ pub struct Keyring {
     machine: Option<[u8; 32]>,
     signer: Signer,
     certificates: Vec<KeyRow>,
-    /// Inode and time of change of the key's file, as it was read.
-    stamp: (u64, i64, i64),
+    /// Of the key's file, as it was read.
+    stamp: Stamp,
 }
 
 impl Keyring {
@@ -269,8 +272,6 @@ fn key_path(directory: &Path, role: &str) -> PathBuf {
 fn certificates_path(directory: &Path, role: &str) -> PathBuf {
     directory.join(format!("{role}.certificates.jsonl"))
 }
-
-type Stamp = (u64, i64, i64);
 
 fn stamp_of(path: &Path) -> anyhow::Result<Stamp> {
     let metadata = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;

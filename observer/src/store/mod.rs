@@ -1,6 +1,7 @@
 //! Store: evidence rows out to ClickHouse over HTTP(S), the schema there, and the engine itself
 //! ([`embedded`]) where no server is configured.
 
+mod certificates;
 pub mod client;
 pub mod embedded;
 pub mod migrate;
@@ -8,8 +9,10 @@ mod sql;
 pub mod writer;
 mod writer_stats;
 
+pub use certificates::bring_certificates;
 pub use client::{Client, ErrorKind, StoreError, StoreTarget, wait_ready, wait_until};
 pub use migrate::migrate;
 pub use sql::is_identifier;
+pub(crate) use sql::literal;
 pub use writer::{Writer, WriterOptions};
 pub use writer_stats::{LossReason, Table, WriterStats};

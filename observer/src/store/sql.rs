@@ -241,9 +241,19 @@ pub fn is_identifier(name: &str) -> bool {
         && name.len() <= 64
 }
 
+/// A text as SQL writes it.
+pub(crate) fn literal(value: &str) -> String {
+    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_cannot_leave_their_quotes() {
+        assert_eq!(literal(r"a'b\"), r"'a\'b\\'");
+    }
 
     fn tokens(text: &str) -> Vec<&str> {
         let mut lexer = Lexer::new(text.as_bytes(), true);

@@ -43,9 +43,8 @@ impl Recording {
             len: HOST.len() as u32,
             class: CLASS_AI,
         };
-        let mut body = name.handle.to_ne_bytes().to_vec();
-        body.extend(name.len.to_ne_bytes());
-        body.extend(name.class.to_ne_bytes());
+        let mut body = Vec::new();
+        name.write(&mut body);
         body.extend(HOST.as_bytes());
         recording.record(KIND_TLS_NAME, &body);
         recording
@@ -174,13 +173,7 @@ impl Recording {
             *offset += piece.len() as u64;
             left -= piece.len();
             let mut body = Vec::with_capacity(TlsData::SIZE + piece.len());
-            for word in [data.handle, data.offset, data.call_len] {
-                body.extend(word.to_ne_bytes());
-            }
-            body.extend(data.len.to_ne_bytes());
-            body.extend(data.class.to_ne_bytes());
-            body.extend([data.direction, data.tie, data.stack]);
-            body.extend(data.pad);
+            data.write(&mut body);
             body.extend(piece);
             self.record(KIND_TLS_DATA, &body);
         }
@@ -190,16 +183,22 @@ impl Recording {
         let start = self.bytes.len();
         let mut comm = [0; COMM_LEN];
         comm[..6].copy_from_slice(b"python");
-        self.bytes.extend(kind.to_ne_bytes());
-        self.bytes.extend(0u16.to_ne_bytes());
-        self.bytes.extend(0u32.to_ne_bytes());
-        for word in [self.time_ns, 5_000_000_000, FLOW, 0, 1] {
-            self.bytes.extend(u64::to_ne_bytes(word));
-        }
-        for word in [1234, 1234, 1000, 1000] {
-            self.bytes.extend(u32::to_ne_bytes(word));
-        }
-        self.bytes.extend(comm);
+        let header = Header {
+            kind,
+            flags: 0,
+            cpu: 0,
+            time_ns: self.time_ns,
+            process_start_ns: 5_000_000_000,
+            flow_id: FLOW,
+            connection_id: 0,
+            cgroup_id: 1,
+            pid: 1234,
+            tid: 1234,
+            uid: 1000,
+            gid: 1000,
+            comm,
+        };
+        header.write(&mut self.bytes);
         debug_assert_eq!(self.bytes.len() - start, Header::SIZE);
         self.bytes.extend(body);
         self.records.push(start..self.bytes.len());

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{Failure, Format, log, out, setup, target};
 use crate::{
-    config::{Config, FunctionProbes, Log, LogFormat, LogLevel},
+    config::{Config, Log, LogFormat, LogLevel},
     kernel::{
         discover::Discovery,
         load::{self, LoadOptions},
@@ -106,12 +106,7 @@ fn host_checks() -> Vec<Check> {
 
 /// Loads and attaches everything as the daemon does, and lets it go.
 fn kernel_checks(config: &Config) -> Vec<Check> {
-    let options = LoadOptions {
-        ring_buffer_bytes: config.capture.ring_buffer_bytes,
-        undecided_prefix_bytes: config.capture.undecided_prefix_bytes.into(),
-        perf_events: config.capture.function_probes == FunctionProbes::PerfEvents,
-        hosts: Vec::new(),
-    };
+    let options = LoadOptions::new(&config.capture, Vec::new());
     let loaded = match load::load(&options) {
         Ok(loaded) => loaded,
         Err(error) => {

@@ -1,5 +1,7 @@
 //! Identifiers of Asia, Australia, New Zealand and Africa.
 
+use std::ops::RangeInclusive;
+
 use super::Check;
 use super::sums::{
     all_digits, base_36, chars, compact, date, digits, form, graded, luhn, number, two, varied, verdict,
@@ -170,24 +172,22 @@ fn alphabet_at(alphabet: &[u8], at: u32) -> Option<u8> {
 
 /// Korean resident number: day of birth, sex and century of a citizen; the checksum holds until October 2020.
 pub(super) fn kr_rrn(value: &[u8]) -> Check {
-    graded(
-        digits::<13>(value)
-            .filter(|d| yymmdd(d, 0) && matches!(d[6], 1..=4))
-            .map(|d| {
-                let sum = weighted(&d, &[2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5]);
-                (11 - sum % 11) % 10 == u32::from(d[12])
-            }),
-    )
+    kr_person(value, 1..=4, 11)
 }
 
 /// Korean number of foreigners: as of residents, with 5 to 8 for sex and century.
 pub(super) fn kr_frn(value: &[u8]) -> Check {
+    kr_person(value, 5..=8, 13)
+}
+
+/// `sexes` are the digits for sex and century; the check digit is `base` less the sum modulo 11, modulo 10.
+fn kr_person(value: &[u8], sexes: RangeInclusive<u8>, base: u32) -> Check {
     graded(
         digits::<13>(value)
-            .filter(|d| yymmdd(d, 0) && matches!(d[6], 5..=8))
+            .filter(|d| yymmdd(d, 0) && sexes.contains(&d[6]))
             .map(|d| {
                 let sum = weighted(&d, &[2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5]);
-                (13 - sum % 11) % 10 == u32::from(d[12])
+                (base - sum % 11) % 10 == u32::from(d[12])
             }),
     )
 }

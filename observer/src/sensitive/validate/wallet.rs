@@ -30,12 +30,11 @@ const VERSIONS: &[&[u8]] = &[
 /// Address with the checksum of its currency: Base58Check, Bech32 or Bech32m (BIP 173, BIP 350), Ripple.
 pub(super) fn wallet(value: &[u8]) -> Check {
     let base_58 = || {
-        let versions: &[&[u8]] = if value.starts_with(b"r") {
-            &[&[0]]
+        let (versions, alphabet): (&[&[u8]], _) = if value.starts_with(b"r") {
+            (&[&[0]], RIPPLE)
         } else {
-            VERSIONS
+            (VERSIONS, BITCOIN)
         };
-        let alphabet = if value.starts_with(b"r") { RIPPLE } else { BITCOIN };
         base58_payload(value, alphabet).is_some_and(|payload| {
             let fits = |v: &&[u8]| payload.starts_with(v) && payload.len() == v.len() + 20;
             versions.iter().any(fits)

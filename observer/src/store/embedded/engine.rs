@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 
 use super::error::Exception;
 use super::ffi::{Analysis, Answer, Api, Connection, Insert, Params, Select};
+use crate::store::literal;
 
 /// The running engine.
 pub(super) struct Engine {
@@ -205,9 +206,4 @@ impl Session {
     pub(super) fn classify(&mut self, sql: &[u8]) -> Analysis {
         self.connection.classify(sql)
     }
-}
-
-/// `value` as a string literal.
-fn literal(value: &str) -> String {
-    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
 }

@@ -12,9 +12,9 @@ use observer::pipeline::{Output, Pipeline, Rulebook};
 use observer::policy::Policy;
 use observer::sensitive::{Engine, HmacKey, Rules};
 use observer_common::wire::{
-    AF_INET, CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, CLOSE_WAS_ESTABLISHED, COMM_LEN, DIRECTION_RECEIVED,
-    DIRECTION_SENT, KIND_CLOSE, KIND_CONNECT, KIND_TLS_DATA, KIND_TLS_FREE, KIND_TLS_NAME, MAX_CHUNK,
-    STACK_OPENSSL, TIE_IN_CALL, TRANSPORT_TCP, decode,
+    AF_INET, CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, CLOSE_WAS_ESTABLISHED, COMM_LEN, Close, Connect,
+    DIRECTION_RECEIVED, DIRECTION_SENT, Header, KIND_CLOSE, KIND_CONNECT, KIND_TLS_DATA, KIND_TLS_FREE,
+    KIND_TLS_NAME, MAX_CHUNK, STACK_OPENSSL, TIE_IN_CALL, TRANSPORT_TCP, TlsData, TlsFree, TlsName, decode,
 };
 
 use super::connection::{Connection, Direction, Transport, connections};
@@ -117,14 +117,14 @@ impl Kernel {
             class: if known { CLASS_AI } else { CLASS_UNDECIDED },
             offset: [0; 2],
         };
-        self.record(&mut flow, KIND_CONNECT, &connect())?;
+        self.record(&mut flow, KIND_CONNECT, |body| connect().write(body), &[])?;
         if !name.is_empty() {
-            let body = Bytes::default()
-                .u64(flow.id)
-                .u32(name.len())
-                .u32(flow.class as usize)
-                .all(name.as_bytes());
-            self.record(&mut flow, KIND_TLS_NAME, &body.0)?;
+            let head = TlsName {
+                handle: flow.id,
+                len: length(name.as_bytes()),
+                class: flow.class,
+            };
+            self.record(&mut flow, KIND_TLS_NAME, |body| head.write(body), name.as_bytes())?;
         }
         Ok((flow, connection.fragments))
     }
@@ -140,14 +140,17 @@ impl Kernel {
         let mut begins = turn.begins;
         for piece in turn.bytes.chunks(MAX_CHUNK) {
             let offset = &mut flow.offset[usize::from(direction)];
-            let body = Bytes::default()
-                .u64(flow.id)
-                .u64(*offset)
-                .u64(left as u64)
-                .u32(piece.len())
-                .u32(flow.class as usize)
-                .all(&[direction, TIE_IN_CALL, STACK_OPENSSL, 0, 0, 0, 0, 0])
-                .all(piece);
+            let head = TlsData {
+                handle: flow.id,
+                offset: *offset,
+                call_len: left as u64,
+                len: length(piece),
+                class: flow.class,
+                direction,
+                tie: TIE_IN_CALL,
+                stack: STACK_OPENSSL,
+                pad: [0; 5],
+            };
             *offset += piece.len() as u64;
             left -= piece.len();
             if let Some(call) = begins.take() {
@@ -157,7 +160,7 @@ impl Kernel {
             if flow.class == CLASS_OTHER {
                 self.now_ns += STEP_NS;
             } else {
-                self.record(flow, KIND_TLS_DATA, &body.0)?;
+                self.record(flow, KIND_TLS_DATA, |body| head.write(body), piece)?;
             }
         }
         Ok(())
@@ -166,19 +169,21 @@ impl Kernel {
     fn end(&mut self, flow: &Flow) -> Result<()> {
         let mut flow = Flow { ..*flow };
         let [sent, received] = flow.offset;
-        let free = Bytes::default()
-            .u64(flow.id)
-            .u64(sent)
-            .u64(received)
-            .u32(flow.class as usize)
-            .u32(usize::from(TIE_IN_CALL));
-        self.record(&mut flow, KIND_TLS_FREE, &free.0)?;
-        let close = Bytes::default()
-            .u64(sent)
-            .u64(received)
-            .u32(CLOSE_WAS_ESTABLISHED as usize)
-            .u32(0);
-        self.record(&mut flow, KIND_CLOSE, &close.0)
+        let free = TlsFree {
+            handle: flow.id,
+            sent,
+            received,
+            class: flow.class,
+            tie: u32::from(TIE_IN_CALL),
+        };
+        self.record(&mut flow, KIND_TLS_FREE, |body| free.write(body), &[])?;
+        let close = Close {
+            sent,
+            received,
+            flags: CLOSE_WAS_ESTABLISHED,
+            local_port: 0,
+        };
+        self.record(&mut flow, KIND_CLOSE, |body| close.write(body), &[])
     }
 
     fn finish(mut self) -> Result<Replayed> {
@@ -198,30 +203,44 @@ impl Kernel {
     }
 
     /// A record as bytes, read and taken as the daemon does it.
-    fn record(&mut self, flow: &mut Flow, kind: u16, body: &[u8]) -> Result<()> {
+    fn record(
+        &mut self,
+        flow: &mut Flow,
+        kind: u16,
+        body: impl FnOnce(&mut Vec<u8>),
+        payload: &[u8],
+    ) -> Result<()> {
         self.now_ns += STEP_NS;
-        let mut comm = [0; COMM_LEN];
-        comm[..4].copy_from_slice(b"eval");
-        let key = self.process.key;
-        let bytes = Bytes(kind.to_ne_bytes().to_vec())
-            .all(&[0; 6])
-            .u64(self.now_ns)
-            .u64(key.start_ns)
-            .u64(flow.id)
-            .u64(flow.id)
-            .u64(1)
-            .u32(key.pid as usize)
-            .u32(key.pid as usize)
-            .u32(self.process.uid as usize)
-            .u32(0)
-            .all(&comm)
-            .all(body)
-            .0;
+        let mut bytes = Vec::new();
+        self.header(flow, kind).write(&mut bytes);
+        body(&mut bytes);
+        bytes.extend_from_slice(payload);
         let (header, body) = decode(&bytes).map_err(|error| anyhow::anyhow!("record: {error:?}"))?;
         self.pipeline.record(&header, &body, &self.process);
         self.out.records += 1;
         self.take(Some(flow));
         Ok(())
+    }
+
+    fn header(&self, flow: &Flow, kind: u16) -> Header {
+        let mut comm = [0; COMM_LEN];
+        comm[..4].copy_from_slice(b"eval");
+        let key = self.process.key;
+        Header {
+            kind,
+            flags: 0,
+            cpu: 0,
+            time_ns: self.now_ns,
+            process_start_ns: key.start_ns,
+            flow_id: flow.id,
+            connection_id: flow.id,
+            cgroup_id: 1,
+            pid: key.pid,
+            tid: key.pid,
+            uid: self.process.uid,
+            gid: 0,
+            comm,
+        }
     }
 
     fn take(&mut self, flow: Option<&mut Flow>) {
@@ -247,37 +266,26 @@ impl Kernel {
     }
 }
 
-/// Bytes of a record in host order.
-#[derive(Default)]
-struct Bytes(Vec<u8>);
-
-impl Bytes {
-    fn u64(self, value: u64) -> Self {
-        self.all(&value.to_ne_bytes())
-    }
-
-    fn u32(self, value: usize) -> Self {
-        self.all(&u32::try_from(value).unwrap_or(u32::MAX).to_ne_bytes())
-    }
-
-    fn all(mut self, bytes: &[u8]) -> Self {
-        self.0.extend_from_slice(bytes);
-        self
-    }
+fn length(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
 /// A connection to an address for documentation (RFC 5737).
-fn connect() -> Vec<u8> {
-    let mut body = vec![0; 16];
-    body[..4].copy_from_slice(&[192, 0, 2, 9]);
-    body.extend([0; 16]);
-    for value in [AF_INET, 443, 0, 0] {
-        body.extend(value.to_ne_bytes());
+fn connect() -> Connect {
+    let mut peer_address = [0; 16];
+    peer_address[..4].copy_from_slice(&[192, 0, 2, 9]);
+    Connect {
+        peer_address,
+        local_address: [0; 16],
+        family: AF_INET,
+        peer_port: 443,
+        local_port: 0,
+        flags: 0,
+        fd: 5,
+        transport: TRANSPORT_TCP,
+        pad: [0; 3],
+        socket: 0,
     }
-    body.extend(5i32.to_ne_bytes());
-    body.extend([TRANSPORT_TCP, 0, 0, 0]);
-    body.extend(0u64.to_ne_bytes());
-    body
 }
 
 fn rulebook(catalog: Arc<Catalog>) -> Result<Rulebook> {

@@ -7,6 +7,7 @@ mod table;
 mod tests;
 
 use fixed::STATIC;
+pub use huffman::LENGTHS as HUFFMAN_LENGTHS;
 pub use table::MAX_TABLE;
 use table::{Entry, Found, Table};
 
