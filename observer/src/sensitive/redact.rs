@@ -24,6 +24,8 @@ pub struct LineFinding {
     pub documented_example: bool,
     /// Line on which it begins, from 1.
     pub line: u64,
+    /// Offset of its first byte in the text.
+    pub start: u64,
     /// Length of the value in bytes.
     pub bytes: u32,
 }
@@ -121,6 +123,7 @@ fn line_finding(engine: &Engine, located: &Located) -> LineFinding {
         confidence: located.confidence,
         documented_example: located.documented,
         line: located.line + 1,
+        start: located.start,
         bytes: u32::try_from(located.end - located.start).unwrap_or(u32::MAX),
     }
 }

@@ -4,13 +4,17 @@
 pub mod checksums;
 pub mod hosts;
 pub mod input;
+mod labels;
 pub mod pii;
 pub mod recordings;
 pub mod secrets;
+mod tally;
 
+use std::ops::Range;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use observer::sensitive::{Engine, Rules};
 use serde_json::Value;
 
 /// What is compared with its labels.
@@ -49,4 +53,17 @@ pub fn run(kind: Kind, path: &Path) -> Result<Outcome> {
         Kind::Pii => pii::run(path),
         Kind::Checksums => checksums::run(path),
     }
+}
+
+/// The built-in rules and an engine for them, as the daemon has them without a configuration.
+fn builtin() -> Result<(Rules, Engine)> {
+    let rules = Rules::builtin().map_err(|problems| anyhow::anyhow!("built-in rules: {problems:?}"))?;
+    let engine = Engine::new(&rules).context("built-in rules")?;
+    Ok((rules, engine))
+}
+
+/// Characters from `start` to `end` of a text as a range of bytes, within the text.
+fn byte_range(text: &str, start: usize, end: usize) -> Range<usize> {
+    let offset = |n: usize| text.char_indices().nth(n).map_or(text.len(), |(at, _)| at);
+    offset(start)..offset(end.max(start))
 }

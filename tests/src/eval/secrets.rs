@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use observer::sensitive::{Class, Engine, Rules, scan_text};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::tally::{Kind, Tally};
 use super::{Outcome, input};
 
 /// Rules in the table at most.
@@ -24,44 +25,6 @@ struct Row {
     rule_id: String,
     kind: Kind,
     text: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Positive,
-    Negative,
-}
-
-/// How many of how many were found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Tally {
-    found: usize,
-    total: usize,
-}
-
-impl Tally {
-    fn add(&mut self, found: bool) {
-        self.total += 1;
-        self.found += usize::from(found);
-    }
-
-    fn json(self) -> Value {
-        json!({"found": self.found, "total": self.total})
-    }
-
-    fn percent(self) -> f64 {
-        let (found, total) = (count(self.found), count(self.total));
-        if self.total == 0 {
-            0.0
-        } else {
-            100.0 * found / total
-        }
-    }
-}
-
-fn count(n: usize) -> f64 {
-    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
 }
 
 /// What became of the lines of one labelled rule.
@@ -79,8 +42,7 @@ struct OfRule {
 /// As [`super::run`].
 pub fn run(path: &Path) -> Result<Outcome> {
     let rows: Vec<Row> = input::rows(path)?;
-    let rules = Rules::builtin().map_err(|problems| anyhow::anyhow!("built-in rules: {problems:?}"))?;
-    let engine = Engine::new(&rules).context("built-in rules")?;
+    let (rules, engine) = super::builtin()?;
     let (mut positives, mut negatives) = (Tally::default(), Tally::default());
     let mut by_rule: BTreeMap<String, OfRule> = BTreeMap::new();
     for row in rows {

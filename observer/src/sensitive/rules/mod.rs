@@ -12,6 +12,7 @@ mod compile;
 mod example;
 mod probe;
 mod read;
+mod spelling;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
-use super::{Context, First, MAX_PATTERN, MAX_RULES, Rank, Rule, assign};
+use super::{Context, First, MAX_PATTERN, MAX_RULES, Rank, Rule, assign, spelling};
 use crate::config::yaml::{At, Map, Node, Position, Problem, Reader, shown};
 use crate::sensitive::validate::Validator;
 use crate::sensitive::{Class, Severity};
@@ -197,7 +197,7 @@ fn read_context(reader: &mut Reader, map: &Map<'_>) -> Option<Context> {
     let inner = reader.mapping(map.get("context")?, "`context`", &keys)?;
     let mut lower = |key| -> Vec<String> {
         let words = texts(reader, &inner, key).into_iter();
-        words.map(|w| w.to_ascii_lowercase()).collect()
+        words.flat_map(|w| spelling::of(&w)).collect()
     };
     let (words, whole) = (lower("words"), lower("whole"));
     if words.is_empty() && whole.is_empty() {
