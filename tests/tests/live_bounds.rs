@@ -270,6 +270,9 @@ fn the_ledger_adds_up() -> Result<()> {
         assert_eq!(row["visibility"], "decoded");
     }
     assert_eq!(record.lost(), 0);
+    let books = record.balanced_books()?;
+    assert!(books["kernel"].seen > 70 && books["flow"].seen > 70 * 100, "{books:?}");
+    assert_eq!(books["protocol"].delivered, books["protocol"].seen, "{books:?}");
     // Programs of the host that cannot be read have rows too.
     assert_eq!(
         record.sealed("n_records"),
@@ -312,5 +315,53 @@ fn what_a_small_ring_loses_is_counted_and_stays_with_its_flow() -> Result<()> {
     );
     assert_eq!(row["visibility"], "partial");
     assert_eq!(row["visibility_reason"], "lost_events");
+    // The seals say the same as the kernel's counters, and every book balances.
+    let books = record.balanced_books()?;
+    let (events, bytes) = record.sealed_loss("kernel", "ring_full");
+    assert!(events > 0 && bytes > 1 << 20, "{events} records, {bytes} bytes");
+    assert!(books["kernel"].lost >= events, "{books:?}");
+    // What the kernel gave is what the daemon took: nothing stays in the ring but what came in this moment.
+    assert!(books["kernel"].held < 100, "{books:?}");
+    assert!(record.sealed_loss("flow", "gap").1 > 1 << 20, "{}", record.losses());
+    assert_eq!(record.sealed_loss("protocol", "lost_events").0, 1, "{}", record.losses());
+    assert_eq!(books["protocol"].lost, 1, "{books:?}");
+    Ok(())
+}
+
+#[test]
+fn the_books_balance_under_a_flood() -> Result<()> {
+    let Some(_live) = live() else { return Ok(()) };
+    let mut host = Host::start(Options {
+        ring_buffer_bytes: Some(1 << 20),
+        ..Options::default()
+    })?;
+    let file = host.dir().join("prompt.txt");
+    std::fs::write(&file, "word ".repeat((2 << 20) / 5))?;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let client = host.python("openai_chat.py");
+        let client = client.args(["--count", "6", "--prompt-file"]).arg(&file);
+        clients.push(client.start()?);
+    }
+    // The daemon stands still again and again while four processes send 48 MiB.
+    for _ in 0..6 {
+        host.daemon()?.signal(Signal::STOP)?;
+        std::thread::sleep(Duration::from_millis(400));
+        host.daemon()?.signal(Signal::CONT)?;
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    for client in clients {
+        client.finish()?;
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    // A call of which the ring lost everything has no row, so nobody waits for 24 of them.
+    let record = host.end()?;
+    let books = record.balanced_books()?;
+    let (events, _) = record.sealed_loss("kernel", "ring_full");
+    assert!(events > 0, "24 prompts of 2 MiB went through a ring of 1 MiB: {books:?}");
+    let partial = record.all_interactions.iter().filter(|row| row["visibility"] == "partial");
+    assert_eq!(books["protocol"].lost, partial.count() as u64, "{books:?}");
+    assert!(books["kernel"].held < 100, "{books:?}");
+    println!("{events} records lost; books {books:#?}");
     Ok(())
 }

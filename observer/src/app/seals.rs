@@ -1,4 +1,4 @@
-//! What each seal says: the difference of all counters since the last one.
+//! What each seal says: the difference of all counters since the last one, and the books.
 
 use std::fs;
 
@@ -8,22 +8,43 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     config::Config,
-    coverage::{Ledger, Stage},
-    evidence::{Coverage, Interval},
+    coverage::{Ledger, Loss, Stage},
+    evidence::{Book, Coverage, Interval, SealedLoss},
     kernel::probes::ProbeState,
     pipeline::{Rulebook, Totals},
+    store::{LossReason, Table, WriterStats},
 };
 
 /// All counters at one moment.
 pub(crate) struct Observed {
     /// Kernel counters by index; `None` where one could not be read.
     pub kernel: Vec<Option<u64>>,
+    /// Entries taken out of the ring buffer.
+    pub entries: u64,
+    /// Records among them, as the stages after them count them.
+    pub records: u64,
     pub totals: Totals,
+    /// Losses of all stages.
     pub ledger: Ledger,
+    /// Books of the stages inside the pipeline.
+    pub pipeline: [Book; 3],
+    /// Rows on their way to the store.
+    pub rows: Rows,
     pub open_flows: usize,
-    pub rows_lost: u64,
     /// Every probe that is wanted, and what became of it.
     pub probes: Vec<(String, ProbeState)>,
+}
+
+/// Rows between the chain and the store, since the start.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Rows {
+    /// Rows that the sequencer numbered, seals among them.
+    pub numbered: u64,
+    /// Rows that the store has confirmed.
+    pub stored: u64,
+    pub lost: u64,
+    /// Rows that wait, or are on their way.
+    pub pending: u64,
 }
 
 impl Observed {
@@ -39,26 +60,74 @@ impl Observed {
 
     /// Records that the kernel could not make, for whatever reason.
     fn lost_kernel(&self) -> u64 {
-        use counters::{LOST_FAULT, LOST_FLOWS_FULL, LOST_RING, LOST_SOCKETS_FULL, LOST_THREADS_FULL};
-        let all = [
-            LOST_RING,
-            LOST_FAULT,
-            LOST_THREADS_FULL,
-            LOST_FLOWS_FULL,
-            LOST_SOCKETS_FULL,
-        ];
-        all.into_iter().map(|index| self.kernel(index)).sum()
+        self.ledger.stage(Stage::Kernel).events
+    }
+
+    /// The books of all stages, in the order of the flow of data.
+    fn books(&self) -> Vec<Book> {
+        let lost = self.lost_kernel();
+        // The kernel counts a record when it is in the ring buffer already: we may have it before.
+        let given = self.kernel(counters::RECORDS).max(self.entries);
+        let kernel = Book {
+            stage: Stage::Kernel.name(),
+            seen: given + lost,
+            delivered: self.entries,
+            lost,
+            held: given - self.entries,
+        };
+        let record = Book {
+            stage: Stage::Record.name(),
+            seen: self.entries,
+            delivered: self.records,
+            lost: self.ledger.stage(Stage::Record).events,
+            held: 0,
+        };
+        let store = Book {
+            stage: Stage::Store.name(),
+            seen: self.rows.numbered,
+            delivered: self.rows.stored,
+            lost: self.rows.lost,
+            held: self.rows.pending,
+        };
+        let stages = [kernel, record].into_iter().chain(self.pipeline);
+        stages.chain([store]).collect()
+    }
+}
+
+/// Takes the kernel's losses into the ledger, and those of rows.
+pub(super) fn add_ends(ledger: &mut Ledger, kernel: &[Option<u64>], writer: &WriterStats) {
+    for (index, unit, name) in counters::ALL {
+        let (Some(reason), Some(Some(total))) = (name.strip_prefix("lost_"), kernel.get(*index as usize))
+        else {
+            continue;
+        };
+        let mut loss = ledger.of(Stage::Kernel, reason);
+        if *unit == "bytes" {
+            loss.bytes = *total;
+        } else {
+            loss.events = *total;
+        }
+        if loss != Loss::default() {
+            ledger.set(Stage::Kernel, reason, loss);
+        }
+    }
+    for reason in LossReason::ALL {
+        let events = Table::ALL.iter().map(|table| writer.lost(*table, reason)).sum();
+        if events > 0 {
+            ledger.set(Stage::Store, reason.name(), Loss { events, bytes: 0 });
+        }
     }
 }
 
 /// Counters at the last seal.
-#[derive(Default, Clone, Copy)]
+#[derive(Default, Clone)]
 struct Last {
     events: u64,
     lost_kernel: u64,
     lost_user: u64,
     truncated: u64,
     rows_lost: u64,
+    ledger: Ledger,
     totals: Totals,
     cpu_ms: u64,
 }
@@ -119,7 +188,8 @@ impl Seals {
             lost_kernel: observed.lost_kernel(),
             lost_user: observed.lost_user(),
             truncated: observed.kernel(counters::LOST_CALL_TOO_LONG_BYTES),
-            rows_lost: observed.rows_lost,
+            rows_lost: observed.rows.lost,
+            ledger: observed.ledger.clone(),
             totals: observed.totals,
             cpu_ms: cpu_ms(),
         };
@@ -141,7 +211,16 @@ impl Seals {
                 ProbeState::Attached => None,
             })
             .collect();
+        let losses = now.ledger.since(&last.ledger).into_iter();
+        let losses = losses.map(|(stage, reason, loss)| SealedLoss {
+            stage: stage.name(),
+            reason,
+            events: loss.events,
+            bytes: loss.bytes,
+        });
         Coverage {
+            books: observed.books(),
+            losses: losses.collect(),
             probes_required: count(observed.probes.len()),
             probes_attached: count(observed.probes.len() - failed.len()),
             probes_failed: failed,
@@ -205,15 +284,21 @@ mod tests {
         let mut kernel = vec![Some(0); counters::COUNT as usize];
         kernel[counters::RECORDS as usize] = Some(records);
         kernel[counters::LOST_RING as usize] = Some(lost);
+        let mut ledger = Ledger::default();
+        add_ends(&mut ledger, &kernel, &WriterStats::default());
+        let stages = ["flow", "protocol", "scan"];
         Observed {
             kernel,
+            entries: records - 7,
+            records: records - 7,
+            pipeline: stages.map(|stage| Book { stage, seen: 0, delivered: 0, lost: 0, held: 0 }),
+            rows: Rows::default(),
             totals: Totals {
                 ai_connections: records / 10,
                 ..Totals::default()
             },
-            ledger: Ledger::default(),
+            ledger,
             open_flows: 0,
-            rows_lost: 0,
             probes: vec![
                 ("a".into(), ProbeState::Attached),
                 ("b".into(), ProbeState::Failed("no".into())),
@@ -246,5 +331,33 @@ mod tests {
         );
         assert_eq!((second.probes_required, second.probes_attached), (2, 1));
         assert_eq!(second.probes_failed, ["b: no"]);
+    }
+
+    #[test]
+    fn the_books_go_on_and_losses_are_those_of_the_interval() {
+        let mut seals = Seals {
+            interval_ns: 100,
+            last_ns: 0,
+            last: Last::default(),
+            constant: Coverage::default(),
+        };
+        let ring_full = |events| SealedLoss {
+            stage: "kernel",
+            reason: "ring_full",
+            events,
+            bytes: 0,
+        };
+        let (_, first) = seals.next(&observed(50, 3), 100, 0);
+        assert_eq!(first.losses, [ring_full(3)]);
+        let (_, second) = seals.next(&observed(80, 3), 200, 0);
+        assert_eq!(second.losses, []);
+        let (_, third) = seals.next(&observed(90, 8), 300, 0);
+        assert_eq!(third.losses, [ring_full(5)]);
+        let stages: Vec<&str> = third.books.iter().map(|book| book.stage).collect();
+        assert_eq!(stages, ["kernel", "record", "flow", "protocol", "scan", "store"]);
+        for book in third.books {
+            assert_eq!(book.seen, book.delivered + book.lost + book.held, "{book:?}");
+        }
+        assert_eq!((second.books[0].seen, second.books[0].held), (83, 7));
     }
 }

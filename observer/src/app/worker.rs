@@ -14,7 +14,7 @@ use super::{
     Shared,
     blind::OpaqueProcesses,
     chain::Chain,
-    seals::{Observed, Seals},
+    seals::{Observed, Rows, Seals, add_ends},
     selftest::SelfTests,
 };
 use crate::{
@@ -112,6 +112,9 @@ impl Worker {
             discovery,
             writer,
             shared,
+            entries: 0,
+            for_discovery: 0,
+            seals_made: 0,
         };
         state.run(Records::new(records), now_ns)
     }
@@ -131,6 +134,12 @@ struct State {
     discovery: Discovery,
     writer: Arc<Writer>,
     shared: Arc<Shared>,
+    /// Entries taken out of the ring buffer.
+    entries: u64,
+    /// Records of these that are for discovery only.
+    for_discovery: u64,
+    /// Seals made.
+    seals_made: u64,
 }
 
 impl State {
@@ -184,6 +193,7 @@ impl State {
     }
 
     fn entry(&mut self, bytes: &[u8]) {
+        self.entries += 1;
         match decode(bytes) {
             Ok((header, body)) => self.record(&header, &body),
             Err(_) => self.pipeline.bad_record(bytes.len()),
@@ -203,6 +213,7 @@ impl State {
             }
             Body::MapExec => {
                 self.discovery.look_at(header.pid);
+                self.for_discovery += 1;
                 return;
             }
             _ => {}
@@ -300,13 +311,30 @@ impl State {
                 .map(|(probe, state)| (probe.program.to_owned(), state.clone()));
             host.chain(functions).collect()
         });
+        let (kernel, stats) = (self.counters.read(), self.writer.stats());
+        let mut ledger = self.pipeline.ledger().clone();
+        add_ends(&mut ledger, &kernel, &stats);
+        let totals = self.pipeline.totals();
         Observed {
-            kernel: self.counters.read(),
-            totals: self.pipeline.totals(),
-            ledger: self.pipeline.ledger().clone(),
+            kernel,
+            entries: self.entries,
+            records: totals.records + self.for_discovery,
+            totals,
+            ledger,
+            pipeline: self.pipeline.books(),
+            rows: self.rows(),
             open_flows: self.pipeline.open_flows(),
-            rows_lost: self.writer.stats().lost_total(),
             probes,
+        }
+    }
+
+    fn rows(&self) -> Rows {
+        let delivery = self.writer.book();
+        Rows {
+            numbered: self.sequencer.records() + self.seals_made,
+            stored: delivery.written,
+            lost: delivery.lost,
+            pending: delivery.pending,
         }
     }
 
@@ -326,6 +354,7 @@ impl State {
         coverage.notes.extend(verdict.note);
         let row = self.sequencer.seal(kind, interval, coverage);
         self.chain.sealed(&row);
+        self.seals_made += 1;
         self.writer.push(row);
     }
 }

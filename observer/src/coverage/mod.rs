@@ -1,10 +1,12 @@
 //! The ledger: what each stage saw, handed on and lost, by reason. Pure.
 
 mod blind;
+mod reasons;
 
 use std::collections::BTreeMap;
 
 pub use blind::{OpaqueReason, Readability};
+pub use reasons::REASONS;
 
 /// Stages that can lose something, in the order of the flow of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,8 +53,9 @@ pub struct Loss {
 pub struct Ledger(BTreeMap<(Stage, &'static str), Loss>);
 
 impl Ledger {
-    /// Books one loss.
+    /// Books one loss. `reason` is one of [`REASONS`].
     pub fn lose(&mut self, stage: Stage, reason: &'static str, bytes: u64) {
+        debug_assert!(reasons::is_known(stage, reason), "{stage:?} {reason}");
         let loss = self.0.entry((stage, reason)).or_default();
         loss.events += 1;
         // A gap can be of any length that a record states.
@@ -61,6 +64,7 @@ impl Ledger {
 
     /// Sets a loss that another place counts from its start on.
     pub fn set(&mut self, stage: Stage, reason: &'static str, total: Loss) {
+        debug_assert!(reasons::is_known(stage, reason), "{stage:?} {reason}");
         self.0.insert((stage, reason), total);
     }
 
@@ -69,6 +73,24 @@ impl Ledger {
         self.0
             .iter()
             .map(|((stage, reason), loss)| (*stage, *reason, *loss))
+    }
+
+    /// Losses of one stage for one reason.
+    pub fn of(&self, stage: Stage, reason: &'static str) -> Loss {
+        self.0.get(&(stage, reason)).copied().unwrap_or_default()
+    }
+
+    /// What was lost since `earlier`, a state of this ledger, for reasons for which something was.
+    pub fn since(&self, earlier: &Self) -> Vec<(Stage, &'static str, Loss)> {
+        let changed = self.iter().map(|(stage, reason, now)| {
+            let then = earlier.of(stage, reason);
+            let loss = Loss {
+                events: now.events.saturating_sub(then.events),
+                bytes: now.bytes.saturating_sub(then.bytes),
+            };
+            (stage, reason, loss)
+        });
+        changed.filter(|(_, _, loss)| *loss != Loss::default()).collect()
     }
 
     /// Losses of one stage together.
@@ -100,12 +122,30 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.lose(Stage::Flow, "gap", 10);
         ledger.lose(Stage::Flow, "gap", 5);
-        ledger.lose(Stage::Flow, "table_full", 0);
+        ledger.lose(Stage::Flow, "flow_table_full", 0);
         ledger.set(Stage::Kernel, "ring_full", Loss { events: 3, bytes: 9 });
         ledger.set(Stage::Kernel, "ring_full", Loss { events: 4, bytes: 12 });
         assert_eq!(ledger.stage(Stage::Flow), Loss { events: 3, bytes: 15 });
         assert_eq!(ledger.stage(Stage::Kernel), Loss { events: 4, bytes: 12 });
         assert_eq!(ledger.stage(Stage::Store), Loss::default());
+    }
+
+    #[test]
+    fn what_was_lost_since_is_the_difference() {
+        let mut ledger = Ledger::default();
+        ledger.lose(Stage::Flow, "gap", 10);
+        ledger.lose(Stage::Scan, "over_budget", 7);
+        let earlier = ledger.clone();
+        assert_eq!(ledger.since(&earlier), []);
+        ledger.lose(Stage::Flow, "gap", 3);
+        ledger.lose(Stage::Protocol, "parse_failed", 1);
+        assert_eq!(
+            ledger.since(&earlier),
+            [
+                (Stage::Flow, "gap", Loss { events: 1, bytes: 3 }),
+                (Stage::Protocol, "parse_failed", Loss { events: 1, bytes: 1 })
+            ]
+        );
     }
 
     #[test]

@@ -6,11 +6,13 @@
 
 pub mod anchor;
 pub mod canonical;
+pub mod decode;
 pub mod keys;
 mod link;
 pub mod merkle;
 pub mod row;
 pub mod sign;
+mod table;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -23,6 +25,7 @@ pub use row::{
     BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, LOGIN_UID_UNSET, SealKind, SealRow, Severity,
 };
 use sign::UNSIGNED;
+pub use table::{TABLES, Table};
 pub use sign::{Signer, key_id, parse_public_key, verify_signature};
 
 /// Any stored row, in the order in which the sequencer made it.
@@ -95,6 +98,8 @@ pub struct Coverage {
     pub books: Vec<Book>,
     /// Losses of the interval.
     pub losses: Vec<SealedLoss>,
+    /// Rows of any epoch that were given up and that no stored seal has named yet.
+    pub dropped: Vec<Dropped>,
     /// Kernel records seen.
     pub events_seen: u64,
     /// Records lost in the ring buffer.
@@ -140,6 +145,23 @@ pub struct Book {
     pub lost: u64,
     /// What is still there.
     pub held: u64,
+}
+
+/// Rows of one epoch that were given up after they were numbered. Numbers are 0 where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dropped {
+    /// Why: a reason of the stage `store`.
+    pub reason: &'static str,
+    /// Epoch; 0: not known.
+    pub chain_epoch: u64,
+    /// First and last record.
+    pub records: (u64, u64),
+    /// Records lost between them.
+    pub lost_records: u64,
+    /// First and last seal.
+    pub seals: (u64, u64),
+    /// Seals lost between them.
+    pub lost_seals: u64,
 }
 
 /// Losses of one interval for one reason.
@@ -314,6 +336,14 @@ fn with_coverage(row: SealRow, c: Coverage) -> SealRow {
         loss_reason: c.losses.iter().map(|l| l.reason.to_owned()).collect(),
         loss_events: c.losses.iter().map(|l| l.events).collect(),
         loss_bytes: c.losses.iter().map(|l| l.bytes).collect(),
+        dropped_reason: c.dropped.iter().map(|d| d.reason.to_owned()).collect(),
+        dropped_chain_epoch: c.dropped.iter().map(|d| d.chain_epoch).collect(),
+        dropped_first_rec_seq: c.dropped.iter().map(|d| d.records.0).collect(),
+        dropped_last_rec_seq: c.dropped.iter().map(|d| d.records.1).collect(),
+        dropped_records: c.dropped.iter().map(|d| d.lost_records).collect(),
+        dropped_first_seal_seq: c.dropped.iter().map(|d| d.seals.0).collect(),
+        dropped_last_seal_seq: c.dropped.iter().map(|d| d.seals.1).collect(),
+        dropped_seals: c.dropped.iter().map(|d| d.lost_seals).collect(),
         events_seen: c.events_seen,
         events_lost_ring: c.events_lost_ring,
         events_lost_user: c.events_lost_user,

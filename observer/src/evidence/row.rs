@@ -18,11 +18,18 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::canonical::{CANON_V, Canonical, RECORD_TAG, SEAL_TAG, Sink};
+use super::decode::{DecodeError, Reader};
 
 /// `login_uid` of a process that no login started (the kernel's `AUDIT_UID_UNSET`).
 pub const LOGIN_UID_UNSET: u32 = u32::MAX;
 
 macro_rules! hashed_row {
+    (@read $input:ident, $form:ident) => {
+        $input.value()?
+    };
+    (@read $input:ident, $form:ident, $since:literal) => {
+        if $form >= $since { $input.value()? } else { Blank::blank() }
+    };
     (@field $row:ident, $show:ident, $field:ident) => {
         $show(stringify!($field), &$row.$field);
     };
@@ -63,6 +70,21 @@ macro_rules! hashed_row {
                 field("canon_v", &self.canon_v);
                 $( field(stringify!($first), &self.$first); )*
                 $( hashed_row!(@field self, field, $hashed $(, $since)?); )*
+            }
+
+            /// Reads canonical bytes; hash and signature are not in them.
+            pub(super) fn from_canonical(tag: &str, bytes: &[u8]) -> Result<Self, DecodeError> {
+                let mut input = Reader::new(bytes);
+                let form = input.head(tag)?;
+                // Fields are read in the order in which they are written here.
+                let mut row = Self {
+                    $( $first: input.value()?, )*
+                    $( $hashed: hashed_row!(@read input, form $(, $since)?), )*
+                    $( $unhashed: Blank::blank(), )*
+                };
+                input.end()?;
+                row.canon_v = form;
+                Ok(row)
             }
 
             /// Whether this program knows the form that the row was hashed in. The digest of another says nothing.
@@ -545,6 +567,22 @@ hashed_row! {
             cpu_ms: u32,
             /// Resident memory of the agent, KiB.
             rss_kib: u32,
+            /// Rows given up that no stored seal had named when this one was made: why.
+            dropped_reason: Vec<String> = since 3,
+            /// Of these: epoch; 0: not known.
+            dropped_chain_epoch: Vec<u64> = since 3,
+            /// Of these: first record; 0: none.
+            dropped_first_rec_seq: Vec<u64> = since 3,
+            /// Of these: last record.
+            dropped_last_rec_seq: Vec<u64> = since 3,
+            /// Of these: records lost between first and last.
+            dropped_records: Vec<u64> = since 3,
+            /// Of these: first seal; 0: none.
+            dropped_first_seal_seq: Vec<u64> = since 3,
+            /// Of these: last seal.
+            dropped_last_seal_seq: Vec<u64> = since 3,
+            /// Of these: seals lost between first and last.
+            dropped_seals: Vec<u64> = since 3,
         }
         unhashed {
             /// SHA-256 of the canonical bytes.

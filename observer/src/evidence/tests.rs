@@ -15,6 +15,14 @@ const BOOK: Book = Book {
     held: 0,
 };
 
+const DROPPED: Dropped = Dropped {
+    reason: "over_budget",
+    chain_epoch: 1,
+    records: (1, 2),
+    lost_records: 2,
+    seals: (0, 0),
+    lost_seals: 0,
+};
 const LOSS: SealedLoss = SealedLoss {
     stage: "kernel",
     reason: "ring_full",
@@ -116,7 +124,7 @@ fn digests_of_empty_rows() {
 #[test]
 fn every_coverage_field_reaches_the_seal_and_its_hash() {
     let plain = sequencer().seal(SealKind::Interval, INTERVAL, Coverage::default());
-    let changes: [fn(&mut Coverage); 30] = [
+    let changes: [fn(&mut Coverage); 34] = [
         |c| c.agent_version = "x".into(),
         |c| c.agent_sha256 = [1; 32],
         |c| c.config_sha256 = [1; 32],
@@ -132,6 +140,10 @@ fn every_coverage_field_reaches_the_seal_and_its_hash() {
         |c| c.books = vec![BOOK],
         |c| c.books = vec![Book { held: 1, ..BOOK }],
         |c| c.losses = vec![LOSS],
+        |c| c.dropped = vec![DROPPED],
+        |c| c.dropped = vec![Dropped { reason: "rejected", ..DROPPED }],
+        |c| c.dropped = vec![Dropped { records: (1, 3), ..DROPPED }],
+        |c| c.dropped = vec![Dropped { lost_seals: 1, ..DROPPED }],
         |c| c.events_seen = 1,
         |c| c.events_lost_ring = 1,
         |c| c.events_lost_user = 1,

@@ -133,6 +133,14 @@ fn coverage() -> Coverage {
             events: 3,
             bytes: 4096,
         }],
+        dropped: vec![Dropped {
+            reason: "over_budget",
+            chain_epoch: 1_789_999_000_000_000_000,
+            records: (11, 20),
+            lost_records: 10,
+            seals: (3, 3),
+            lost_seals: 1,
+        }],
         events_seen: 10,
         ..Coverage::default()
     }

@@ -52,6 +52,8 @@ pub(super) enum Joined {
 pub(super) struct Halves {
     by_flow: HashMap<u64, Half>,
     by_connection: HashMap<u64, Vec<u64>>,
+    /// Bytes that came twice.
+    repeated: u64,
 }
 
 impl Halves {
@@ -72,6 +74,7 @@ impl Halves {
         });
         let direction = Direction::of(data);
         let step = half.reassembly.accept(direction, data.offset, bytes);
+        self.repeated += step.repeated;
         let dropped = &mut half.dropped[direction as usize];
         if half.connection_id == 0 && connection_id == 0 && half.waiting_bytes + step.data.len() > MAX_WAITING
         {
@@ -102,6 +105,16 @@ impl Halves {
         }
         half.waiting_bytes = 0;
         Joined::Pieces(std::mem::take(&mut half.waiting))
+    }
+
+    /// Bytes that had come before, since the start.
+    pub(super) fn repeated(&self) -> u64 {
+        self.repeated
+    }
+
+    /// Bytes that wait for their connection.
+    pub(super) fn waiting(&self) -> u64 {
+        self.by_flow.values().map(|half| half.waiting_bytes as u64).sum()
     }
 
     /// Whether this is a flow of one direction.

@@ -26,7 +26,7 @@ use crate::{
     config::Glob,
     coverage::{Ledger, Readability, Stage},
     dialect::Scope,
-    evidence::{ConnectionRow, FindingRow, InteractionRow},
+    evidence::{Book, ConnectionRow, FindingRow, InteractionRow},
     flow::Direction,
     identity::{Identity, ProcessKey},
     policy::Policy,
@@ -118,6 +118,10 @@ pub struct Totals {
     pub exchanges_other: u64,
     /// Findings.
     pub findings: u64,
+    /// Bytes of text of AI exchanges.
+    pub text_seen: u64,
+    /// Of these, bytes that were scanned.
+    pub text_scanned: u64,
     /// Connections to AI endpoints that ended.
     pub ai_connections: u64,
     /// Of these, decoded.
@@ -128,6 +132,15 @@ pub struct Totals {
     pub ai_connections_opaque: u64,
     /// Connections to nobody known that could not be read.
     pub unknown_connections_opaque: u64,
+}
+
+/// Plaintext bytes of records on their way through the flow stage.
+#[derive(Debug, Clone, Copy, Default)]
+struct Plaintext {
+    seen: u64,
+    /// A flow took them, or the look at the first bytes of a socket.
+    delivered: u64,
+    lost: u64,
 }
 
 /// See the module.
@@ -141,6 +154,7 @@ pub struct Pipeline {
     blind: BlindSpots,
     selftest: selftest::SelfTest,
     ledger: Ledger,
+    plaintext: Plaintext,
     totals: Totals,
     /// Wall clock minus CLOCK_BOOTTIME, ns.
     wall_offset_ns: i64,
@@ -160,6 +174,7 @@ impl Pipeline {
             blind: BlindSpots::default(),
             selftest: selftest::SelfTest::default(),
             ledger: Ledger::default(),
+            plaintext: Plaintext::default(),
             totals: Totals::default(),
             wall_offset_ns: 0,
             outputs: Vec::new(),
@@ -175,14 +190,17 @@ impl Pipeline {
     pub fn record(&mut self, header: &Header, body: &Body<'_>, process: &Arc<Identity>) {
         self.totals.records += 1;
         match body {
-            Body::TlsData(data, bytes) => match data.stack {
-                STACK_SOCKET => self.socket_data(header, data, bytes, process),
-                STACK_AWS_LC => {
-                    let joined = self.sockets.halves.data(header, data, bytes);
-                    self.join(header, joined, process);
+            Body::TlsData(data, bytes) => {
+                self.plaintext.seen += bytes.len() as u64;
+                match data.stack {
+                    STACK_SOCKET => self.socket_data(header, data, bytes, process),
+                    STACK_AWS_LC => {
+                        let joined = self.sockets.halves.data(header, data, bytes);
+                        self.join(header, joined, process);
+                    }
+                    _ => self.tls_data(header, data, bytes, process),
                 }
-                _ => self.tls_data(header, data, bytes, process),
-            },
+            }
             Body::TlsName(name, bytes) => {
                 let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
                 let made = self.with_flow(header, name.handle, STACK_UNKNOWN, process, |flow, book| {
@@ -278,6 +296,33 @@ impl Pipeline {
         &mut self.ledger
     }
 
+    /// Books a loss of bytes that records carried.
+    fn lose_plaintext(&mut self, reason: &'static str, bytes: u64) {
+        self.plaintext.lost += bytes;
+        self.ledger.lose(Stage::Flow, reason, bytes);
+    }
+
+    /// The books of the stages in here, since the start (`docs/evidence.md` has their units).
+    pub fn books(&self) -> [Book; 3] {
+        let book = |stage: Stage, seen, delivered, lost, held| Book {
+            stage: stage.name(),
+            seen,
+            delivered,
+            lost,
+            held,
+        };
+        let (flow, totals, halves) = (self.plaintext, self.totals, &self.sockets.halves);
+        let delivered = flow.delivered + halves.repeated();
+        let exchanges = totals.exchanges + totals.exchanges_other;
+        let whole = exchanges - totals.exchanges_partial;
+        let not_scanned = self.ledger.of(Stage::Scan, "over_budget").bytes;
+        [
+            book(Stage::Flow, flow.seen, delivered, flow.lost, halves.waiting()),
+            book(Stage::Protocol, exchanges, whole, totals.exchanges_partial, 0),
+            book(Stage::Scan, totals.text_seen, totals.text_scanned, not_scanned, 0),
+        ]
+    }
+
     /// Totals so far.
     pub fn totals(&self) -> Totals {
         self.totals
@@ -296,10 +341,10 @@ impl Pipeline {
             fresh = flow.data(header.time_ns, data, bytes, book, &mut done);
         });
         if !known {
-            self.ledger
-                .lose(Stage::Flow, "flow_table_full", bytes.len() as u64);
+            self.lose_plaintext("flow_table_full", bytes.len() as u64);
             return;
         }
+        self.plaintext.delivered += bytes.len() as u64;
         self.link(header, data.tie);
         if let Some(flow) = self.flows.get_mut(&header.flow_id) {
             self.selftest.compare(flow);
@@ -415,6 +460,8 @@ impl Pipeline {
                     self.totals.exchanges += 1;
                     self.totals.exchanges_partial += u64::from(partial);
                     self.totals.findings += findings.len() as u64;
+                    self.totals.text_seen += report.bytes_seen;
+                    self.totals.text_scanned += report.bytes_scanned.min(report.bytes_seen);
                     self.connections.exchange(flow, &exchange, partial);
                     self.outputs.push(Output::Interaction(Box::new(row), findings));
                     let skipped = report.bytes_seen.saturating_sub(report.bytes_scanned);

@@ -48,9 +48,11 @@ impl Pipeline {
         let id = header.flow_id;
         let Some(connection) = self.connections.peer(id) else {
             // The table of connections was full: nobody will tell when it ends.
+            self.lose_plaintext("no_connection", bytes.len() as u64);
             return;
         };
         if connection.settled {
+            self.plaintext.delivered += bytes.len() as u64;
             // On its way before the kernel knew. A flow of this number is one of plaintext above TLS.
             return;
         }
@@ -62,17 +64,21 @@ impl Pipeline {
             // The peer spoke first, as to a server, or answers to what is being looked at.
             if !self.sockets.openings.contains_key(&id) && data.offset == 0 {
                 self.tls_data(header, data, bytes, process);
+            } else {
+                self.plaintext.delivered += bytes.len() as u64;
             }
             return;
         }
         if !self.sockets.openings.contains_key(&id) && self.sockets.openings.len() >= MAX_OPENINGS {
-            self.ledger
-                .lose(Stage::Flow, "opening_table_full", bytes.len() as u64);
+            self.lose_plaintext("opening_table_full", bytes.len() as u64);
             return;
         }
         let opening = self.sockets.openings.entry(id).or_default();
         let opened = opening.sent(data.offset, bytes);
         let looks_like_tls = opening.looks_like_tls();
+        if opened != Opened::Plain {
+            self.plaintext.delivered += bytes.len() as u64;
+        }
         match opened {
             Opened::More => {
                 if looks_like_tls {
@@ -123,7 +129,7 @@ impl Pipeline {
     pub(super) fn join(&mut self, header: &Header, joined: Joined, process: &Arc<Identity>) {
         match joined {
             Joined::Waits => {}
-            Joined::Lost(bytes) => self.ledger.lose(Stage::Flow, "never_tied", bytes),
+            Joined::Lost(bytes) => self.lose_plaintext("never_tied", bytes),
             Joined::Pieces(pieces) => {
                 for piece in pieces {
                     self.joined_piece(header, &piece, process);
@@ -177,7 +183,7 @@ impl Pipeline {
             return;
         };
         if lost > 0 {
-            self.ledger.lose(Stage::Flow, "never_tied", lost);
+            self.lose_plaintext("never_tied", lost);
         }
         self.outputs.push(Output::Forget { flow_id, key });
     }

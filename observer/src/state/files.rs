@@ -92,7 +92,11 @@ pub fn read_private(path: &Path) -> anyhow::Result<Option<String>> {
     Ok(Some(text))
 }
 
-fn check_owner(path: &Path, metadata: &fs::Metadata, remedy: &str) -> anyhow::Result<()> {
+/// Whether a file or directory is ours alone.
+///
+/// # Errors
+/// When it belongs to another user or is open to others, with `remedy`.
+pub fn check_owner(path: &Path, metadata: &fs::Metadata, remedy: &str) -> anyhow::Result<()> {
     let (owner, us) = (metadata.uid(), geteuid().as_raw());
     if owner != us {
         bail!(
@@ -116,6 +120,14 @@ fn check_owner(path: &Path, metadata: &fs::Metadata, remedy: &str) -> anyhow::Re
 /// # Errors
 /// When any of that fails; the old file is then still there, unless only the last step failed.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    write_whole(path, bytes, mode, true)
+}
+
+/// Writes a file whole or not at all, as other processes see it; with `durable` also as the next boot sees it.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write_whole(path: &Path, bytes: &[u8], mode: u32, durable: bool) -> std::io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
@@ -128,13 +140,13 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()>
         .open(&temporary)?;
     let written = file
         .write_all(bytes)
-        .and_then(|()| file.sync_all())
+        .and_then(|()| if durable { file.sync_all() } else { Ok(()) })
         .and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
-    match path.parent() {
+    match path.parent().filter(|_| durable) {
         Some(directory) => File::open(directory)?.sync_all(),
         None => Ok(()),
     }

@@ -58,6 +58,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "chain",
         sql: include_str!("schema/0006_chain.sql"),
     },
+    Migration {
+        version: 7,
+        name: "dropped",
+        sql: include_str!("schema/0007_dropped.sql"),
+    },
 ];
 
 const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";

@@ -14,5 +14,7 @@ pub use client::{Client, ErrorKind, StoreError, StoreTarget, wait_ready, wait_un
 pub use migrate::migrate;
 pub use sql::is_identifier;
 pub(crate) use sql::literal;
-pub use writer::{Writer, WriterOptions};
-pub use writer_stats::{LossReason, Table, WriterStats};
+pub use writer::{RowBook, Writer, WriterOptions};
+pub use writer_stats::{LossReason, WriterStats};
+
+pub use crate::evidence::Table;

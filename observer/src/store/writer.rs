@@ -25,9 +25,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::client::{Client, ErrorKind, StoreError};
-use super::writer_stats::{LossReason, TABLES, Table, WriterStats};
+use super::writer_stats::{LossReason, WriterStats};
 use crate::evidence::canonical::Sink;
-use crate::evidence::{BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, Row, SealRow};
+use crate::evidence::{
+    BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, Row, SealRow, TABLES, Table,
+};
 
 /// A batch that the store refuses for what is in it is dropped after so many refusals.
 pub const MAX_REFUSALS: u32 = 8;
@@ -60,6 +62,17 @@ impl Default for WriterOptions {
             max_pause: Duration::from_secs(5),
         }
     }
+}
+
+/// What became of all rows that were pushed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RowBook {
+    /// The store has confirmed them.
+    pub written: u64,
+    /// They were lost.
+    pub lost: u64,
+    /// They wait, or are on their way.
+    pub pending: u64,
 }
 
 /// Rows of one table that travel together.
@@ -194,10 +207,26 @@ impl Writer {
         oldest.map_or(Duration::ZERO, |at| at.elapsed())
     }
 
+    /// What became of all rows, at one moment.
+    pub fn book(&self) -> RowBook {
+        let state = self.shared.state();
+        let waiting = |queue: &Queue| {
+            let closed: usize = queue.batches.iter().map(|batch| batch.rows.len()).sum();
+            closed + queue.open.as_ref().map_or(0, |batch| batch.rows.len())
+        };
+        let pending: usize = state.queues.iter().map(waiting).sum();
+        let stats = &self.shared.stats;
+        RowBook {
+            written: Table::ALL.iter().map(|table| stats.written(*table)).sum(),
+            lost: stats.lost_total(),
+            pending: pending as u64,
+        }
+    }
+
     /// Takes a row. Never waits: beyond the budget, oldest batches are dropped and counted.
     pub fn push(&self, row: impl Into<Row>) {
         let row = row.into();
-        let table = table_of(&row);
+        let table = row.table();
         let bytes = size_of_row(&row);
         let options = &self.shared.options;
         let mut state = self.shared.state();
@@ -397,31 +426,11 @@ fn token(batch: &Batch) -> String {
     let mut hash = Sha256::new();
     hash.update(batch.table.name());
     for row in [batch.rows.first(), batch.rows.last()].into_iter().flatten() {
-        let (host, epoch, number) = position(row);
+        let (host, epoch, number) = row.place();
         hash.update(format!("\0{host}\0{epoch}\0{number}"));
     }
     hash.update(format!("\0{}", batch.rows.len()));
     hex::encode(hash.finalize())
-}
-
-fn position(row: &Row) -> (&str, u64, u64) {
-    match row {
-        Row::Interaction(r) => (&r.host_id, r.chain_epoch, r.rec_seq),
-        Row::Finding(r) => (&r.host_id, r.chain_epoch, r.rec_seq),
-        Row::Connection(r) => (&r.host_id, r.chain_epoch, r.rec_seq),
-        Row::BlindSpot(r) => (&r.host_id, r.chain_epoch, r.rec_seq),
-        Row::Seal(r) => (&r.host_id, r.chain_epoch, r.seal_seq),
-    }
-}
-
-fn table_of(row: &Row) -> Table {
-    match row {
-        Row::Interaction(_) => Table::Interactions,
-        Row::Finding(_) => Table::Findings,
-        Row::Connection(_) => Table::Connections,
-        Row::BlindSpot(_) => Table::BlindSpots,
-        Row::Seal(_) => Table::Seals,
-    }
 }
 
 /// Counts canonical bytes: a little more than the texts of a row need in memory.
@@ -435,27 +444,13 @@ impl Sink for Counter {
 
 fn size_of_row(row: &Row) -> usize {
     let mut texts = Counter(0);
-    let fixed = match row {
-        Row::Interaction(r) => {
-            r.canonical(&mut texts);
-            size_of::<InteractionRow>()
-        }
-        Row::Finding(r) => {
-            r.canonical(&mut texts);
-            size_of::<FindingRow>()
-        }
-        Row::Connection(r) => {
-            r.canonical(&mut texts);
-            size_of::<ConnectionRow>()
-        }
-        Row::BlindSpot(r) => {
-            r.canonical(&mut texts);
-            size_of::<BlindSpotRow>()
-        }
-        Row::Seal(r) => {
-            r.canonical(&mut texts);
-            size_of::<SealRow>()
-        }
+    row.canonical(&mut texts);
+    let fixed = match row.table() {
+        Table::Interactions => size_of::<InteractionRow>(),
+        Table::Findings => size_of::<FindingRow>(),
+        Table::Connections => size_of::<ConnectionRow>(),
+        Table::BlindSpots => size_of::<BlindSpotRow>(),
+        Table::Seals => size_of::<SealRow>(),
     };
     fixed + size_of::<Row>() + texts.0
 }

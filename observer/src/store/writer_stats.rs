@@ -3,47 +3,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::client::ErrorKind;
-use crate::evidence::{BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, SealRow};
-
-/// Tables that the writer fills, in the order of their counters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Table {
-    /// `ai_interactions`
-    Interactions,
-    /// `ai_findings`
-    Findings,
-    /// `ai_connections`
-    Connections,
-    /// `blind_spots`
-    BlindSpots,
-    /// `evidence_seals`
-    Seals,
-}
-
-/// Number of tables.
-pub(super) const TABLES: usize = 5;
-
-impl Table {
-    /// All tables.
-    pub const ALL: [Self; TABLES] = [
-        Self::Interactions,
-        Self::Findings,
-        Self::Connections,
-        Self::BlindSpots,
-        Self::Seals,
-    ];
-
-    /// Name in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Interactions => InteractionRow::TABLE,
-            Self::Findings => FindingRow::TABLE,
-            Self::Connections => ConnectionRow::TABLE,
-            Self::BlindSpots => BlindSpotRow::TABLE,
-            Self::Seals => SealRow::TABLE,
-        }
-    }
-}
+use crate::evidence::{TABLES, Table};
 
 /// Why a row was not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

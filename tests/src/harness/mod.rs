@@ -17,7 +17,7 @@ mod store;
 
 pub use client::{Client, Finished, Running};
 pub use expect::{Expected, check};
-pub use host::{Host, Options, Record, UNDECIDED_PREFIX};
+pub use host::{Book, Host, Options, Record, UNDECIDED_PREFIX};
 pub use metrics::Metrics;
 pub use process::Process;
 pub use store::{DATABASE, Store};
