@@ -271,7 +271,10 @@ fn the_ledger_adds_up() -> Result<()> {
     }
     assert_eq!(record.lost(), 0);
     let books = record.balanced_books()?;
-    assert!(books["kernel"].seen > 70 && books["flow"].seen > 70 * 100, "{books:?}");
+    assert!(
+        books["kernel"].seen > 70 && books["flow"].seen > 70 * 100,
+        "{books:?}"
+    );
     assert_eq!(books["protocol"].delivered, books["protocol"].seen, "{books:?}");
     // Programs of the host that cannot be read have rows too.
     assert_eq!(
@@ -322,8 +325,17 @@ fn what_a_small_ring_loses_is_counted_and_stays_with_its_flow() -> Result<()> {
     assert!(books["kernel"].lost >= events, "{books:?}");
     // What the kernel gave is what the daemon took: nothing stays in the ring but what came in this moment.
     assert!(books["kernel"].held < 100, "{books:?}");
-    assert!(record.sealed_loss("flow", "gap").1 > 1 << 20, "{}", record.losses());
-    assert_eq!(record.sealed_loss("protocol", "lost_events").0, 1, "{}", record.losses());
+    assert!(
+        record.sealed_loss("flow", "gap").1 > 1 << 20,
+        "{}",
+        record.losses()
+    );
+    assert_eq!(
+        record.sealed_loss("protocol", "lost_events").0,
+        1,
+        "{}",
+        record.losses()
+    );
     assert_eq!(books["protocol"].lost, 1, "{books:?}");
     Ok(())
 }
@@ -358,8 +370,14 @@ fn the_books_balance_under_a_flood() -> Result<()> {
     let record = host.end()?;
     let books = record.balanced_books()?;
     let (events, _) = record.sealed_loss("kernel", "ring_full");
-    assert!(events > 0, "24 prompts of 2 MiB went through a ring of 1 MiB: {books:?}");
-    let partial = record.all_interactions.iter().filter(|row| row["visibility"] == "partial");
+    assert!(
+        events > 0,
+        "24 prompts of 2 MiB went through a ring of 1 MiB: {books:?}"
+    );
+    let partial = record
+        .all_interactions
+        .iter()
+        .filter(|row| row["visibility"] == "partial");
     assert_eq!(books["protocol"].lost, partial.count() as u64, "{books:?}");
     assert!(books["kernel"].held < 100, "{books:?}");
     println!("{events} records lost; books {books:#?}");

@@ -291,7 +291,13 @@ mod tests {
             kernel,
             entries: records - 7,
             records: records - 7,
-            pipeline: stages.map(|stage| Book { stage, seen: 0, delivered: 0, lost: 0, held: 0 }),
+            pipeline: stages.map(|stage| Book {
+                stage,
+                seen: 0,
+                delivered: 0,
+                lost: 0,
+                held: 0,
+            }),
             rows: Rows::default(),
             totals: Totals {
                 ai_connections: records / 10,

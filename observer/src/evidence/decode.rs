@@ -265,7 +265,7 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Coverage, Interval, Sequencer, SealedLoss};
+    use crate::evidence::{Coverage, Interval, SealedLoss, Sequencer};
 
     fn rows() -> Vec<Row> {
         let mut seq = Sequencer::new("host-1", Uuid::from_u128(77), 9);
@@ -293,11 +293,31 @@ mod tests {
             ..ConnectionRow::unknown()
         });
         let blind = seq.blind_spot(BlindSpotRow::unknown());
-        let interval = Interval { start: i64::MIN, end: i64::MAX, mono_start_ns: 1, mono_end_ns: 2 };
-        let loss = SealedLoss { stage: "store", reason: "over_budget", events: 4, bytes: 0 };
-        let coverage = Coverage { losses: vec![loss], notes: vec!["key_lost"], ..Coverage::default() };
+        let interval = Interval {
+            start: i64::MIN,
+            end: i64::MAX,
+            mono_start_ns: 1,
+            mono_end_ns: 2,
+        };
+        let loss = SealedLoss {
+            stage: "store",
+            reason: "over_budget",
+            events: 4,
+            bytes: 0,
+        };
+        let coverage = Coverage {
+            losses: vec![loss],
+            notes: vec!["key_lost"],
+            ..Coverage::default()
+        };
         let seal = seq.seal(SealKind::Close, interval, coverage);
-        vec![interaction.into(), finding.into(), connection.into(), blind.into(), seal.into()]
+        vec![
+            interaction.into(),
+            finding.into(),
+            connection.into(),
+            blind.into(),
+            seal.into(),
+        ]
     }
 
     fn canonical(row: &Row) -> Vec<u8> {
@@ -312,7 +332,10 @@ mod tests {
             let bytes = canonical(&row);
             assert_eq!(Row::from_canonical(row.table(), &bytes).as_ref(), Ok(&row));
             for other in Table::ALL.into_iter().filter(|table| *table != row.table()) {
-                assert!(Row::from_canonical(other, &bytes).is_err(), "{row:?} as {other:?}");
+                assert!(
+                    Row::from_canonical(other, &bytes).is_err(),
+                    "{row:?} as {other:?}"
+                );
             }
         }
     }
@@ -351,7 +374,10 @@ mod tests {
                 assert!(matches!(error, DecodeError::Short), "{end}: {error}");
             }
             bytes.push(b'x');
-            assert_eq!(Row::from_canonical(row.table(), &bytes), Err(DecodeError::Long(1)));
+            assert_eq!(
+                Row::from_canonical(row.table(), &bytes),
+                Err(DecodeError::Long(1))
+            );
         }
     }
 
@@ -362,7 +388,9 @@ mod tests {
         }
         assert_eq!(read::<u16>("1:0,"), Ok(0));
         assert_eq!(read::<i64>("2:-1,"), Ok(-1));
-        for wrong in ["2:00,", "2:+1,", "0:,", "1:x,", "5:65536,", "01:0,", "1:0;", "1;0,", ":,"] {
+        for wrong in [
+            "2:00,", "2:+1,", "0:,", "1:x,", "5:65536,", "01:0,", "1:0;", "1;0,", ":,",
+        ] {
             assert!(read::<u16>(wrong).is_err(), "{wrong}");
         }
         for wrong in ["2:-0,", "3:-01,", "1:-,", "20:99999999999999999999,"] {
@@ -370,7 +398,10 @@ mod tests {
         }
         assert!(read::<[u8; 1]>("2:AA,").is_err() && read::<[u8; 1]>("4:aaaa,").is_err());
         assert!(read::<bool>("1:2,").is_err());
-        assert_eq!(read::<Vec<String>>("19:9999999999999999999,0:,"), Err(DecodeError::Short));
+        assert_eq!(
+            read::<Vec<String>>("19:9999999999999999999,0:,"),
+            Err(DecodeError::Short)
+        );
         assert!(read::<Severity>("1:9,").is_err());
     }
 }

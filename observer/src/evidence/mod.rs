@@ -25,8 +25,8 @@ pub use row::{
     BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, LOGIN_UID_UNSET, SealKind, SealRow, Severity,
 };
 use sign::UNSIGNED;
-pub use table::{TABLES, Table};
 pub use sign::{Signer, key_id, parse_public_key, verify_signature};
+pub use table::{TABLES, Table};
 
 /// Any stored row, in the order in which the sequencer made it.
 #[derive(Debug, Clone, PartialEq)]

@@ -116,7 +116,7 @@ fn digests_of_empty_rows() {
             "20036618c83fb71dd3dcb21737f4c882adb1508a6e7be9bc58a7501d88b8d18e",
             "97084d6c85722e002bba695685f7cc1bfbc0a1e4a90e736d7a2cf97ed2baae77",
             "6e3e7238631f927c3525c0e8c5f071a65f7c7ac55c00eb1e83ad06549e4aabdd",
-            "df49917535af852ff8025c34878e667c37de3ab5032ea823fbffdb0df81a5fc9",
+            "6db8a2603765fc4023fe92ffd8dac71e3b5e1f047ba6436e5d84362c2b65da3f",
         ]
     );
 }
@@ -141,9 +141,24 @@ fn every_coverage_field_reaches_the_seal_and_its_hash() {
         |c| c.books = vec![Book { held: 1, ..BOOK }],
         |c| c.losses = vec![LOSS],
         |c| c.dropped = vec![DROPPED],
-        |c| c.dropped = vec![Dropped { reason: "rejected", ..DROPPED }],
-        |c| c.dropped = vec![Dropped { records: (1, 3), ..DROPPED }],
-        |c| c.dropped = vec![Dropped { lost_seals: 1, ..DROPPED }],
+        |c| {
+            c.dropped = vec![Dropped {
+                reason: "rejected",
+                ..DROPPED
+            }]
+        },
+        |c| {
+            c.dropped = vec![Dropped {
+                records: (1, 3),
+                ..DROPPED
+            }]
+        },
+        |c| {
+            c.dropped = vec![Dropped {
+                lost_seals: 1,
+                ..DROPPED
+            }]
+        },
         |c| c.events_seen = 1,
         |c| c.events_lost_ring = 1,
         |c| c.events_lost_user = 1,

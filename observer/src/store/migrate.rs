@@ -288,11 +288,10 @@ mod tests {
                 .map(|m| m.version)
                 .collect()
         };
-        assert_eq!(versions(&[]), [1, 2, 3, 4, 5, 6]);
-        assert_eq!(
-            versions(&[applied(&MIGRATIONS[0]), applied(&MIGRATIONS[2])]),
-            [2, 4, 5, 6]
-        );
+        let last = MIGRATIONS.last().map_or(0, |m| m.version);
+        assert!(versions(&[]).into_iter().eq(1..=last));
+        let some = versions(&[applied(&MIGRATIONS[0]), applied(&MIGRATIONS[2])]);
+        assert!(some.into_iter().eq([2].into_iter().chain(4..=last)));
         let all: Vec<Applied> = MIGRATIONS.iter().map(applied).collect();
         assert_eq!(versions(&all), [0; 0]);
     }

@@ -27,9 +27,7 @@ use tokio::time::Instant;
 use super::client::{Client, ErrorKind, StoreError};
 use super::writer_stats::{LossReason, WriterStats};
 use crate::evidence::canonical::Sink;
-use crate::evidence::{
-    BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, Row, SealRow, TABLES, Table,
-};
+use crate::evidence::{BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, Row, SealRow, TABLES, Table};
 
 /// A batch that the store refuses for what is in it is dropped after so many refusals.
 pub const MAX_REFUSALS: u32 = 8;
