@@ -194,6 +194,8 @@ pub enum DialectEvidence {
     RequestShape,
     /// The response body has the keys of a known API.
     ResponseShape,
+    /// No body could be read, the path could be anybody's, and the head is that of a known client of AI services.
+    ClientHeaders,
 }
 
 impl DialectEvidence {
@@ -204,6 +206,7 @@ impl DialectEvidence {
             Self::PathSuffix => "path_suffix",
             Self::RequestShape => "request_shape",
             Self::ResponseShape => "response_shape",
+            Self::ClientHeaders => "client_headers",
         }
     }
 }

@@ -1,12 +1,16 @@
 //! Host patterns of the catalogue.
 
+use std::fmt;
+
 /// A parsed host pattern.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Pattern {
     /// `name`
     Exact(String),
     /// `*.name`: the name and every name below it.
     Suffix(String),
+    /// A company's domain: every name below it, but not the services that every company has ([`super::Services`]).
+    Domain(String),
     /// A `*` elsewhere: labels from the left, each exact or with one `*` for any part of it. A first label `*` stands
     /// for one or more labels.
     Labels(Vec<String>),
@@ -44,32 +48,54 @@ impl Pattern {
             _ => Self::Labels(labels.into_iter().map(str::to_owned).collect()),
         })
     }
+
+    /// Parses the name of a company's domain.
+    pub(super) fn parse_domain(text: &str) -> Result<Self, String> {
+        match Self::parse(text)? {
+            Self::Exact(name) if name.contains('.') => Ok(Self::Domain(name)),
+            _ => Err("a domain is a name without `*`, such as `vendor.ai`".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Suffix(name) => write!(f, "*.{name}"),
+            Self::Domain(name) => write!(f, "below {name}"),
+            Self::Labels(labels) => f.write_str(&labels.join(".")),
+        }
+    }
+}
+
+/// The last two labels of a name, which no pattern leaves open.
+pub(super) fn tail(name: &str) -> &str {
+    name.rmatch_indices('.')
+        .nth(1)
+        .map_or(name, |(dot, _)| &name[dot + 1..])
 }
 
 /// Whether `host` fits the labels of a `Pattern::Labels`.
 pub(super) fn labels_match(labels: &[String], host: &str) -> bool {
-    let host: Vec<&str> = host.split('.').collect();
-    match labels.split_first() {
-        // A leading `*` takes whatever the other labels leave, at least one label.
-        Some((first, rest)) if first == "*" => {
-            host.len() > rest.len() && all_match(rest, &host[host.len() - rest.len()..])
-        }
-        _ => host.len() == labels.len() && all_match(labels, &host),
-    }
+    let mut parts = host.rsplit('.');
+    let open_start = labels.first().is_some_and(|first| first == "*");
+    let fixed = if open_start { &labels[1..] } else { labels };
+    let all = fixed
+        .iter()
+        .rev()
+        .all(|pattern| parts.next().is_some_and(|label| label_matches(pattern, label)));
+    // A leading `*` takes whatever the other labels leave, at least one label.
+    all && parts.next().is_some() == open_start
 }
 
-fn all_match(labels: &[String], host: &[&str]) -> bool {
-    labels
-        .iter()
-        .zip(host)
-        .all(|(pattern, label)| match pattern.split_once('*') {
-            None => pattern == label,
-            Some((before, after)) => {
-                label.len() > before.len() + after.len()
-                    && label.starts_with(before)
-                    && label.ends_with(after)
-            }
-        })
+fn label_matches(pattern: &str, label: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == label,
+        Some((before, after)) => {
+            label.len() > before.len() + after.len() && label.starts_with(before) && label.ends_with(after)
+        }
+    }
 }
 
 /// Whether `path` is one that `rule` means: it begins with the rule, or contains what follows a leading `*`.

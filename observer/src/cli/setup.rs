@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::out;
@@ -123,7 +123,7 @@ fn load_policy(config: &Config) -> Result<Policy, Vec<Problem>> {
 }
 
 fn load_catalog(config: &Config, source: &Source) -> Result<Catalog, Vec<Problem>> {
-    let hosts = config
+    let hosts: Vec<_> = config
         .extra_hosts
         .iter()
         .map(|extra| (extra.host.clone(), extra.provider.clone()))
@@ -135,20 +135,34 @@ fn load_catalog(config: &Config, source: &Source) -> Result<Catalog, Vec<Problem
             problem.message,
         )
     };
-    Catalog::builtin()
-        .with_extra_hosts(hosts)
-        .map_err(|problems| problems.into_iter().map(placed).collect())
+    let mut problems = Vec::new();
+    let files = read_all(&config.catalog_files, &mut problems);
+    // Hosts are checked even where a file has mistakes, so that all mistakes are reported at once.
+    let listed = Catalog::default().with_extra_hosts(hosts.clone());
+    let catalog = Catalog::builtin().with_files(&files);
+    let catalog = catalog.map_err(|more| problems.extend(more));
+    let listed = listed.map_err(|more| problems.extend(more.into_iter().map(placed)));
+    match (catalog, listed) {
+        (Ok(catalog), Ok(_)) if problems.is_empty() => catalog.with_extra_hosts(hosts),
+        _ => Err(problems),
+    }
+}
+
+/// Files with their names; those that cannot be read are noted and left out.
+fn read_all(paths: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<(String, String)> {
+    let mut texts = Vec::new();
+    for path in paths {
+        match read(path) {
+            Ok(text) => texts.push((path.display().to_string(), text)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    texts
 }
 
 fn load_rules(config: &Config, source: &Source) -> Result<Rules, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut own = Vec::new();
-    for path in &config.rules.files {
-        match read(path) {
-            Ok(text) => own.push((path.display().to_string(), text)),
-            Err(problem) => problems.push(problem),
-        }
-    }
+    let own = read_all(&config.rules.files, &mut problems);
     let own = own.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     let packs: Vec<(&str, &str)> = BUILTIN.iter().copied().chain(own).collect();
     let (rules, more) = Rules::load(&packs, &config.rules.disable);

@@ -24,6 +24,8 @@ pub struct Config {
     pub policy_file: Option<PathBuf>,
     /// Hosts of AI services beside the built-in catalogue.
     pub extra_hosts: Vec<ExtraHost>,
+    /// Catalogue files beside the built-in ones.
+    pub catalog_files: Vec<PathBuf>,
     /// Rules for sensitive data.
     pub rules: RuleFiles,
     /// Capture in the kernel.
@@ -212,6 +214,7 @@ impl Default for Config {
             host: Host::default(),
             policy_file: None,
             extra_hosts: Vec::new(),
+            catalog_files: Vec::new(),
             rules: RuleFiles::default(),
             capture: Capture {
                 undecided_prefix_bytes: 256 * 1024,

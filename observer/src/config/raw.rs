@@ -13,6 +13,7 @@ pub(super) struct Raw {
     pub(super) policy_file: Text,
     /// Host and provider.
     pub(super) extra_hosts: Vec<(Text, Text)>,
+    pub(super) catalog_files: Vec<At<String>>,
     pub(super) rules_files: Vec<At<String>>,
     pub(super) rules_disable: Vec<At<String>>,
     pub(super) undecided_prefix_bytes: Text,
@@ -97,7 +98,8 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
     if let Some(policy) = section(reader, &root, "policy", &["file"]) {
         raw.policy_file = reader.text_of(&policy, "file");
     }
-    if let Some(catalog) = section(reader, &root, "catalog", &["extra_hosts"]) {
+    if let Some(catalog) = section(reader, &root, "catalog", &["files", "extra_hosts"]) {
+        raw.catalog_files = reader.texts_of(&catalog, "files");
         raw.extra_hosts = extra_hosts(reader, &catalog);
     }
     if let Some(rules) = section(reader, &root, "rules", &["files", "disable"]) {

@@ -21,6 +21,11 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
     v.name(raw.host_name, "host.name", &mut config.host.name);
     config.policy_file = v.optional_path(raw.policy_file, "policy.file");
     config.extra_hosts = v.extra_hosts(raw.extra_hosts);
+    config.catalog_files = raw
+        .catalog_files
+        .into_iter()
+        .filter_map(|f| v.path(f, "catalog.files"))
+        .collect();
     config.rules.files = raw
         .rules_files
         .into_iter()

@@ -87,7 +87,7 @@ pub(super) fn exchange(
     let ExchangeReader {
         head,
         host,
-        catalog,
+        owner,
         request,
         response,
         ..
@@ -109,7 +109,7 @@ pub(super) fn exchange(
     Exchange {
         dialect,
         evidence,
-        provider: catalog.map_or_else(|| unlisted.to_owned(), |m| m.provider),
+        provider: owner.unwrap_or_else(|| unlisted.to_owned()),
         host,
         path_template: head
             .as_ref()

@@ -1,6 +1,7 @@
 //! Dialect stage: HTTP messages in, exchanges out, with the text of the bodies handed on as it passes.
 
 mod body;
+mod clients;
 mod envelope;
 pub mod connection;
 mod facts;

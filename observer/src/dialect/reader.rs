@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::body::Body;
+use super::clients;
 use super::envelope;
 use super::facts::HeadFacts;
 use super::paths::{self, Strength};
@@ -76,6 +77,8 @@ pub struct ExchangeReader {
     pub(super) head: Option<RequestHead>,
     pub(super) host: String,
     pub(super) catalog: Option<Match>,
+    /// Whose host it is, whether or not the catalogue knows this path.
+    pub(super) owner: Option<String>,
     /// The catalogue knows the host, for whatever path.
     catalog_host: bool,
     pub(super) status: Option<u16>,
@@ -139,6 +142,7 @@ impl ExchangeReader {
         let mut reader = Self {
             catalog_host: catalog.host_is_ai(&host),
             catalog: catalog.lookup(&host, path),
+            owner: catalog.owner(&host, path).map(str::to_owned),
             host,
             request_body: head
                 .as_ref()
@@ -328,7 +332,7 @@ impl ExchangeReader {
         }
     }
 
-    /// Host, path, request shape, response shape, in this order.
+    /// Host, path, request shape, response shape, client headers, in this order.
     fn judgement(&self) -> Verdict {
         use DialectEvidence as By;
         let path = self.head.as_ref().map_or("", |h| h.path.as_str());
@@ -404,6 +408,9 @@ impl ExchangeReader {
         if enough {
             return found(dialect);
         }
+        if self.client_says(shape, response) {
+            return Some(Verdict::Ai(dialect, DialectEvidence::ClientHeaders));
+        }
         if shape.is_some() || response.is_some() {
             return None;
         }
@@ -411,6 +418,13 @@ impl ExchangeReader {
             true => Verdict::NotAi(self.not_ai()),
             false => Verdict::Undecided(strength == Strength::Host),
         })
+    }
+
+    /// Whether no body could tell anything and the head is that of a client of AI services.
+    fn client_says(&self, shape: Option<Dialect>, response: Option<Dialect>) -> bool {
+        let silent = shape.is_none() && response.is_none();
+        let client = |head: &RequestHead| clients::is_ai_client(&head.fields);
+        silent && self.request_unread() && self.over() && self.head.as_ref().is_some_and(client)
     }
 
     /// Whether nothing more can be learnt: too much of the request without a shape, or request and response read.

@@ -226,7 +226,7 @@ record_row! {
         user_agent: String,
         /// API shape spoken.
         dialect: String,
-        /// What made it recognised: host, path_suffix, request_shape or response_shape.
+        /// What made it recognised: host, path_suffix, request_shape, response_shape or client_headers.
         dialect_evidence: String,
         /// `gen_ai.provider.name`.
         gen_ai_provider_name: String,

@@ -4,6 +4,7 @@
 //! they are compared to. What must hold on any machine (rows, ledger) is counted.
 
 mod calls;
+mod dialects;
 mod empty;
 mod flood;
 mod gate;
@@ -28,11 +29,19 @@ pub enum Name {
     Flood,
     /// The stages from record to row, without a kernel
     Pipeline,
+    /// Transports and dialects alone: bytes of a connection to facts, without the scan
+    Dialects,
 }
 
 impl Name {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 4] = [Self::Pipeline, Self::Gate, Self::Calls, Self::Flood];
+    pub const ALL: [Self; 5] = [
+        Self::Dialects,
+        Self::Pipeline,
+        Self::Gate,
+        Self::Calls,
+        Self::Flood,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -40,6 +49,7 @@ impl Name {
             Self::Calls => "calls",
             Self::Flood => "flood",
             Self::Pipeline => "pipeline",
+            Self::Dialects => "dialects",
         }
     }
 }
@@ -107,6 +117,12 @@ impl Row {
         self
     }
 
+    fn at_least(&mut self, least: f64) -> &mut Self {
+        self.aim = Some(format!("at least {least}"));
+        self.met = Some(self.value >= least);
+        self
+    }
+
     #[expect(clippy::float_cmp, reason = "counts, which are whole")]
     fn exactly(&mut self, wanted: f64) -> &mut Self {
         self.aim = Some(format!("{wanted}"));
@@ -127,6 +143,7 @@ pub fn run(name: Name) -> Result<Vec<Row>> {
         Name::Calls => calls::run(),
         Name::Flood => flood::run(),
         Name::Pipeline => pipeline::run(),
+        Name::Dialects => dialects::run(),
     }
 }
 

@@ -207,7 +207,7 @@ impl Recording {
 
 /// Text of this length, the same every time: sentences and lines of code of common words, with the quotes, line ends
 /// and tabs that such text has.
-fn prose(len: usize) -> String {
+pub(super) fn prose(len: usize) -> String {
     const WORDS: &[&str] = &[
         "the",
         "model",

@@ -19,6 +19,8 @@ const DOCUMENT: &str = "docs/costs.md";
 /// The benchmarks, in the order in which they run and stand in the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Name {
+    /// Transports and dialects alone: bytes of a connection to facts, without the scan
+    Dialects,
     /// The stages from record to row, without a kernel
     Pipeline,
     /// A write that is not AI, against empty probes and no probes
@@ -32,6 +34,7 @@ pub(crate) enum Name {
 impl Name {
     fn word(self) -> &'static str {
         match self {
+            Self::Dialects => "dialects",
             Self::Pipeline => "pipeline",
             Self::Gate => "gate",
             Self::Calls => "calls",
@@ -51,7 +54,13 @@ pub(crate) fn run(name: Option<Name>, format: Format) -> Result<()> {
     build::all()?;
     let names = match name {
         Some(name) => vec![name],
-        None => vec![Name::Pipeline, Name::Gate, Name::Calls, Name::Flood],
+        None => vec![
+            Name::Dialects,
+            Name::Pipeline,
+            Name::Gate,
+            Name::Calls,
+            Name::Flood,
+        ],
     };
     let (mut all, mut failed) = (Vec::new(), Vec::new());
     for name in names {

@@ -2,6 +2,7 @@
 
 mod bedrock;
 mod connection;
+mod evidence;
 mod golden;
 mod grpc;
 mod http2;
@@ -12,7 +13,7 @@ mod vendors;
 mod websocket;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::{ConnectionHooks, ConnectionReader, NotAi, Place, Scope, TextRole, TextSink};
 use crate::catalog::Catalog;
@@ -96,7 +97,8 @@ impl ConnectionHooks for Hooks {
 }
 
 pub(super) fn catalog() -> Arc<Catalog> {
-    Arc::new(Catalog::builtin())
+    static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::builtin()));
+    Arc::clone(&CATALOG)
 }
 
 /// A request with this JSON body; `head` is method, path and further field lines.

@@ -15,7 +15,7 @@ const MAX_FRAGMENT: usize = 9_000;
 
 /// How calls are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transport {
+pub(crate) enum Transport {
     /// HTTP/1.1, one call after the other.
     Http1,
     /// HTTP/2, calls at the same time.
@@ -24,7 +24,7 @@ pub(super) enum Transport {
 
 impl Transport {
     /// As it is shown.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Http1 => "http1",
             Self::Http2 => "http2",

@@ -16,6 +16,7 @@ mod random;
 mod recording;
 mod report;
 mod stated;
+pub(crate) mod wire;
 
 use std::path::Path;
 use std::time::Instant;
