@@ -10,4 +10,7 @@ pub mod bench;
 pub mod clients;
 pub mod endpoint;
 pub mod eval;
+pub mod grafana;
 pub mod harness;
+pub mod month;
+mod random;

@@ -93,6 +93,16 @@ pub(crate) fn eval() -> PathBuf {
     target_dir().join("debug/eval")
 }
 
+/// The program that fills a store, which `all` builds.
+pub(crate) fn fill() -> PathBuf {
+    target_dir().join("debug/fill")
+}
+
+/// The program that writes dashboards with their answers, which `all` builds.
+pub(crate) fn pages() -> PathBuf {
+    target_dir().join("debug/pages")
+}
+
 fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

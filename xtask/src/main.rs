@@ -9,8 +9,10 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build;
 mod clients;
+mod dashboards;
 mod demo;
 mod eval;
+mod fill;
 mod fuzz;
 mod http;
 mod report;
@@ -75,6 +77,21 @@ enum Verb {
         #[arg(long, value_enum, default_value = "table")]
         format: demo::Format,
     },
+    /// Write dashboards/*.json (Grafana) from dashboards/source/*.toml
+    Dashboards {
+        /// Write nothing; fail where a file is not up to date
+        #[arg(long)]
+        check: bool,
+        /// Also draw each over a made-up month and write pictures (PNG) into this folder (needs chromium)
+        #[arg(long, value_name = "DIR", conflicts_with = "check")]
+        draw: Option<std::path::PathBuf>,
+    },
+    /// Fill a store with a made-up month of evidence: 20 hosts, 50 workloads, shadow use, gaps, blind spots
+    Fill {
+        /// HTTP interface of an empty store; without it an embedded one is started and kept until Ctrl-C
+        #[arg(long)]
+        url: Option<String>,
+    },
     /// Fuzz the decoders and the pipeline (nightly compiler and cargo-fuzz)
     Fuzz {
         /// Only this target (tests/fuzz/fuzz_targets)
@@ -109,6 +126,14 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         } => clients::run(&words, format),
         Verb::Test { filter, .. } => test::run(filter.as_deref()),
         Verb::Eval { kind, path, format } => eval::run(kind, &path, format),
+        Verb::Dashboards { check, draw } => {
+            dashboards::run(check)?;
+            if let Some(out) = draw {
+                dashboards::draw::run(&out)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Fill { url } => fill::run(url.as_deref()).map(|()| ExitCode::SUCCESS),
         Verb::Fuzz { target, minutes } => fuzz::run(target.as_deref(), minutes),
     }
 }

@@ -20,7 +20,7 @@ pub use expect::{Expected, check};
 pub use host::{Book, Host, Options, Record, UNDECIDED_PREFIX};
 pub use metrics::Metrics;
 pub use process::Process;
-pub use store::{DATABASE, Store};
+pub use store::{DATABASE, Store, document};
 
 /// Environment variable that lets live tests run. `cargo xtask test` sets it; plain `cargo test` skips them.
 pub const LIVE: &str = "OBSERVER_LIVE";

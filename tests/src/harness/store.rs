@@ -71,6 +71,11 @@ impl Store {
         query(self.address, sql)
     }
 
+    /// As [`document`].
+    pub fn document(&self, sql: &str) -> Result<Value> {
+        document(self.address, sql)
+    }
+
     /// All rows of a table, in order of `ts`. Digests, which are raw bytes, come as hexadecimal text.
     pub fn table(&self, table: &str, order: &str) -> Result<Vec<Value>> {
         table_rows(self.address, table, order)
@@ -107,6 +112,16 @@ fn readable(column: &Value) -> String {
     } else {
         name.to_owned()
     }
+}
+
+/// The whole answer of a query as one JSON document: `meta` (names and types of columns) and `data`.
+pub fn document(address: SocketAddr, sql: &str) -> Result<Value> {
+    let path = "/?default_format=JSON&output_format_json_quote_64bit_integers=0";
+    let (status, body) = http(address, "POST", path, sql)?;
+    if status != 200 {
+        bail!("the store answered {status} to {sql}: {body}");
+    }
+    serde_json::from_str(&body).context("not JSON")
 }
 
 pub(super) fn query(address: SocketAddr, sql: &str) -> Result<Vec<Value>> {

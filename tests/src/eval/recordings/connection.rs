@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::Result;
 
-use super::random::Random;
 use super::recording::Recording;
 use super::{http1, http2};
+use crate::random::Random;
 
 /// Most calls of one connection.
 const MAX_CALLS: usize = 4;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use observer::protocol::http2::hpack::HUFFMAN_LENGTHS as LENGTHS;
 
-use super::random::Random;
+use crate::random::Random;
 
 /// Size of the dynamic table that needs no agreement (RFC 9113 section 6.5.2).
 const TABLE: usize = 4096;

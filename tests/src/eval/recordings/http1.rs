@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::coding::coded;
 use super::connection::{Direction, Turn};
-use super::random::Random;
 use super::recording::{Message, Recording};
+use crate::random::Random;
 
 /// The turns of a call on a connection.
 ///

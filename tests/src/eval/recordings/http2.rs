@@ -7,8 +7,8 @@ use anyhow::Result;
 use super::coding::coded;
 use super::connection::{Direction, Turn};
 use super::hpack::Encoder;
-use super::random::Random;
 use super::recording::{Message, Recording};
+use crate::random::Random;
 
 /// Client connection preface (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

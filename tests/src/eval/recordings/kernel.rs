@@ -18,8 +18,8 @@ use observer_common::wire::{
 };
 
 use super::connection::{Connection, Direction, Transport, connections};
-use super::random::Random;
 use super::recording::Recording;
+use crate::random::Random;
 
 /// Connections that run at the same time.
 const AT_A_TIME: usize = 8;

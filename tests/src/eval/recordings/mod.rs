@@ -12,7 +12,6 @@ mod http2;
 mod judge;
 mod kernel;
 mod labels;
-mod random;
 mod recording;
 mod report;
 mod stated;
@@ -24,8 +23,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::{Outcome, input};
+use crate::random::Random;
 use connection::Transport;
-use random::Random;
 use recording::Recording;
 
 /// Where the seed may be set, to see whether something depends on it.

@@ -1,0 +1,112 @@
+//! What Grafana and its ClickHouse plugin make of a query before it is sent: variables and macros, as far as our dashboards
+//! use them (grafana/clickhouse-datasource: `applyConditionalAll`, `pkg/macros`).
+
+use anyhow::{Context, Result, bail};
+
+/// What the reader chose.
+#[derive(Debug, Clone)]
+pub struct Period {
+    /// Start, seconds since the Unix epoch.
+    pub from: i64,
+    /// End.
+    pub to: i64,
+    /// Variables stand on "All"; else each has one made-up value.
+    pub all: bool,
+    /// Values of variables, by name; the others have a made-up one.
+    pub values: Vec<(&'static str, String)>,
+}
+
+const CONDITIONAL: &str = "$__conditionalAll(";
+const TIME_FILTER: &str = "$__timeFilter(";
+
+/// The query as the store gets it.
+///
+/// # Errors
+/// A macro or variable that is not known here.
+pub fn expand(sql: &str, period: &Period) -> Result<String> {
+    let mut text = sql.to_owned();
+    while let Some(at) = text.rfind(CONDITIONAL) {
+        let (condition, after) = argument(&text, at + CONDITIONAL.len())?;
+        let condition = if period.all { "1=1".to_owned() } else { condition };
+        text.replace_range(at..after, &condition);
+    }
+    while let Some(at) = text.find(TIME_FILTER) {
+        let start = at + TIME_FILTER.len();
+        let end = start + text[start..].find(')').context("$__timeFilter( without an end")?;
+        let column = &text[start..end];
+        let filter = format!(
+            "{column} >= toDateTime({}) AND {column} <= toDateTime({})",
+            period.from, period.to
+        );
+        text.replace_range(at..=end, &filter);
+    }
+    text = text.replace("$__fromTime", &format!("toDateTime({})", period.from));
+    text = text.replace("$__toTime", &format!("toDateTime({})", period.to));
+    for (name, value) in &period.values {
+        text = text.replace(&variable(name), &format!("'{}'", value.replace('\'', "''")));
+    }
+    for name in ["cluster", "namespace", "host", "provider", "workload", "record"] {
+        text = text.replace(&variable(name), &format!("'no ''such'' {name}'"));
+    }
+    match text.find('$') {
+        Some(at) => bail!("what is {:?}?", text[at..].chars().take(30).collect::<String>()),
+        None => Ok(text),
+    }
+}
+
+fn variable(name: &str) -> String {
+    format!("${{{name}:sqlstring}}")
+}
+
+/// First of the two arguments of a macro, and where the macro ends.
+fn argument(text: &str, start: usize) -> Result<(String, usize)> {
+    let (mut depth, mut comma) = (0, None);
+    for (index, byte) in text.bytes().enumerate().skip(start) {
+        match byte {
+            b'(' => depth += 1,
+            b')' if depth == 0 => {
+                let comma = comma.context("a macro with one argument")?;
+                return Ok((text[start..comma].to_owned(), index + 1));
+            }
+            b')' => depth -= 1,
+            b',' if depth == 0 => {
+                if comma.replace(index).is_some() {
+                    bail!("a macro with three arguments");
+                }
+            }
+            _ => {}
+        }
+    }
+    bail!("a macro without an end")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn macros_become_what_the_plugin_makes_of_them() {
+        let sql = "SELECT 1 WHERE $__conditionalAll(a IN (f(x, y), ${host:sqlstring}), $host) AND $__timeFilter(ts)";
+        let all = Period {
+            from: 1,
+            to: 2,
+            all: true,
+            values: Vec::new(),
+        };
+        assert_eq!(
+            expand(sql, &all).unwrap(),
+            "SELECT 1 WHERE 1=1 AND ts >= toDateTime(1) AND ts <= toDateTime(2)"
+        );
+        let some = Period {
+            all: false,
+            ..all.clone()
+        };
+        assert!(
+            expand(sql, &some)
+                .unwrap()
+                .starts_with("SELECT 1 WHERE a IN (f(x, y), 'no ''such'' host') AND ")
+        );
+        assert!(expand("SELECT $__nothing", &all).is_err());
+        assert!(expand("$__conditionalAll(a", &all).is_err());
+    }
+}
