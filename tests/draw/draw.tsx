@@ -3,8 +3,7 @@
 import * as React from 'react';
 import { createRoot } from 'react-dom/client';
 import {
-  ArrayDataFrame, createTheme, DataFrame, dateTime, Field, FieldType, getDisplayProcessor, MutableDataFrame, ThemeContext,
-  TimeRange, applyFieldOverrides, FieldColorModeId,
+  createTheme, DataFrame, dateTime, Field, FieldType, getDisplayProcessor, ThemeContext, TimeRange,
 } from '@grafana/data';
 import { BigValue, BigValueColorMode, BigValueGraphMode, BigValueJustifyMode, BigValueTextMode, Table, TimeSeries } from '@grafana/ui';
 import { TooltipDisplayMode } from '@grafana/schema';
@@ -18,6 +17,12 @@ const theme = createTheme({ colors: { mode: 'dark' } });
 const CELL = 38;
 const WIDTH = 1600;
 const range: TimeRange = { from: dateTime(input.from), to: dateTime(input.to), raw: { from: dateTime(input.from), to: dateTime(input.to) } };
+
+function period(panel: any): TimeRange {
+  if (!panel.timeFrom) return range;
+  const from = dateTime(input.to - parseInt(panel.timeFrom, 10) * 7 * 86400000);
+  return { from, to: range.to, raw: { from, to: range.to } };
+}
 
 function kind(type: string): FieldType {
   const plain = type.replace(/^(Nullable|LowCardinality)\(/, '');
@@ -35,7 +40,7 @@ function value(raw: unknown, type: FieldType): unknown {
 function override(panel: any, name: string): any {
   const config: any = { ...panel.fieldConfig.defaults, custom: { ...panel.fieldConfig.defaults.custom } };
   for (const rule of panel.fieldConfig.overrides) {
-    if (rule.matcher.options === name) for (const p of rule.properties) config[p.id] = p.id === 'links' ? undefined : p.value;
+    if (rule.matcher.id === 'byRegexp' || rule.matcher.options === name) for (const p of rule.properties) config[p.id] = p.id === 'links' ? undefined : p.value;
   }
   return config;
 }
@@ -145,7 +150,7 @@ function Body({ panel, answer, width, height }: any) {
         justifyMode={BigValueJustifyMode.Center} textMode={BigValueTextMode.Value} />;
     }
     case 'timeseries':
-      return <TimeSeries frames={wide(panel, answer)} width={width} height={height} timeRange={range} timeZone="utc" legend={panel.options.legend} options={{ tooltip: { mode: TooltipDisplayMode.None } }}>{() => null}</TimeSeries>;
+      return <TimeSeries frames={wide(panel, answer)} width={width} height={height} timeRange={period(panel)} timeZone="utc" legend={panel.options.legend} options={{ tooltip: { mode: TooltipDisplayMode.None } }}>{() => null}</TimeSeries>;
     case 'state-timeline': return <StateLines panel={panel} answer={answer} width={width} height={height} />;
     case 'barchart': return <Bars panel={panel} answer={answer} width={width} height={height} />;
     default: return <Table data={frame(panel, answer)} width={width} height={height} />;

@@ -124,7 +124,20 @@ fn check_columns(panel: &Value, answer: &Answer) -> Result<()> {
     Ok(())
 }
 
+/// The panel's own period (`26w` until now), where it has one.
+fn own_period(panel: &Value, period: &Period) -> Result<Period> {
+    let Some(weeks) = panel["timeFrom"].as_str() else {
+        return Ok(period.clone());
+    };
+    let weeks: i64 = weeks.strip_suffix('w').context("weeks")?.parse()?;
+    Ok(Period {
+        from: period.to - weeks * 7 * 86_400,
+        ..period.clone()
+    })
+}
+
 fn check_panel(store: &Store, panel: &Value, period: &Period, filled: bool) -> Result<()> {
+    let period = &own_period(panel, period)?;
     for target in panel["targets"].as_array().into_iter().flatten() {
         let sql = expand(text(target, "rawSql"), period)?;
         let answer = ask(store, &sql)?;

@@ -48,7 +48,7 @@ fn main() -> Result<()> {
         let input = input.to_string().replace("</", "<\\/");
         let page = format!(
             "<!doctype html><meta charset=utf-8><link rel=stylesheet href=draw.css><style>body{{background:#111217;color:#ccccdc;\
-             font:14px Inter,Helvetica,sans-serif;margin:0}}</style><div id=root></div><script>window.OBSERVER={input}</script>\
+             font:14px Inter,Helvetica,sans-serif;margin:0}}button,th,label,div[role=columnheader]{{color:inherit}}</style><div id=root></div><script>window.OBSERVER={input}</script>\
              <script src=draw.js></script>"
         );
         std::fs::write(cli.out.join(format!("{name}.html")), page)?;
@@ -84,7 +84,17 @@ fn answers(cli: &Cli, dashboard: &Value, period: &Period) -> BTreeMap<String, Va
         let Some(sql) = panel["targets"][0]["rawSql"].as_str() else {
             continue;
         };
-        let answer = expand(sql, period).and_then(|sql| document(cli.store, &sql));
+        let own = panel["timeFrom"]
+            .as_str()
+            .and_then(|w| w.strip_suffix('w')?.parse::<i64>().ok());
+        let period = own.map_or_else(
+            || period.clone(),
+            |weeks| Period {
+                from: period.to - weeks * 7 * 86_400,
+                ..period.clone()
+            },
+        );
+        let answer = expand(sql, &period).and_then(|sql| document(cli.store, &sql));
         let answer = answer.unwrap_or_else(|error| json!(format!("{error:#}")));
         answers.insert(panel["id"].to_string(), answer);
     }

@@ -269,7 +269,7 @@ impl<'p> Host<'p> {
     /// Whether this host, one of those with `kind` as last digit, has its trouble now: some hours on one day.
     fn trouble(&self, kind: usize, at: i64, hours: i64) -> bool {
         let hour = (at - self.plan.start()) / (3_600 * SECOND);
-        let begins = (self.plan.days * 3 / 4) * 24 + 9;
+        let begins = (self.plan.days * 5 / 6) * 24 + 9;
         self.number % 10 == kind && (begins..begins + hours).contains(&hour)
     }
 }

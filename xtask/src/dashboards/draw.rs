@@ -23,6 +23,9 @@ pub(crate) fn run(out: &Path) -> Result<()> {
     setup::all()?;
     build::all()?;
     let tools = tools()?;
+    step(AREA, "types of the dashboards, against Grafana's", || {
+        check_types(&tools)
+    })?;
     let mut stage = Stage::new()?;
     let store = fill::filled(&mut stage)?;
     let dashboards = root().join("dashboards");
@@ -47,7 +50,7 @@ pub(crate) fn run(out: &Path) -> Result<()> {
 fn tools() -> Result<PathBuf> {
     let (source, dir) = (root().join("tests/draw"), work_dir().join("draw"));
     std::fs::create_dir_all(&dir)?;
-    for name in ["package.json", "draw.tsx", "scrollbars.mjs"] {
+    for name in ["package.json", "draw.tsx", "scrollbars.mjs", "types.mjs"] {
         std::fs::copy(source.join(name), dir.join(name)).with_context(|| format!("cannot copy {name}"))?;
     }
     if !dir.join("node_modules").exists() {
@@ -78,6 +81,25 @@ fn tools() -> Result<PathBuf> {
     bundle.args(LOADERS.iter().map(|loader| format!("--loader:.{loader}")));
     check(&mut bundle)?;
     Ok(dir)
+}
+
+/// Compares the dashboards with Grafana's published types (@grafana/schema): unknown keys and wrong words are errors.
+fn check_types(tools: &Path) -> Result<()> {
+    check(
+        Command::new("node")
+            .current_dir(tools)
+            .arg("types.mjs")
+            .arg(root().join("dashboards")),
+    )?;
+    check(Command::new("node_modules/.bin/tsc").current_dir(tools).args([
+        "--strict",
+        "--noEmit",
+        "--skipLibCheck",
+        "--moduleResolution=bundler",
+        "--module=esnext",
+        "--target=es2022",
+        "types.ts",
+    ]))
 }
 
 fn picture(page: &Path, out: &Path) -> Result<()> {

@@ -9,6 +9,9 @@ use super::variables::{data_source, expand};
 /// What an empty result says.
 const NO_DATA: &str = "no data yet";
 
+/// What an empty cell shows: not known, or nothing to say.
+const EMPTY_CELL: &str = "–";
+
 pub(super) fn render(dashboard: &Dashboard, panel: &Panel, words: &Words) -> Result<Value> {
     if panel.kind == Kind::Text {
         return Ok(json!({
@@ -20,7 +23,7 @@ pub(super) fn render(dashboard: &Dashboard, panel: &Panel, words: &Words) -> Res
     if panel.sql.is_empty() {
         bail!("it has no sql");
     }
-    Ok(json!({
+    let mut value = json!({
         "type": kind(panel.kind),
         "title": panel.title,
         "description": panel.about,
@@ -28,7 +31,11 @@ pub(super) fn render(dashboard: &Dashboard, panel: &Panel, words: &Words) -> Res
         "targets": [target(panel.kind, &expand(&dashboard.variables, &panel.sql)?)],
         "fieldConfig": { "defaults": defaults(panel, words)?, "overrides": overrides(panel, words)? },
         "options": options(panel),
-    }))
+    });
+    if let Some(back) = &panel.back {
+        value["timeFrom"] = json!(back);
+    }
+    Ok(value)
 }
 
 fn kind(kind: Kind) -> &'static str {
@@ -70,9 +77,8 @@ fn defaults(panel: &Panel, words: &Words) -> Result<Value> {
     if let Some(decimals) = panel.decimals {
         defaults["decimals"] = json!(decimals);
     }
-    if panel.unit == "percentunit" && panel.kind == Kind::Timeseries {
+    if panel.kind == Kind::Timeseries {
         defaults["min"] = json!(0);
-        defaults["max"] = json!(1);
     }
     Ok(defaults)
 }
@@ -136,6 +142,13 @@ fn custom(panel: &Panel) -> Value {
 fn overrides(panel: &Panel, words: &Words) -> Result<Value> {
     let by_name = |name: &str, properties: Value| json!({ "matcher": { "id": "byName", "options": name }, "properties": properties });
     let mut overrides = Vec::new();
+    if panel.kind == Kind::Table {
+        // An empty cell is no empty panel.
+        overrides.push(json!({
+            "matcher": { "id": "byRegexp", "options": "/.*/" },
+            "properties": [{ "id": "noValue", "value": EMPTY_CELL }],
+        }));
+    }
     if matches!(panel.kind, Kind::Timeseries | Kind::Barchart) {
         for word in &panel.words {
             let colour = json!({ "mode": "fixed", "fixedColor": words.colour(word)? });

@@ -59,6 +59,8 @@ pub(crate) struct Panel {
     /// Bars instead of lines.
     #[serde(default)]
     pub(crate) bars: bool,
+    /// Period of its own, until now: `26w`.
+    pub(crate) back: Option<String>,
     /// A number is coloured: what 0 means. More is the opposite.
     pub(crate) zero_is: Option<Zero>,
 }

@@ -109,8 +109,6 @@ pub(super) fn list(dashboard: &Dashboard) -> Result<Vec<Value>> {
         "regex": "",
         "multi": false,
         "includeAll": false,
-        "current": {},
-        "options": [],
     })];
     for name in &dashboard.variables {
         list.push(match name.as_str() {
@@ -139,7 +137,6 @@ fn query(name: &str, label: &str, sql: &str) -> Value {
         "type": "query",
         "datasource": data_source(),
         "query": sql,
-        "definition": sql,
         "refresh": 2,
         "regex": "",
         "sort": 0,
