@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod build;
+mod chart;
 mod clients;
 mod dashboards;
 mod demo;
@@ -86,6 +87,9 @@ enum Verb {
         #[arg(long, value_name = "DIR", conflicts_with = "check")]
         draw: Option<std::path::PathBuf>,
     },
+    /// Render the Helm chart with the real Helm library, validate it against the schemas of Kubernetes and write
+    /// deploy/kubernetes/observer.yaml
+    Chart,
     /// Fill a store with a made-up month of evidence: 20 hosts, 50 workloads, shadow use, gaps, blind spots
     Fill {
         /// HTTP interface of an empty store; without it an embedded one is started and kept until Ctrl-C
@@ -133,6 +137,7 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Chart => chart::run().map(|()| ExitCode::SUCCESS),
         Verb::Fill { url } => fill::run(url.as_deref()).map(|()| ExitCode::SUCCESS),
         Verb::Fuzz { target, minutes } => fuzz::run(target.as_deref(), minutes),
     }

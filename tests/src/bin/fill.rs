@@ -58,7 +58,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         eprintln!("host {done} of {}", plan.hosts)
     })
     .await?;
-    println!(
+    eprintln!(
         "{} exchanges, {} findings, {} connections, {} seals",
         filled.interactions, filled.findings, filled.connections, filled.seals
     );

@@ -46,7 +46,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
             stale.join(", ")
         );
     }
-    println!("{} files are up to date", rendered.len());
+    crate::run::say("dashboards", &format!("{} files are up to date", rendered.len()));
     Ok(())
 }
 
