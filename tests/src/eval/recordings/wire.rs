@@ -6,8 +6,8 @@ use serde_json::Value;
 
 pub(crate) use super::connection::Transport;
 use super::connection::{Direction, connections};
-use super::random::Random;
 use super::recording::Recording;
+use crate::random::Random;
 
 /// A connection: pieces in the order in which they pass.
 pub(crate) struct Wire {
