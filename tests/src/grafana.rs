@@ -69,11 +69,7 @@ fn argument(text: &str, start: usize) -> Result<(String, usize)> {
                 return Ok((text[start..comma].to_owned(), index + 1));
             }
             b')' => depth -= 1,
-            b',' if depth == 0 => {
-                if comma.replace(index).is_some() {
-                    bail!("a macro with three arguments");
-                }
-            }
+            b',' if depth == 0 && comma.replace(index).is_some() => bail!("a macro with three arguments"),
             _ => {}
         }
     }
