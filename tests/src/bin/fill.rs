@@ -3,8 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use observer::kernel::clock::wall_ns;
 use observer::store::{Client, StoreTarget, migrate};
 use observer_tests::month::{self, Plan};
+
+/// In nanoseconds.
+const TEN_MINUTES: i64 = 600 * 1_000_000_000;
 
 /// Fill an empty ClickHouse database with a made-up month of evidence
 #[derive(Parser)]
@@ -46,16 +50,15 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     if client.rows::<u64>("SELECT count() FROM evidence_seals").await? != [0] {
         anyhow::bail!("the database holds evidence; a made-up month is not mixed with it");
     }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     // Intervals end at full ten minutes.
-    let end = i64::try_from(now.as_secs() / 600 * 600)? * 1_000_000_000;
+    let end = wall_ns() / TEN_MINUTES * TEN_MINUTES;
     let plan = Plan {
         hosts: cli.hosts,
         days: cli.days,
         ..Plan::month(end)
     };
     let filled = month::fill(&client, &plan, &mut |done| {
-        eprintln!("host {done} of {}", plan.hosts)
+        eprintln!("host {done} of {}", plan.hosts);
     })
     .await?;
     eprintln!(

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use observer::kernel::clock::wall_ns;
 use observer_tests::grafana::{Period, expand};
 use observer_tests::harness::document;
 use serde_json::{Value, json};
