@@ -26,11 +26,7 @@ struct Cli {
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    let to = i64::try_from(
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)?
-            .as_secs(),
-    )?;
+    let to = wall_ns() / 1_000_000_000;
     for entry in std::fs::read_dir(&cli.dashboards)? {
         let path = entry?.path();
         if path.extension().is_none_or(|e| e != "json") {
