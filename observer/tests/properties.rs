@@ -17,9 +17,9 @@ mod imports {
         config::Glob,
         coverage::Stage,
         evidence::{ConnectionRow, FindingRow, InteractionRow},
-        identity::{Identity, ProcessKey},
+        identity::{Ancestor, Identity, ProcessKey},
         pipeline::{Output, Pipeline, Rulebook},
-        policy::Policy,
+        policy::{Judge, Policy},
         sensitive::{Engine, HmacKey, Rules},
     };
     pub(super) use observer_common::{
@@ -232,7 +232,7 @@ fn facts(bed: &Bed) -> BTreeMap<u64, Vec<String>> {
                     .or_default()
                     .insert(0, format!("decided {class}"));
             }
-            Output::Forget { .. } | Output::ForgetSocket { .. } => {}
+            Output::Forget { .. } | Output::ForgetSocket { .. } | Output::WentDark { .. } => {}
         }
     }
     all

@@ -64,9 +64,11 @@ fn is_blank(value: &Value) -> bool {
 
 /// The keyed hash of a credential differs in each run; that there was one does not.
 fn mask_credential(row: &mut Map<String, Value>) {
-    if let Some(Value::String(hash)) = row.get_mut("credential_hmac") {
-        let seen = hash.bytes().any(|b| b != b'0');
-        *hash = if seen { "(seen)" } else { "(none)" }.to_owned();
+    for column in ["credential_hmac", "account_hmac"] {
+        if let Some(Value::String(hash)) = row.get_mut(column) {
+            let seen = hash.bytes().any(|b| b != b'0');
+            *hash = if seen { "(seen)" } else { "(none)" }.to_owned();
+        }
     }
 }
 

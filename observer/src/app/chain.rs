@@ -88,6 +88,11 @@ impl Chain {
         self.certificates.subscribe()
     }
 
+    /// The next seal shall say this word.
+    pub(super) fn note(&mut self, word: &'static str) {
+        self.notes.push(word);
+    }
+
     /// To be called before each seal, with the wall clock: takes over or makes a new key, and gives the words for the seal.
     pub(super) fn before_seal(&mut self, sequencer: &mut Sequencer, now_ns: i64) -> Vec<&'static str> {
         match self.keys.reload() {

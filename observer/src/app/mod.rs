@@ -7,7 +7,9 @@ mod chain;
 mod embedded;
 mod enrol;
 mod files;
+mod governance;
 mod http;
+mod reload;
 mod seals;
 mod selftest;
 mod worker;
@@ -105,12 +107,14 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     let (chain, sequencer) = chain::Chain::open(&config, &host, wall_ns())?;
     let certificates = chain.certificates();
     let (anchor, host_id) = (anchors::Plan::of(&config), host.id.clone());
+    let (judges, changes) = reload::start(&config, Arc::clone(&loaded.judge))?;
     let registers = tokio::spawn({
         let shared = Arc::clone(&shared);
         async move {
             migrate_until_done(&client, &shared).await;
             tokio::join!(
                 enrol::run(client.clone(), certificates),
+                governance::run(client.clone(), judges, host_id.clone()),
                 anchors::run(client, anchor, host_id),
             );
         }
@@ -130,6 +134,7 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
         shared: Arc::clone(&shared),
         key,
         loaded,
+        changes,
     };
     let mut pipeline = tokio::task::spawn_blocking(move || worker.run());
     // A store that is slow to start does not keep the daemon from observing: rows wait in the writer.

@@ -12,6 +12,7 @@ use crate::{
     evidence::{Book, Coverage, Interval, SealedLoss},
     kernel::probes::ProbeState,
     pipeline::{Rulebook, Totals},
+    policy::Judge,
     store::{LossReason, Table, WriterStats},
 };
 
@@ -147,7 +148,8 @@ impl Seals {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             agent_sha256: own_digest(),
             config_sha256: config.digest,
-            policy_sha256: book.policy.digest(),
+            policy_sha256: book.judge.policy.digest(),
+            register_sha256: book.judge.register_digest(),
             rule_pack_sha256: book.rules_digest,
             catalog_version: book.catalog.version().to_owned(),
             ..Coverage::default()
@@ -159,6 +161,12 @@ impl Seals {
             last: Last::default(),
             constant,
         }
+    }
+
+    /// From now on this judges: seals of later intervals say so.
+    pub(super) fn judged_by(&mut self, judge: &Judge) {
+        self.constant.policy_sha256 = judge.policy.digest();
+        self.constant.register_sha256 = judge.register_digest();
     }
 
     pub(super) fn is_due(&self, now_ns: u64) -> bool {

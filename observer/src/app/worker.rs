@@ -9,11 +9,13 @@ use std::{
 use anyhow::Context;
 use aya::maps::{MapData, RingBuf};
 use observer_common::wire::{Body, Header, decode};
+use tokio::sync::mpsc;
 
 use super::{
     Shared,
     blind::OpaqueProcesses,
     chain::Chain,
+    reload::Change,
     seals::{Observed, Rows, Seals, add_ends},
     selftest::SelfTests,
 };
@@ -62,6 +64,7 @@ pub(super) struct Worker {
     pub shared: Arc<Shared>,
     pub key: HmacKey,
     pub loaded: Loaded,
+    pub changes: mpsc::Receiver<Change>,
 }
 
 impl Worker {
@@ -84,11 +87,12 @@ impl Worker {
             shared,
             key,
             loaded,
+            changes,
         } = self;
         let engine = Engine::new(&loaded.rules).context("sensitive-data rules")?;
         let book = Rulebook {
             catalog: Arc::new(loaded.catalog),
-            policy: loaded.policy,
+            judge: loaded.judge,
             rules_version: loaded.rules.version().to_owned(),
             rules_digest: loaded.rules.digest(),
             exclude_executables: loaded.config.capture.exclude_executables.clone(),
@@ -115,6 +119,7 @@ impl Worker {
             entries: 0,
             for_discovery: 0,
             seals_made: 0,
+            changes,
         };
         state.run(Records::new(records), now_ns)
     }
@@ -140,6 +145,7 @@ struct State {
     for_discovery: u64,
     /// Seals made.
     seals_made: u64,
+    changes: mpsc::Receiver<Change>,
 }
 
 impl State {
@@ -162,6 +168,7 @@ impl State {
                 self.selftest.tick(now_ns, &mut self.pipeline);
                 next_tick = now_ns + TICK_NS;
             }
+            self.policy_changes(now_ns);
             if now_ns >= next_publish {
                 self.publish();
                 next_publish = now_ns + PUBLISH_NS;
@@ -192,6 +199,23 @@ impl State {
         self.publish();
     }
 
+    /// Policies and registers that came since the last look. A seal ends the time of the old one, another begins that of the
+    /// new one and names it.
+    fn policy_changes(&mut self, now_ns: u64) {
+        while let Ok(change) = self.changes.try_recv() {
+            match change {
+                Change::Judge(judge, note) => {
+                    self.seal(SealKind::Interval, now_ns);
+                    self.seals.judged_by(&judge);
+                    self.pipeline.set_judge(judge);
+                    self.chain.note(note);
+                }
+                Change::Refused(note) => self.chain.note(note),
+            }
+            self.seal(SealKind::Interval, now_ns);
+        }
+    }
+
     fn entry(&mut self, bytes: &[u8]) {
         self.entries += 1;
         match decode(bytes) {
@@ -218,7 +242,10 @@ impl State {
             }
             _ => {}
         }
-        let identity = self.processes.identify(key, header.uid, || comm(header));
+        let mut identity = self.processes.identify(key, header.uid, || comm(header));
+        if matches!(body, Body::Connect(_)) {
+            self.processes.want_digest(&mut identity);
+        }
         self.tell_found_by(header, body, key);
         self.tell_readability(header, body, key);
         self.pipeline.record(header, body, &identity);
@@ -292,6 +319,14 @@ impl State {
                 Output::Decide { flow_id, class } => {
                     // A full table leaves the flow undecided: its prefix ends by itself.
                     self.scopes.decide(flow_id, class);
+                }
+                Output::WentDark { executable, server } => {
+                    tracing::warn!(
+                        executable,
+                        server,
+                        "a program that was read is not read any more, and its connections go on"
+                    );
+                    self.chain.note("program_went_dark");
                 }
                 Output::Forget { flow_id, key } => self.scopes.forget(flow_id, &key),
                 Output::ForgetSocket { socket } => self.scopes.forget_socket(socket),

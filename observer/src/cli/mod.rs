@@ -10,6 +10,7 @@ mod doctor;
 mod keys;
 mod log;
 mod out;
+mod policy;
 mod replay;
 mod rules;
 mod run;
@@ -53,6 +54,7 @@ enum Command {
     Store(store::Args),
     Rules(rules::Args),
     Catalog(catalog::Args),
+    Policy(policy::Args),
     Stacks(stacks::Args),
     Keys(keys::Args),
     Anchor(anchor::Args),
@@ -107,6 +109,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Store(args) => store::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Catalog(args) => catalog::run(&args),
+        Command::Policy(args) => policy::run(&args),
         Command::Stacks(args) => stacks::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Anchor(args) => anchor::run(&args),

@@ -30,8 +30,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let loaded = setup::load(args.config.as_deref()).map_err(|problems| Failure::problems(&problems))?;
     log::start(loaded.config.log);
-    for warning in loaded.policy.warnings() {
-        out::complain(&warning.to_string());
+    for warning in loaded.judge.warnings() {
+        out::complain(&warning);
     }
     if args.check {
         setup::complain_of_rules(&loaded.rules);

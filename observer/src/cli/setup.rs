@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::out;
@@ -12,9 +13,9 @@ use crate::{
     catalog::Catalog,
     config::{
         Config,
-        yaml::{self, MAX_BYTES, Node, Problem},
+        yaml::{self, LIMITS, Limits, Node, Problem},
     },
-    policy::Policy,
+    policy::{Judge, Policy, REGISTER_LIMITS, Register},
     sensitive::{Rules, rules::BUILTIN},
 };
 
@@ -23,8 +24,8 @@ use crate::{
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Its policy; [`Policy::none`] where it names none. Its warnings have not been shown yet.
-    pub policy: Policy,
+    /// Its policy and register; [`Judge::none`] where it names none. Their warnings have not been shown yet.
+    pub judge: Arc<Judge>,
     /// The built-in catalogue with the configuration's hosts.
     pub catalog: Catalog,
     /// The built-in rules with the configuration's packs, without those that it disables.
@@ -43,13 +44,13 @@ pub fn load(config_path: Option<&Path>) -> Result<Loaded, Vec<Problem>> {
     let (config, source) = load_config(config_path)?;
     let mut problems = Vec::new();
     let mut keep = |more: Vec<Problem>| problems.extend(more);
-    let policy = load_policy(&config).map_err(&mut keep);
+    let judge = load_judge(&config).map_err(&mut keep);
     let catalog = load_catalog(&config, &source).map_err(&mut keep);
     let rules = load_rules(&config, &source).map_err(&mut keep);
-    match (policy, catalog, rules) {
-        (Ok(policy), Ok(catalog), Ok(rules)) => Ok(Loaded {
+    match (judge, catalog, rules) {
+        (Ok(judge), Ok(catalog), Ok(rules)) => Ok(Loaded {
             config,
-            policy,
+            judge: Arc::new(judge),
             catalog,
             rules,
         }),
@@ -112,14 +113,32 @@ fn load_config(path: Option<&Path>) -> Result<(Config, Source), Vec<Problem>> {
     Ok((config, Source { name, root }))
 }
 
-fn load_policy(config: &Config) -> Result<Policy, Vec<Problem>> {
-    match &config.policy_file {
-        None => Ok(Policy::none()),
-        Some(path) => {
-            let text = read(path).map_err(|problem| vec![problem])?;
-            Policy::parse(&text, &path.display().to_string())
+/// Policy and register of a configuration, with all problems of both files.
+pub(crate) fn load_judge(config: &Config) -> Result<Judge, Vec<Problem>> {
+    let policy = config
+        .policy_file
+        .as_deref()
+        .map_or_else(|| Ok(Policy::none()), load_policy);
+    let register = config.register_file.as_deref().map(load_register).transpose();
+    match (policy, register) {
+        (Ok(policy), Ok(register)) => Ok(Judge { policy, register }),
+        (policy, register) => {
+            let problems = policy.err().into_iter().chain(register.err()).flatten();
+            Err(problems.collect())
         }
     }
+}
+
+/// Reads a policy.
+pub(crate) fn load_policy(path: &Path) -> Result<Policy, Vec<Problem>> {
+    let text = read(path).map_err(|problem| vec![problem])?;
+    Policy::parse(&text, &path.display().to_string())
+}
+
+/// Reads a register of AI systems.
+pub(crate) fn load_register(path: &Path) -> Result<Register, Vec<Problem>> {
+    let text = read_within(path, REGISTER_LIMITS).map_err(|problem| vec![problem])?;
+    Register::parse(&text, &path.display().to_string())
 }
 
 fn load_catalog(config: &Config, source: &Source) -> Result<Catalog, Vec<Problem>> {
@@ -201,10 +220,14 @@ fn problem_of(file: &str, message: String) -> Problem {
 
 /// Reads a text file that a person wrote; what is larger than such a file may be is not read to its end.
 fn read(path: &Path) -> Result<String, Problem> {
+    read_within(path, LIMITS)
+}
+
+fn read_within(path: &Path, limits: Limits) -> Result<String, Problem> {
     let file = path.display().to_string();
     let unreadable = |error: io::Error| problem_of(&file, format!("cannot be read: {error}"));
     let mut bytes = Vec::new();
-    let limit = MAX_BYTES as u64 + 1;
+    let limit = limits.bytes as u64 + 1;
     File::open(path)
         .and_then(|f| f.take(limit).read_to_end(&mut bytes))
         .map_err(unreadable)?;
@@ -230,7 +253,7 @@ mod tests {
     #[test]
     fn without_a_file_the_built_in_configuration_is_whole() {
         let loaded = load(None).unwrap();
-        assert_eq!(loaded.policy.id(), "none");
+        assert_eq!(loaded.judge.policy.id(), "none");
         assert!(loaded.rules.list().len() > 10 && loaded.catalog.host_is_ai("api.openai.com"));
     }
 

@@ -20,8 +20,10 @@ use yaml::{Problem, Reader};
 pub struct Config {
     /// This host, as rows name it.
     pub host: Host,
-    /// Policy file; none: every verdict is `unknown`.
+    /// Policy file; none: no rules.
     pub policy_file: Option<PathBuf>,
+    /// Register of AI systems; none: nothing is asked of one.
+    pub register_file: Option<PathBuf>,
     /// Hosts of AI services beside the built-in catalogue.
     pub extra_hosts: Vec<ExtraHost>,
     /// Catalogue files beside the built-in ones.
@@ -213,6 +215,7 @@ impl Default for Config {
         Self {
             host: Host::default(),
             policy_file: None,
+            register_file: None,
             extra_hosts: Vec::new(),
             catalog_files: Vec::new(),
             rules: RuleFiles::default(),

@@ -11,6 +11,7 @@ pub(super) struct Raw {
     pub(super) host_id: Text,
     pub(super) host_name: Text,
     pub(super) policy_file: Text,
+    pub(super) register_file: Text,
     /// Host and provider.
     pub(super) extra_hosts: Vec<(Text, Text)>,
     pub(super) catalog_files: Vec<At<String>>,
@@ -95,8 +96,9 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
         raw.host_id = reader.text_of(&host, "id");
         raw.host_name = reader.text_of(&host, "name");
     }
-    if let Some(policy) = section(reader, &root, "policy", &["file"]) {
+    if let Some(policy) = section(reader, &root, "policy", &["file", "register"]) {
         raw.policy_file = reader.text_of(&policy, "file");
+        raw.register_file = reader.text_of(&policy, "register");
     }
     if let Some(catalog) = section(reader, &root, "catalog", &["files", "extra_hosts"]) {
         raw.catalog_files = reader.texts_of(&catalog, "files");

@@ -38,6 +38,7 @@ fn the_printed_default_is_the_default_and_has_every_key() {
         "name",
         "policy",
         "file",
+        "register",
         "catalog",
         "extra_hosts",
         "rules",
@@ -91,7 +92,7 @@ fn the_printed_default_is_the_default_and_has_every_key() {
 fn every_key_is_taken() {
     let text = r#"
 host: {id: h-1, name: web}
-policy: {file: policy.yaml}
+policy: {file: policy.yaml, register: ai.yaml}
 catalog: {extra_hosts: [{host: "*.LLM.corp.example", provider: openai}]}
 rules: {files: [/etc/observer/own.yaml], disable: [email_address]}
 capture: {undecided_prefix_bytes: 4096, ring_buffer_bytes: 32MiB, function_probes: auto, exclude_executables: ["/usr/sbin/nginx", "*/java"]}
@@ -125,6 +126,7 @@ log: {level: debug, format: json}
         config.policy_file,
         Some(PathBuf::from("/etc/observer/policy.yaml"))
     );
+    assert_eq!(config.register_file, Some(PathBuf::from("/etc/observer/ai.yaml")));
     assert_eq!(
         config.extra_hosts,
         [ExtraHost {
@@ -218,7 +220,7 @@ log: {level: verbose, format: [text]}
     let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let wanted = [
         "observer.yaml:2:1: unknown key `hots` in the configuration; did you mean `host`? allowed: host, policy,",
-        "observer.yaml:3:9: `policy` must be a mapping with the keys file; this is a single value",
+        "observer.yaml:3:9: `policy` must be a mapping with the keys file, register; this is a single value",
         "observer.yaml:4:25: an entry of `extra_hosts` needs `provider`",
         "observer.yaml:4:62: `host` must be a host name",
         "observer.yaml:6:27: `undecided_prefix_bytes` must be a size from 4KiB to 16MiB, not `1KiB`",

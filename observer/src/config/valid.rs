@@ -20,6 +20,7 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
     v.name(raw.host_id, "host.id", &mut config.host.id);
     v.name(raw.host_name, "host.name", &mut config.host.name);
     config.policy_file = v.optional_path(raw.policy_file, "policy.file");
+    config.register_file = v.optional_path(raw.register_file, "policy.register");
     config.extra_hosts = v.extra_hosts(raw.extra_hosts);
     config.catalog_files = raw
         .catalog_files

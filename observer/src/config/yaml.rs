@@ -112,18 +112,38 @@ impl Node {
     }
 }
 
+/// How large a file may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the text.
+    pub bytes: usize,
+    /// Scalars, sequences and mappings.
+    pub nodes: usize,
+}
+
+/// Limits of a file that a person wrote.
+pub const LIMITS: Limits = Limits {
+    bytes: MAX_BYTES,
+    nodes: MAX_NODES,
+};
+
 /// Turns `text` into a tree. `Ok(None)` is a file with nothing in it but comments.
 pub fn parse(file: &str, text: &str) -> Result<Option<Node>, Problem> {
+    parse_within(file, text, LIMITS)
+}
+
+/// As [`parse`], for files that may be larger.
+pub fn parse_within(file: &str, text: &str, limits: Limits) -> Result<Option<Node>, Problem> {
     let fail = |at: Position, message: String| Problem {
         file: file.to_owned(),
         line: at.line,
         column: at.column,
         message,
     };
-    if text.len() > MAX_BYTES {
+    if text.len() > limits.bytes {
         return Err(fail(
             Position::default(),
-            format!("larger than {MAX_BYTES} bytes"),
+            format!("larger than {} bytes", limits.bytes),
         ));
     }
     // The parser would take a NUL for the end of the file and ignore what follows.
@@ -136,7 +156,10 @@ pub fn parse(file: &str, text: &str) -> Result<Option<Node>, Problem> {
             ),
         ));
     }
-    let mut builder = Builder::default();
+    let mut builder = Builder {
+        max_nodes: limits.nodes,
+        ..Builder::default()
+    };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|e| {
@@ -183,6 +206,7 @@ struct Builder {
     open: Vec<Open>,
     root: Option<Node>,
     nodes: usize,
+    max_nodes: usize,
     documents: usize,
 }
 
@@ -255,8 +279,8 @@ impl Builder {
 
     fn node(&mut self, node: Node) -> Result<(), Refusal> {
         self.nodes += 1;
-        if self.nodes > MAX_NODES {
-            return Err((node.at, format!("more than {MAX_NODES} values")));
+        if self.nodes > self.max_nodes {
+            return Err((node.at, format!("more than {} values", self.max_nodes)));
         }
         match self.open.last_mut().map(|open| &mut open.items) {
             None => self.root = Some(node),

@@ -1,30 +1,22 @@
 //! Puts together the facts of a finished exchange.
 
-use super::paths;
 use super::reader::ExchangeReader;
 use super::response::error_word;
-use crate::exchange::{Credential, Dialect, DialectEvidence, Exchange, Usage};
-use crate::protocol::{Fields, RequestHead, grpc};
+use super::{account, caller, paths};
+use crate::exchange::{Dialect, DialectEvidence, Exchange, Usage};
+use crate::protocol::{Fields, grpc};
 
 /// Longest user agent kept.
 const MAX_USER_AGENT: usize = 256;
-/// Longest credential kept.
-const MAX_CREDENTIAL: usize = 8 * 1024;
 /// Port that Ollama listens on unless told otherwise.
 const OLLAMA_PORT: u16 = 11_434;
-/// Header fields that carry a key as they stand.
-const KEY_FIELDS: &[&str] = &[
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
-    "ocp-apim-subscription-key",
-];
-
 /// Facts that stand in the head of a response (Bedrock).
 #[derive(Debug, Default)]
 pub(super) struct HeadFacts {
     usage: Usage,
     error: Option<String>,
+    /// Organisation as the service names it.
+    organization: Option<String>,
 }
 
 impl HeadFacts {
@@ -49,6 +41,7 @@ impl HeadFacts {
                 cache_creation_input_tokens: count("cache-write-input"),
                 reasoning_output_tokens: None,
             },
+            organization: account::named_by_service(fields),
             error: error.and_then(word).filter(|word| !word.is_empty()),
         }
     }
@@ -98,7 +91,13 @@ pub(super) fn exchange(
     {
         finish_reasons.insert(status);
     }
-    let credential = head.as_ref().and_then(credential);
+    let credential = head.as_ref().and_then(account::credential);
+    let named = reader.head_facts.organization;
+    let account = head
+        .as_ref()
+        .map(|head| account::account(head, credential.as_ref(), named))
+        .unwrap_or_default();
+    let client = head.as_ref().map(caller::client).unwrap_or_default();
     let in_query = head
         .as_ref()
         .and_then(|h| query_model(dialect, &h.query).or_else(|| routed_model(&h.fields)));
@@ -134,7 +133,9 @@ pub(super) fn exchange(
         status: reader.status,
         error_type,
         user_agent: cut(user_agent, MAX_USER_AGENT),
-        credential,
+        credential: credential.map(|(credential, _)| credential),
+        account,
+        client,
         started_ns: reader.started_ns,
         first_response_ns: reader.first_response_ns,
         first_chunk_ns: response.first_fragment_ns.filter(|_| streamed),
@@ -253,25 +254,6 @@ fn error_type(reader: &ExchangeReader) -> String {
     stated
         .or_else(|| failed.map(|status| status.to_string()))
         .unwrap_or_default()
-}
-
-fn credential(head: &RequestHead) -> Option<Credential> {
-    let of_field = |name: &&str| head.fields.all(name).next().map(<[u8]>::to_vec);
-    let authorization = head.fields.all("authorization").next().and_then(|value| {
-        let at = value.iter().position(|b| *b == b' ')?;
-        let (scheme, token) = value.split_at(at);
-        let takes = scheme.eq_ignore_ascii_case(b"bearer") || scheme.eq_ignore_ascii_case(b"basic");
-        takes.then(|| token.trim_ascii().to_vec())
-    });
-    let in_query = || head.query.split('&').find_map(|pair| pair.strip_prefix("key="));
-    let found = KEY_FIELDS
-        .iter()
-        .find_map(of_field)
-        .or(authorization)
-        .or_else(|| in_query().map(|key| key.as_bytes().to_vec()));
-    found
-        .filter(|key| !key.is_empty() && key.len() <= MAX_CREDENTIAL)
-        .map(Credential)
 }
 
 /// At most `limit` bytes, cut between characters.

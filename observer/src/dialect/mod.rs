@@ -1,6 +1,8 @@
 //! Dialect stage: HTTP messages in, exchanges out, with the text of the bodies handed on as it passes.
 
+mod account;
 mod body;
+mod caller;
 mod clients;
 mod envelope;
 pub mod connection;

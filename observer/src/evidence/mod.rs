@@ -80,6 +80,8 @@ pub struct Coverage {
     pub config_sha256: [u8; 32],
     /// SHA-256 of the policy as loaded.
     pub policy_sha256: [u8; 32],
+    /// SHA-256 of the register of AI systems as loaded; zeros: none.
+    pub register_sha256: [u8; 32],
     /// SHA-256 of the sensitive-data rules.
     pub rule_pack_sha256: [u8; 32],
     /// Version of the catalogue.
@@ -324,6 +326,7 @@ fn with_coverage(row: SealRow, c: Coverage) -> SealRow {
         probes_attached: c.probes_attached,
         probes_failed: c.probes_failed,
         policy_sha256: c.policy_sha256,
+        register_sha256: c.register_sha256,
         notes: c.notes.iter().map(|note| (*note).to_owned()).collect(),
         selftest_ok: c.selftest == SelfTest::Ok,
         selftest: c.selftest.name().to_owned(),

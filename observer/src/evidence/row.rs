@@ -294,6 +294,58 @@ record_row! {
         rule_pack_sha256: [u8; 32],
         /// Number of finding rows.
         finding_count: u16,
+        /// What decided: rule, default, approval_expired, ... (`policy::Reason`).
+        policy_reason: String = since 3,
+        /// SHA-256 of the register of AI systems as loaded. Zeros: none.
+        register_sha256: [u8; 32] = since 3,
+        /// Entry of the register that it fell under; empty for none.
+        register_entry_id: String = since 3,
+        /// AI system of that entry.
+        ai_system: String = since 3,
+        /// Keyed hash that names the account while tokens change, else of the credential. Zeros: none seen.
+        account_hmac: [u8; 16] = since 3,
+        /// api_key, oauth_token, jwt, aws_access_key, basic, chatgpt_account, copilot_account.
+        account_kind: String = since 3,
+        /// credential: its holder has it; claimed: the client says so.
+        account_evidence: String = since 3,
+        /// Organisation, tenant or resource.
+        account_organization: String = since 3,
+        /// Who says it: claimed (the client), service (in its answer) or address.
+        account_organization_source: String = since 3,
+        /// Project or deployment.
+        account_project: String = since 3,
+        /// Issuer of a token that nobody verified.
+        account_claimed_issuer: String = since 3,
+        /// Subject of a token that nobody verified; never a mail address.
+        account_claimed_subject: String = since 3,
+        /// Plan or seat in a token that nobody verified.
+        account_claimed_plan: String = since 3,
+        /// Key of `credential_hmac` and `account_hmac`.
+        hmac_key_id: String = since 3,
+        /// Program that calls, as it says itself.
+        client_name: String = since 3,
+        /// Its version.
+        client_version: String = since 3,
+        /// sdk, framework or coding_agent.
+        client_kind: String = since 3,
+        /// SDK below it.
+        sdk_name: String = since 3,
+        /// Version of the SDK.
+        sdk_version: String = since 3,
+        /// Name of the user who logged in; empty when not known.
+        login_user_name: String = since 3,
+        /// Audit session; [`LOGIN_UID_UNSET`] when there is none.
+        audit_session_id: u32 = since 3,
+        /// Controlling terminal: pts/3; empty for none.
+        process_tty: String = since 3,
+        /// Address from which the ssh session came; empty for none.
+        ssh_client_address: String = since 3,
+        /// User who called sudo or su; [`LOGIN_UID_UNSET`] when none did.
+        invoking_user_id: u32 = since 3,
+        /// Program that works by itself and that the process belongs to; empty for none.
+        agent_name: String = since 3,
+        /// Its process, as id and start: one for all that it started.
+        agent_session_id: String = since 3,
     }
 }
 
@@ -418,6 +470,34 @@ record_row! {
         visibility: String,
         /// Closed reason code; empty when decoded.
         opaque_reason: String,
+        /// As in the interaction, by what is known without reading it.
+        policy_verdict: String = since 3,
+        /// As in the interaction.
+        policy_rule_id: String = since 3,
+        /// As in the interaction.
+        policy_reason: String = since 3,
+        /// As in the interaction.
+        policy_sha256: [u8; 32] = since 3,
+        /// As in the interaction.
+        register_sha256: [u8; 32] = since 3,
+        /// As in the interaction.
+        register_entry_id: String = since 3,
+        /// As in the interaction.
+        ai_system: String = since 3,
+        /// Name of the user who logged in; empty when not known.
+        login_user_name: String = since 3,
+        /// Audit session; [`LOGIN_UID_UNSET`] when there is none.
+        audit_session_id: u32 = since 3,
+        /// Controlling terminal: pts/3; empty for none.
+        process_tty: String = since 3,
+        /// Address from which the ssh session came; empty for none.
+        ssh_client_address: String = since 3,
+        /// User who called sudo or su; [`LOGIN_UID_UNSET`] when none did.
+        invoking_user_id: u32 = since 3,
+        /// Program that works by itself and that the process belongs to; empty for none.
+        agent_name: String = since 3,
+        /// Its process, as id and start: one for all that it started.
+        agent_session_id: String = since 3,
     }
 }
 
@@ -583,6 +663,8 @@ hashed_row! {
             dropped_last_seal_seq: Vec<u64> = since 3,
             /// Of these: seals lost between first and last.
             dropped_seals: Vec<u64> = since 3,
+            /// SHA-256 of the register of AI systems as loaded. Zeros: none.
+            register_sha256: [u8; 32] = since 3,
         }
         unhashed {
             /// SHA-256 of the canonical bytes.
@@ -601,6 +683,8 @@ impl InteractionRow {
     pub fn unknown() -> Self {
         Self {
             login_uid: LOGIN_UID_UNSET,
+            audit_session_id: LOGIN_UID_UNSET,
+            invoking_user_id: LOGIN_UID_UNSET,
             ..Self::blank()
         }
     }
@@ -625,6 +709,8 @@ impl ConnectionRow {
     pub fn unknown() -> Self {
         Self {
             login_uid: LOGIN_UID_UNSET,
+            audit_session_id: LOGIN_UID_UNSET,
+            invoking_user_id: LOGIN_UID_UNSET,
             socket_fd: -1,
             ..Self::blank()
         }

@@ -117,9 +117,9 @@ fn digests_of_empty_rows() {
     assert_eq!(
         hashes.map(hex::encode),
         [
-            "940c9bb59148bbb7c5ccba89b32b5a7bf5eaa5f093f1375aca30ed61aa9d5e81",
+            "204aaddd66e2f49362ed3cf56c5bb68c5550dfabdbda8d7d5f6e659d01f6776c",
             "20036618c83fb71dd3dcb21737f4c882adb1508a6e7be9bc58a7501d88b8d18e",
-            "97084d6c85722e002bba695685f7cc1bfbc0a1e4a90e736d7a2cf97ed2baae77",
+            "5b6e40517f06499574383369173fd42c775fe15c05e752f3a27ac6efaff2cb82",
             "6e3e7238631f927c3525c0e8c5f071a65f7c7ac55c00eb1e83ad06549e4aabdd",
             "6db8a2603765fc4023fe92ffd8dac71e3b5e1f047ba6436e5d84362c2b65da3f",
         ]
@@ -129,7 +129,7 @@ fn digests_of_empty_rows() {
 #[test]
 fn every_coverage_field_reaches_the_seal_and_its_hash() {
     let plain = sequencer().seal(SealKind::Interval, INTERVAL, Coverage::default());
-    let changes: [fn(&mut Coverage); 32] = [
+    let changes: [fn(&mut Coverage); 33] = [
         |c| c.agent_version = "x".into(),
         |c| c.agent_sha256 = [1; 32],
         |c| c.config_sha256 = [1; 32],
@@ -139,6 +139,7 @@ fn every_coverage_field_reaches_the_seal_and_its_hash() {
         |c| c.probes_attached = 1,
         |c| c.probes_failed = vec!["x".into()],
         |c| c.policy_sha256 = [1; 32],
+        |c| c.register_sha256 = [1; 32],
         |c| c.notes = vec!["x"],
         |c| c.selftest = SelfTest::Ok,
         |c| c.selftest = SelfTest::Failed,

@@ -4,13 +4,17 @@
 //! traffic is judged. What cannot be read any more stays unknown: empty text, never a guess.
 
 mod cgroup;
+mod digests;
 mod host;
 mod proc;
+mod ssh;
 mod users;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 pub use cgroup::container_id;
+use digests::Digests;
+pub use digests::FileDigest;
 pub use host::Host;
 pub(crate) use proc::executable;
 use users::Users;
@@ -24,8 +28,55 @@ pub struct ProcessKey {
     pub start_ns: u64,
 }
 
-/// What is known about a process.
+impl ProcessKey {
+    /// The same start as `/proc` gives it, in clock ticks.
+    pub fn start_ticks(self) -> u64 {
+        /// Linux tells user space its times in hundredths of a second (USER_HZ), whatever it counts in.
+        const TICK_NS: u64 = 10_000_000;
+        self.start_ns / TICK_NS
+    }
+}
+
+/// A process above another.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ancestor {
+    /// Process id.
+    pub pid: u32,
+    /// Start after boot, in clock ticks.
+    pub start_ticks: u64,
+    /// Command name.
+    pub comm: String,
+}
+
+/// How a process came to run: who logged in, where, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// Name of the user who logged in; empty when not known.
+    pub login_user: String,
+    /// Audit session; `u32::MAX` when there is none or it is not known.
+    pub audit_session: u32,
+    /// Controlling terminal: `pts/3`; empty for none.
+    pub tty: String,
+    /// Address from which the ssh session came.
+    pub ssh_client: Option<IpAddr>,
+    /// User who called sudo, su or the like, where one of these is an ancestor.
+    pub invoking_uid: Option<u32>,
+}
+
+impl Default for Lineage {
+    fn default() -> Self {
+        Self {
+            login_user: String::new(),
+            audit_session: u32::MAX,
+            tty: String::new(),
+            ssh_client: None,
+            invoking_uid: None,
+        }
+    }
+}
+
+/// What is known about a process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     /// Which process.
     pub key: ProcessKey,
@@ -41,10 +92,14 @@ pub struct Identity {
     pub login_uid: u32,
     /// Name of `uid`; empty when the host does not know one.
     pub user: String,
-    /// Command names of the ancestors, nearest first.
-    pub ancestry: Vec<String>,
+    /// Ancestors, nearest first.
+    pub ancestry: Vec<Ancestor>,
     /// Container id; empty outside containers.
     pub container_id: String,
+    /// How it came to run.
+    pub lineage: Lineage,
+    /// SHA-256 of the executable, once it was read; only of programs that connect.
+    pub executable_digest: FileDigest,
 }
 
 /// Most processes remembered.
@@ -53,11 +108,20 @@ const MAX_PROCESSES: usize = 65_536;
 /// Most ancestors named.
 const MAX_ANCESTORS: usize = 16;
 
+/// Most processes of sshd remembered.
+const MAX_SSH: usize = 1_024;
+
+/// Programs that give a command to another user.
+const SWITCHES: [&str; 6] = ["sudo", "su", "runuser", "doas", "pkexec", "sudo-rs"];
+
 /// Identities of the processes of this host.
 #[derive(Debug, Default)]
 pub struct Processes {
     known: HashMap<ProcessKey, Arc<Identity>>,
     users: Users,
+    digests: Digests,
+    /// Peers of the processes of sshd, by id and start.
+    ssh: HashMap<(u32, u64), Option<IpAddr>>,
 }
 
 impl Processes {
@@ -75,6 +139,20 @@ impl Processes {
         identity
     }
 
+    /// Has the executable of a process read, whose digest comes later. To be asked for processes that connect.
+    pub fn want_digest(&mut self, identity: &mut Arc<Identity>) {
+        if Arc::strong_count(&identity.executable_digest) > 1 || identity.executable_digest.get().is_some() {
+            return;
+        }
+        let Some(digest) = self.digests.want(identity.key.pid) else {
+            return;
+        };
+        let mut wanted = Identity::clone(identity);
+        wanted.executable_digest = digest;
+        *identity = Arc::new(wanted);
+        self.known.insert(identity.key, Arc::clone(identity));
+    }
+
     /// Reads a process anew: it has another image since.
     pub fn replaced(&mut self, key: ProcessKey) {
         self.known.remove(&key);
@@ -88,17 +166,44 @@ impl Processes {
     fn read(&mut self, key: ProcessKey, uid: u32, comm: String) -> Identity {
         let stat = proc::stat(key.pid);
         let parent_pid = stat.as_ref().map_or(0, |s| s.parent_pid);
+        let login_uid = proc::login_uid(key.pid);
+        let ancestry = ancestry(parent_pid);
+        let login_user = if login_uid == u32::MAX {
+            String::new()
+        } else {
+            self.users.name(login_uid)
+        };
+        let lineage = Lineage {
+            login_user,
+            audit_session: proc::audit_session(key.pid),
+            tty: stat.as_ref().map_or_else(String::new, |s| proc::tty_name(s.tty)),
+            ssh_client: self.ssh_client(&ancestry),
+            invoking_uid: invoking_uid(&ancestry),
+        };
         Identity {
             key,
             parent_pid,
             comm,
             executable: executable(key.pid),
             uid,
-            login_uid: proc::login_uid(key.pid),
+            login_uid,
             user: self.users.name(uid),
-            ancestry: ancestry(parent_pid),
+            ancestry,
             container_id: container_of(key.pid),
+            lineage,
+            executable_digest: FileDigest::default(),
         }
+    }
+
+    fn ssh_client(&mut self, ancestry: &[Ancestor]) -> Option<IpAddr> {
+        let daemons = ancestry.iter().filter(|a| ssh::NAMES.contains(&a.comm.as_str()));
+        daemons.into_iter().find_map(|daemon| {
+            if self.ssh.len() >= MAX_SSH {
+                self.ssh.clear();
+            }
+            let peer = self.ssh.entry((daemon.pid, daemon.start_ticks));
+            *peer.or_insert_with(|| ssh::peer(daemon.pid))
+        })
     }
 }
 
@@ -109,14 +214,26 @@ pub(crate) fn container_of(pid: u32) -> String {
         .unwrap_or_default()
 }
 
-fn ancestry(mut pid: u32) -> Vec<String> {
-    let mut names = Vec::new();
-    while pid != 0 && names.len() < MAX_ANCESTORS {
+fn ancestry(mut pid: u32) -> Vec<Ancestor> {
+    let mut ancestors = Vec::new();
+    while pid != 0 && ancestors.len() < MAX_ANCESTORS {
         let Some(stat) = proc::stat(pid) else { break };
-        names.push(stat.comm);
+        ancestors.push(Ancestor {
+            pid,
+            start_ticks: stat.start_ticks,
+            comm: stat.comm,
+        });
         pid = stat.parent_pid;
     }
-    names
+    ancestors
+}
+
+/// Real user of the process that called the outermost sudo, su or the like.
+fn invoking_uid(ancestry: &[Ancestor]) -> Option<u32> {
+    let switch = ancestry
+        .iter()
+        .rposition(|a| SWITCHES.contains(&a.comm.as_str()))?;
+    proc::real_uid(ancestry.get(switch + 1)?.pid)
 }
 
 #[cfg(test)]

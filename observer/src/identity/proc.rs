@@ -7,6 +7,10 @@ use std::fs;
 pub(super) struct Stat {
     pub comm: String,
     pub parent_pid: u32,
+    /// Start after boot, in clock ticks.
+    pub start_ticks: u64,
+    /// Number of the controlling terminal; 0 for none.
+    pub tty: u32,
 }
 
 pub(super) fn stat(pid: u32) -> Option<Stat> {
@@ -20,8 +24,43 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
 fn parse_stat(text: &str) -> Option<Stat> {
     let (open, close) = (text.find('(')?, text.rfind(')')?);
     let comm = text.get(open + 1..close)?.to_owned();
-    let parent_pid = text.get(close + 1..)?.split_whitespace().nth(1)?.parse().ok()?;
-    Some(Stat { comm, parent_pid })
+    // From the third field on (proc(5)): state, ppid, pgrp, session, tty_nr, ... and starttime as the 22nd.
+    let mut fields = text.get(close + 1..)?.split_whitespace();
+    let parent_pid = fields.nth(1)?.parse().ok()?;
+    let tty = fields.nth(2).and_then(|tty| tty.parse::<i32>().ok()).unwrap_or(0);
+    let start_ticks = fields.nth(14).and_then(|ticks| ticks.parse().ok()).unwrap_or(0);
+    Some(Stat {
+        comm,
+        parent_pid,
+        start_ticks,
+        tty: tty.cast_unsigned(),
+    })
+}
+
+/// Name of a terminal by its device number: `pts/3`, `tty1`; empty for none and for others.
+pub(super) fn tty_name(number: u32) -> String {
+    let major = (number >> 8) & 0xfff;
+    let minor = (number & 0xff) | ((number >> 12) & 0xf_ff00);
+    match major {
+        4 if minor < 64 => format!("tty{minor}"),
+        4 => format!("ttyS{}", minor - 64),
+        // Linux: eight major numbers of 256 pseudo terminals each.
+        136..=143 => format!("pts/{}", minor + (major - 136) * 256),
+        _ => String::new(),
+    }
+}
+
+/// Real user of a process; `None` when it cannot be read.
+pub(super) fn real_uid(pid: u32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Audit session of a process; `u32::MAX` when it has none or it cannot be read.
+pub(super) fn audit_session(pid: u32) -> u32 {
+    let text = fs::read_to_string(format!("/proc/{pid}/sessionid")).ok();
+    text.and_then(|t| t.trim().parse().ok()).unwrap_or(u32::MAX)
 }
 
 /// Path of the executable; empty when it cannot be read.
@@ -47,8 +86,33 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
-        let stat = parse_stat("12 (a) S 99 (b) S 7 1 1 0").unwrap();
+        let stat = parse_stat("12 (a) S 99 (b) S 7 1 1 34819 1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 9 9").unwrap();
         assert_eq!((stat.comm.as_str(), stat.parent_pid), ("a) S 99 (b", 7));
+        assert_eq!((stat.start_ticks, tty_name(stat.tty)), (4711, "pts/3".to_owned()));
+    }
+
+    #[test]
+    fn terminals_have_their_names() {
+        for (number, name) in [
+            (0, ""),
+            (0x0401, "tty1"),
+            (0x0440, "ttyS0"),
+            (0x8800, "pts/0"),
+            (0x8901, "pts/257"),
+            (0x0010_8800, "pts/256"),
+        ] {
+            assert_eq!(tty_name(number), name, "{number:#x}");
+        }
+    }
+
+    #[test]
+    fn this_process_has_a_start_and_a_user() {
+        let own = stat(std::process::id()).unwrap();
+        assert!(own.start_ticks > 0);
+        assert_eq!(
+            real_uid(std::process::id()),
+            Some(rustix::process::getuid().as_raw())
+        );
     }
 
     #[test]

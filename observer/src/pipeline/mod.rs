@@ -1,8 +1,10 @@
 //! The pipeline from record to evidence row, in one place so that the order of the stages can be read. Pure: records,
 //! identities and time in; rows, scope decisions and losses out.
 
+mod agents;
 mod blind;
 mod connections;
+mod dark;
 mod flows;
 mod found;
 mod halves;
@@ -24,14 +26,15 @@ use observer_common::{
 use crate::{
     catalog::Catalog,
     config::Glob,
-    coverage::{Ledger, Readability, Stage},
+    coverage::{Ledger, OpaqueReason, Readability, Stage},
     dialect::Scope,
     evidence::{Book, ConnectionRow, FindingRow, InteractionRow},
     flow::Direction,
     identity::{Identity, ProcessKey},
-    policy::Policy,
+    policy::Judge,
     sensitive::{Engine, HmacKey},
 };
+use agents::Agents;
 use blind::BlindSpots;
 pub use blind::OpaqueProcess;
 use connections::Connections;
@@ -51,7 +54,7 @@ pub struct Rulebook {
     /// Known hosts and paths.
     pub catalog: Arc<Catalog>,
     /// Who may use what.
-    pub policy: Policy,
+    pub judge: Arc<Judge>,
     /// Sensitive-data rules, compiled.
     pub engine: Engine,
     /// Version of those rules.
@@ -93,6 +96,13 @@ pub enum Output {
     ForgetSocket {
         /// Address of the kernel's socket.
         socket: u64,
+    },
+    /// A program that was read is not read any more, while its connections to AI go on.
+    WentDark {
+        /// Its executable.
+        executable: String,
+        /// Where it connects to.
+        server: String,
     },
     /// The flow is over: the kernel's state of it can go.
     Forget {
@@ -152,6 +162,8 @@ pub struct Pipeline {
     sockets: Sockets,
     found: FoundBy,
     blind: BlindSpots,
+    agents: Agents,
+    dark: dark::Dark,
     selftest: selftest::SelfTest,
     ledger: Ledger,
     plaintext: Plaintext,
@@ -172,6 +184,8 @@ impl Pipeline {
             sockets: Sockets::default(),
             found: FoundBy::default(),
             blind: BlindSpots::default(),
+            agents: Agents::default(),
+            dark: dark::Dark::default(),
             selftest: selftest::SelfTest::default(),
             ledger: Ledger::default(),
             plaintext: Plaintext::default(),
@@ -184,6 +198,11 @@ impl Pipeline {
     /// Sets the wall clock: what to add to CLOCK_BOOTTIME, ns.
     pub fn set_wall_offset(&mut self, offset_ns: i64) {
         self.wall_offset_ns = offset_ns;
+    }
+
+    /// From now on exchanges and connections are judged by this.
+    pub fn set_judge(&mut self, judge: Arc<Judge>) {
+        self.book.judge = judge;
     }
 
     /// Takes one record; `process` is who wrote it.
@@ -451,9 +470,16 @@ impl Pipeline {
                 // Never counted as use, whatever a catalogue says of its name.
                 Done::Ai(..) if flow.tap.is_some() => {}
                 Done::Ai(exchange, report) => {
-                    let peer = self.connections.peer(flow.connection_id);
-                    let mut row =
-                        rows::interaction(&self.book, flow, peer, &exchange, &report, self.wall_offset_ns);
+                    self.agents.learn(&flow.process, &exchange.client);
+                    let session = self.agents.session(&flow.process);
+                    let of = rows::Of {
+                        flow,
+                        connection: self.connections.peer(flow.connection_id),
+                        exchange: &exchange,
+                        report: &report,
+                        session: session.as_ref(),
+                    };
+                    let mut row = rows::interaction(&self.book, &of, self.wall_offset_ns);
                     row.tls_found_by = self.found.of(flow.process.key, flow.stack).to_owned();
                     let findings = rows::findings(&self.book, &row, &report);
                     let partial = row.visibility != rows::DECODED;
@@ -529,10 +555,26 @@ impl Pipeline {
             return;
         };
         row.tls_found_by = self.found.of(connection.process.key, connection.stack).to_owned();
+        if let Some(session) = self.agents.session(&connection.process) {
+            (row.agent_name, row.agent_session_id) = (session.agent, session.id);
+        }
         if !self.blind.connection(&row, connection.is_ai()) {
             self.ledger.lose(Stage::Flow, "blind_spot_table_full", 0);
         }
         if connection.is_ai() {
+            let was_read = row.plaintext_sent + row.plaintext_received > 0;
+            let counts = row.close_reason != "agent_stop"
+                && row.opaque_reason != OpaqueReason::ExcludedByPolicy.code();
+            if counts
+                && self
+                    .dark
+                    .connection(&row.process_executable_path, &row.container_id, was_read)
+            {
+                self.outputs.push(Output::WentDark {
+                    executable: row.process_executable_path.clone(),
+                    server: row.server_address.clone(),
+                });
+            }
             self.totals.ai_connections += 1;
             match row.visibility.as_str() {
                 rows::DECODED => self.totals.ai_connections_decoded += 1,

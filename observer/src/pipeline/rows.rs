@@ -7,14 +7,14 @@ use observer_common::wire::{
     STACK_OPENSSL, STACK_SOCKET, TIE_AFTER_CALL, TIE_IN_CALL, TIE_SOCKET, TRANSPORT_UDP, TRANSPORT_UNIX,
 };
 
-use super::{Rulebook, connections::Connection, flows::Flow, sockets::TIE_BY_NAME};
+use super::{Rulebook, agents::Session, connections::Connection, flows::Flow, sockets::TIE_BY_NAME};
 use crate::{
     coverage::{OpaqueReason, Readability},
     dialect::{Place, TextRole},
-    evidence::{ConnectionRow, FindingRow, InteractionRow, Severity},
-    exchange::Exchange,
+    evidence::{ConnectionRow, FindingRow, InteractionRow, LOGIN_UID_UNSET, Severity},
+    exchange::{AccountKind, ClientKind, Exchange},
     identity::Identity,
-    policy::Subject,
+    policy::{Attribute, FindingFact, Judgement, Subject, Verdict},
     protocol::Side,
     sensitive::{self, Finding, ScanReport},
 };
@@ -29,29 +29,30 @@ const OPAQUE: &str = "opaque";
 /// Longest text that is taken over from the wire into a row.
 const MAX_TEXT: usize = 512;
 
+/// What the row of an exchange is made of.
+pub(super) struct Of<'a> {
+    pub flow: &'a Flow,
+    pub connection: Option<&'a Connection>,
+    pub exchange: &'a Exchange,
+    pub report: &'a ScanReport,
+    pub session: Option<&'a Session>,
+}
+
 /// Row of an exchange.
-pub(super) fn interaction(
-    book: &Rulebook,
-    flow: &Flow,
-    connection: Option<&Connection>,
-    exchange: &Exchange,
-    report: &ScanReport,
-    wall_offset_ns: i64,
-) -> InteractionRow {
+pub(super) fn interaction(book: &Rulebook, of: &Of<'_>, wall_offset_ns: i64) -> InteractionRow {
+    let (exchange, report) = (of.exchange, of.report);
     let mut row = InteractionRow::unknown();
     row.ts = wall(exchange.started_ns, wall_offset_ns);
     row.duration_ns = exchange.ended_ns.saturating_sub(exchange.started_ns);
     row.time_to_first_chunk_ns = exchange
         .first_chunk_ns
         .map(|ns| ns.saturating_sub(exchange.started_ns));
-    set_process(&mut row, &flow.process, book);
-    set_network(&mut row, flow, connection, exchange);
+    set_process(&mut row, &of.flow.process, book);
+    set_network(&mut row, of.flow, of.connection, exchange);
     set_gen_ai(&mut row, exchange);
-    set_judgement(&mut row, book, &flow.process);
-    row.credential_hmac = exchange
-        .credential
-        .as_ref()
-        .map_or([0; 16], |c| book.key.tagged("credential", &c.0));
+    set_account(&mut row, book, exchange);
+    set_client(&mut row, exchange, of.session);
+    set_judgement(&mut row, book, of);
     row.scan_bytes_seen = report.bytes_seen;
     row.scan_bytes_scanned = report.bytes_scanned;
     row.rule_pack_sha256 = book.rules_digest;
@@ -69,10 +70,66 @@ fn set_process(row: &mut InteractionRow, process: &Identity, book: &Rulebook) {
     row.process_start_ns = process.key.start_ns;
     row.process_comm = text(&process.comm);
     row.process_executable_path.clone_from(&process.executable);
-    row.process_ancestry = process.ancestry.iter().map(|name| text(name)).collect();
+    row.process_ancestry = process.ancestry.iter().map(|above| text(&above.comm)).collect();
+    row.process_executable_sha256 = process.executable_digest.get().copied().unwrap_or_default();
     row.user_id = process.uid;
     row.login_uid = process.login_uid;
     row.user_name.clone_from(&process.user);
+    let lineage = &process.lineage;
+    row.login_user_name.clone_from(&lineage.login_user);
+    row.audit_session_id = lineage.audit_session;
+    row.process_tty.clone_from(&lineage.tty);
+    row.ssh_client_address = lineage
+        .ssh_client
+        .map(|address| address.to_string())
+        .unwrap_or_default();
+    row.invoking_user_id = lineage.invoking_uid.unwrap_or(LOGIN_UID_UNSET);
+}
+
+/// Whose account: keyed hashes, and names that are none of a person. The key itself goes nowhere.
+fn set_account(row: &mut InteractionRow, book: &Rulebook, exchange: &Exchange) {
+    let (account, key) = (&exchange.account, &book.key);
+    if let Some(credential) = &exchange.credential {
+        row.credential_hmac = key.tagged("credential", &credential.0);
+    }
+    let kind = account.kind.map_or("", AccountKind::name);
+    if let Some(stable) = &account.stable_id {
+        row.account_hmac = key.tagged(&format!("account|{kind}"), &stable.0);
+        row.account_evidence = "claimed".to_owned();
+    } else if exchange.credential.is_some() {
+        row.account_hmac = row.credential_hmac;
+        row.account_evidence = "credential".to_owned();
+    }
+    row.account_kind = kind.to_owned();
+    if row.account_hmac != [0; 16] {
+        row.hmac_key_id = key.id().to_owned();
+    }
+    if let Some(organization) = &account.organization {
+        row.account_organization = text(&organization.value);
+        row.account_organization_source = organization.source.name().to_owned();
+    }
+    row.account_project = account
+        .project
+        .as_ref()
+        .map(|claim| text(&claim.value))
+        .unwrap_or_default();
+    let claimed = |claim: &Option<String>| claim.as_deref().map(text).unwrap_or_default();
+    row.account_claimed_issuer = claimed(&account.issuer);
+    row.account_claimed_subject = claimed(&account.subject);
+    row.account_claimed_plan = claimed(&account.plan);
+}
+
+fn set_client(row: &mut InteractionRow, exchange: &Exchange, session: Option<&Session>) {
+    let client = &exchange.client;
+    row.client_name.clone_from(&client.name);
+    row.client_version.clone_from(&client.version);
+    row.client_kind = client.kind.map_or("", ClientKind::name).to_owned();
+    row.sdk_name.clone_from(&client.sdk);
+    row.sdk_version.clone_from(&client.sdk_version);
+    if let Some(session) = session {
+        row.agent_name.clone_from(&session.agent);
+        row.agent_session_id.clone_from(&session.id);
+    }
 }
 
 fn set_network(row: &mut InteractionRow, flow: &Flow, connection: Option<&Connection>, exchange: &Exchange) {
@@ -123,20 +180,127 @@ fn set_gen_ai(row: &mut InteractionRow, exchange: &Exchange) {
     row.error_type = text(&exchange.error_type);
 }
 
-fn set_judgement(row: &mut InteractionRow, book: &Rulebook, process: &Identity) {
-    let judgement = book.policy.evaluate(&Subject {
-        provider: &row.gen_ai_provider_name,
-        host: &row.server_address,
-        uid: Some(process.uid),
-        user: &process.user,
-        executable: &process.executable,
-        namespace: &row.k8s_namespace_name,
-    });
-    row.policy_verdict = judgement.verdict.name().to_owned();
-    row.policy_rule_id = judgement.rule_id.to_owned();
-    row.policy_version = judgement.policy_version.to_owned();
-    row.policy_id = book.policy.id().to_owned();
-    row.policy_sha256 = book.policy.digest();
+fn set_judgement(row: &mut InteractionRow, book: &Rulebook, of: &Of<'_>) {
+    let process = &of.flow.process;
+    let findings: Vec<FindingFact<'_>> = of.report.findings.iter().filter_map(finding_fact).collect();
+    let host = row.server_address.to_ascii_lowercase();
+    let words = ProcessWords::of(process);
+    let fingerprint = if row.account_hmac == [0; 16] {
+        String::new()
+    } else {
+        hex::encode(row.account_hmac)
+    };
+    let mut subject = Subject::at(row.ts, &findings);
+    let facts = [
+        (Attribute::Provider, &row.gen_ai_provider_name),
+        (Attribute::Host, &host),
+        (Attribute::Model, &row.gen_ai_request_model),
+        (Attribute::Model, &row.gen_ai_response_model),
+        (Attribute::Operation, &row.gen_ai_operation_name),
+        (Attribute::Path, &row.url_path_template),
+        (Attribute::Namespace, &row.k8s_namespace_name),
+        (Attribute::Workload, &row.k8s_workload_name),
+        (Attribute::ServiceAccount, &row.k8s_service_account),
+        (Attribute::Client, &row.client_name),
+        (Attribute::ClaimedAccount, &row.account_claimed_subject),
+    ];
+    facts
+        .into_iter()
+        .for_each(|(attribute, fact)| subject.add(attribute, fact));
+    account_facts(&mut subject, row, &fingerprint);
+    set_process_facts(&mut subject, process, &words, &book.host_name);
+    let judgement = book.judge.judge(&subject);
+    let (verdict, reason) = (judgement.verdict.name(), judgement.reason.name());
+    let rule_id = judgement.rule_id.to_owned();
+    let entry = entry_of(&judgement);
+    (row.policy_verdict, row.policy_reason, row.policy_rule_id) =
+        (verdict.to_owned(), reason.to_owned(), rule_id);
+    (row.register_entry_id, row.ai_system) = entry;
+    row.policy_version = book.judge.policy.version().to_owned();
+    row.policy_id = book.judge.policy.id().to_owned();
+    row.policy_sha256 = book.judge.policy.digest();
+    row.register_sha256 = book.judge.register_digest();
+}
+
+/// What proves an account, and what is only said about one.
+fn account_facts<'a>(subject: &mut Subject<'a>, row: &'a InteractionRow, fingerprint: &'a str) {
+    let sure = |is_sure: bool| {
+        if is_sure {
+            Attribute::Account
+        } else {
+            Attribute::ClaimedAccount
+        }
+    };
+    subject.add(sure(row.account_evidence == "credential"), fingerprint);
+    let named = sure(row.account_organization_source != "claimed");
+    subject.add(named, &row.account_organization);
+    // A project is the address's where the organisation is, and else the client's word.
+    subject.add(
+        sure(row.account_organization_source == "address"),
+        &row.account_project,
+    );
+}
+
+/// Facts about a process that have to be written as words first.
+struct ProcessWords {
+    uid: String,
+    login_uid: String,
+    sha256: String,
+}
+
+impl ProcessWords {
+    fn of(process: &Identity) -> Self {
+        Self {
+            uid: process.uid.to_string(),
+            login_uid: login(process).map(|uid| uid.to_string()).unwrap_or_default(),
+            sha256: process
+                .executable_digest
+                .get()
+                .map(hex::encode)
+                .unwrap_or_default(),
+        }
+    }
+}
+
+fn set_process_facts<'a>(
+    subject: &mut Subject<'a>,
+    process: &'a Identity,
+    words: &'a ProcessWords,
+    machine: &'a str,
+) {
+    let facts = [
+        (Attribute::User, process.user.as_str()),
+        (Attribute::User, &words.uid),
+        (Attribute::LoginUser, &process.lineage.login_user),
+        (Attribute::LoginUser, &words.login_uid),
+        (Attribute::Executable, &process.executable),
+        (Attribute::ExecutableSha256, &words.sha256),
+        (Attribute::Machine, machine),
+    ];
+    facts
+        .into_iter()
+        .for_each(|(attribute, fact)| subject.add(attribute, fact));
+}
+
+fn login(process: &Identity) -> Option<u32> {
+    (process.login_uid != LOGIN_UID_UNSET).then_some(process.login_uid)
+}
+
+/// Identifier and system of the entry of the register that an exchange fell under.
+fn entry_of(judgement: &Judgement<'_>) -> (String, String) {
+    judgement
+        .entry
+        .map_or_else(Default::default, |entry| (text(&entry.id), text(&entry.system)))
+}
+
+/// A finding, as policy sees it: published examples are none.
+fn finding_fact(finding: &Finding) -> Option<FindingFact<'_>> {
+    (!finding.documented_example).then(|| FindingFact {
+        class: finding.class.name(),
+        rule: &finding.rule_id,
+        severity: finding.severity,
+        place: direction(&finding.place),
+    })
 }
 
 /// Rows of the findings of an exchange. The link to the interaction is set when that has its hash.
@@ -222,7 +386,43 @@ pub(super) fn connection(book: &Rulebook, of: &Connection, wall_offset_ns: i64) 
     let (visibility, reason) = visibility(of, book.excludes(&of.process.executable));
     row.visibility = visibility.to_owned();
     row.opaque_reason = reason.map_or("", OpaqueReason::code).to_owned();
+    set_connection_judgement(&mut row, book, &of.process);
     Some(row)
+}
+
+/// What is known without reading a connection is judged as in an exchange; so use that cannot be read is seen, too.
+fn set_connection_judgement(row: &mut ConnectionRow, book: &Rulebook, process: &Identity) {
+    let host = row.server_address.to_ascii_lowercase();
+    let provider = book
+        .catalog
+        .lookup(&host, "/")
+        .map(|m| m.provider)
+        .unwrap_or_default();
+    let words = ProcessWords::of(process);
+    let mut subject = Subject::at(row.ts, &[]);
+    let facts = [
+        (Attribute::Provider, &provider),
+        (Attribute::Host, &host),
+        (Attribute::Namespace, &row.k8s_namespace_name),
+        (Attribute::Workload, &row.k8s_workload_name),
+    ];
+    facts
+        .into_iter()
+        .for_each(|(attribute, fact)| subject.add(attribute, fact));
+    set_process_facts(&mut subject, process, &words, &book.host_name);
+    let judgement = book.judge.judge(&subject);
+    // Nobody knows what an unnamed connection is for.
+    let verdict = if host.is_empty() {
+        Verdict::Unknown
+    } else {
+        judgement.verdict
+    };
+    row.policy_verdict = verdict.name().to_owned();
+    row.policy_rule_id = judgement.rule_id.to_owned();
+    row.policy_reason = judgement.reason.name().to_owned();
+    (row.register_entry_id, row.ai_system) = entry_of(&judgement);
+    row.policy_sha256 = book.judge.policy.digest();
+    row.register_sha256 = book.judge.register_digest();
 }
 
 fn set_connection_network(row: &mut ConnectionRow, of: &Connection) {
@@ -277,10 +477,19 @@ fn set_connection_process(row: &mut ConnectionRow, process: &Identity) {
     row.process_start_ns = process.key.start_ns;
     row.process_comm = text(&process.comm);
     row.process_executable_path.clone_from(&process.executable);
-    row.process_ancestry = process.ancestry.iter().map(|name| text(name)).collect();
+    row.process_ancestry = process.ancestry.iter().map(|above| text(&above.comm)).collect();
     row.user_id = process.uid;
     row.login_uid = process.login_uid;
     row.user_name.clone_from(&process.user);
+    let lineage = &process.lineage;
+    row.login_user_name.clone_from(&lineage.login_user);
+    row.audit_session_id = lineage.audit_session;
+    row.process_tty.clone_from(&lineage.tty);
+    row.ssh_client_address = lineage
+        .ssh_client
+        .map(|address| address.to_string())
+        .unwrap_or_default();
+    row.invoking_user_id = lineage.invoking_uid.unwrap_or(LOGIN_UID_UNSET);
 }
 
 /// Visibility of a connection and, when it was not decoded whole, the one reason.

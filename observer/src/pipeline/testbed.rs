@@ -50,8 +50,15 @@ pub(crate) fn process(pid: u32) -> Arc<Identity> {
         uid: 1000,
         login_uid: 1001,
         user: "alice".to_owned(),
-        ancestry: vec!["bash".to_owned(), "sshd".to_owned()],
+        ancestry: ["bash", "sshd"]
+            .map(|comm| Ancestor {
+                pid: 1,
+                start_ticks: 1,
+                comm: comm.to_owned(),
+            })
+            .to_vec(),
         container_id: "c0ffee".to_owned(),
+        ..Identity::default()
     })
 }
 
@@ -73,7 +80,10 @@ pub(crate) fn flow(id: u64, process: &Arc<Identity>) -> TestFlow {
 pub(crate) fn book() -> Rulebook {
     Rulebook {
         catalog: Arc::clone(&CATALOG),
-        policy: Policy::parse(POLICY, "policy.yaml").expect("policy"),
+        judge: Arc::new(Judge {
+            policy: Policy::parse(POLICY, "policy.yaml").expect("policy"),
+            register: None,
+        }),
         engine: Engine::new(&RULES).expect("engine"),
         rules_version: RULES.version().to_owned(),
         rules_digest: RULES.digest(),

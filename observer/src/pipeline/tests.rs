@@ -18,13 +18,14 @@ mod imports {
         config::Glob,
         coverage::Stage,
         evidence::{ConnectionRow, FindingRow, InteractionRow},
-        identity::{Identity, ProcessKey},
+        identity::{Ancestor, Identity, ProcessKey},
         pipeline::{Output, Pipeline, Rulebook},
-        policy::Policy,
+        policy::{Judge, Policy},
         sensitive::{Engine, HmacKey, Rules},
     };
 }
 
+mod accounts;
 mod bounds;
 mod halves;
 mod names;
@@ -180,7 +181,7 @@ fn the_verdict_is_that_of_the_policy() {
         (row.policy_id.as_str(), row.policy_version.as_str()),
         ("lab", "7")
     );
-    assert_eq!(row.policy_sha256, book().policy.digest());
+    assert_eq!(row.policy_sha256, book().judge.policy.digest());
 }
 
 #[test]
@@ -832,12 +833,12 @@ fn connections_that_cannot_be_read_are_in_the_blind_spot_of_their_program() {
         executable: "/usr/bin/client".to_owned(),
         container_id: "c0ffee".to_owned(),
         runtime: crate::stacks::Kind::Jsse,
-        reason: crate::coverage::OpaqueReason::Jsse,
+        reason: OpaqueReason::Jsse,
     };
     bed.connect(&flow);
     bed.name(&flow, "api.openai.com");
     bed.pipeline
-        .readability(1, Readability::Opaque(crate::coverage::OpaqueReason::Jsse));
+        .readability(1, Readability::Opaque(OpaqueReason::Jsse));
     bed.close(&flow, 700, 4_000);
     bed.tick_after(20 * GRACE_NS);
     assert_eq!(bed.connections()[0].opaque_reason, "jsse");

@@ -63,6 +63,16 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "dropped",
         sql: include_str!("schema/0007_dropped.sql"),
     },
+    Migration {
+        version: 8,
+        name: "policy",
+        sql: include_str!("schema/0008_policy.sql"),
+    },
+    Migration {
+        version: 9,
+        name: "accounts",
+        sql: include_str!("schema/0009_accounts.sql"),
+    },
 ];
 
 const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";

@@ -2,8 +2,10 @@
 //! ([`embedded`]) where no server is configured.
 
 mod certificates;
+mod governance;
 pub mod client;
 pub mod embedded;
+pub mod history;
 pub mod migrate;
 mod sql;
 pub mod writer;
@@ -11,6 +13,7 @@ mod writer_stats;
 
 pub use certificates::bring_certificates;
 pub use client::{Client, ErrorKind, StoreError, StoreTarget, wait_ready, wait_until};
+pub use governance::{GovernanceFile, RegisterRow, bring_file, bring_register};
 pub use migrate::migrate;
 pub use sql::is_identifier;
 pub(crate) use sql::literal;

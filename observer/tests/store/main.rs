@@ -8,6 +8,7 @@
 )]
 
 mod anchors;
+mod governance;
 mod life;
 mod requests;
 mod rows;

@@ -1,9 +1,10 @@
-//! Files that an operator writes: configuration, policy, catalogue.
+//! Files that an operator writes: configuration, policy, register, catalogue.
 
 use observer::{
     catalog::Catalog,
     config::{Config, yaml},
-    policy::{Policy, Subject},
+    policy::{Attribute, FindingFact, Judge, Policy, Register, Subject},
+    sensitive::Severity,
 };
 
 use crate::input::Input;
@@ -15,19 +16,16 @@ pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(input.rest()) else {
         return;
     };
-    match which % 4 {
+    match which % 5 {
         0 => drop(Config::parse(text, "observer.yaml")),
         1 => {
             if let Ok(policy) = Policy::parse(text, "policy.yaml") {
-                let subject = Subject {
-                    provider: "openai",
-                    host: "api.openai.com",
-                    uid: Some(1000),
-                    user: "alice",
-                    executable: "/usr/bin/curl",
-                    namespace: "",
-                };
-                let _ = policy.evaluate(&subject);
+                judge(policy, None);
+            }
+        }
+        3 => {
+            if let Ok(register) = Register::parse(text, "register.yaml") {
+                judge(Policy::none(), Some(register));
             }
         }
         2 => {
@@ -40,4 +38,23 @@ pub fn run(data: &[u8]) {
         }
         _ => drop(yaml::parse("x.yaml", text)),
     }
+}
+
+/// Asks for a verdict and for its reasons, which must agree.
+fn judge(policy: Policy, register: Option<Register>) {
+    let judge = Judge { policy, register };
+    let findings = [FindingFact {
+        class: "secret",
+        rule: "aws_access_key",
+        severity: Severity::High,
+        place: "prompt",
+    }];
+    let subject = Subject::at(1_795_910_400_000_000_000, &findings)
+        .with(Attribute::Provider, "openai")
+        .with(Attribute::Host, "api.openai.com")
+        .with(Attribute::User, "alice")
+        .with(Attribute::User, "1000")
+        .with(Attribute::Executable, "/usr/bin/curl");
+    assert_eq!(judge.judge(&subject), judge.explain(&subject).judgement);
+    let _ = judge.warnings();
 }

@@ -11,7 +11,7 @@ use observer::{
     evidence::InteractionRow,
     identity::{Identity, ProcessKey},
     pipeline::{Output, Pipeline, Rulebook},
-    policy::Policy,
+    policy::Judge,
     protocol::Side,
     sensitive::HmacKey,
 };
@@ -34,7 +34,7 @@ const NAMES: [&[u8]; 4] = [
 fn book() -> Rulebook {
     Rulebook {
         catalog: Arc::clone(&CATALOG),
-        policy: Policy::none(),
+        judge: Arc::new(Judge::none()),
         engine: scan::engine(),
         rules_version: "1".to_owned(),
         rules_digest: [1; 32],
@@ -56,8 +56,7 @@ fn identity(pid: u32) -> Arc<Identity> {
         uid: 0,
         login_uid: u32::MAX,
         user: "root".to_owned(),
-        ancestry: Vec::new(),
-        container_id: String::new(),
+        ..Identity::default()
     })
 }
 

@@ -270,9 +270,16 @@ fn pipeline() -> Vec<Vec<u8>> {
 fn loaders() -> Vec<Vec<u8>> {
     let policy = "id: p\nversion: \"1\"\ndefault: unsanctioned\nrules:\n  - id: a\n    verdict: sanctioned\n    provider: [openai]\n    user: [alice, \"1000\"]\n    executable: [/usr/bin/*]\n";
     let catalog = "version: \"1\"\nproviders:\n  - name: openai\n    hosts:\n      llm-api: [api.openai.com, \"*.x.com\", \"a.*.b\"]\n    shared:\n      - host: example.com\n        class: llm-api\n        paths: [/v1]\n";
+    let register = "version: '1'\nai_register:\n  - {id: a, system: A, owner: o, approval: X, status: conditional, valid_from: 2026-01-01, valid_until: 2026-12-31T00:00:00Z,\n     match: {provider: [openai], host: [\"*.x.com\"]}, allowed_data_classes: [pii]}\n";
     let yaml = "a: &x [1, 'b', \"\\u00e9\"]\nc: {d: |\n  e\n}\n? f\n: - g\n";
-    let files = [observer::config::Config::default_yaml(), policy, catalog, yaml];
-    (0..4u8)
+    let files = [
+        observer::config::Config::default_yaml(),
+        policy,
+        catalog,
+        register,
+        yaml,
+    ];
+    (0..5u8)
         .zip(files)
         .map(|(which, text)| [&[which], text.as_bytes()].concat())
         .collect()

@@ -10,6 +10,7 @@ mod flood;
 mod gate;
 mod memory;
 mod pipeline;
+mod policy;
 mod quiet;
 mod recording;
 mod script;
@@ -31,13 +32,16 @@ pub enum Name {
     Pipeline,
     /// Transports and dialects alone: bytes of a connection to facts, without the scan
     Dialects,
+    /// A verdict by a thousand rules, against one by ten
+    Policy,
 }
 
 impl Name {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Dialects,
         Self::Pipeline,
+        Self::Policy,
         Self::Gate,
         Self::Calls,
         Self::Flood,
@@ -50,6 +54,7 @@ impl Name {
             Self::Flood => "flood",
             Self::Pipeline => "pipeline",
             Self::Dialects => "dialects",
+            Self::Policy => "policy",
         }
     }
 }
@@ -144,6 +149,7 @@ pub fn run(name: Name) -> Result<Vec<Row>> {
         Name::Flood => flood::run(),
         Name::Pipeline => pipeline::run(),
         Name::Dialects => dialects::run(),
+        Name::Policy => policy::run(),
     }
 }
 

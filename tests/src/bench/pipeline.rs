@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use observer::catalog::Catalog;
-use observer::identity::{Identity, ProcessKey};
+use observer::identity::{Ancestor, Identity, ProcessKey};
 use observer::pipeline::{Output, Pipeline, Rulebook};
-use observer::policy::Policy;
+use observer::policy::Judge;
 use observer::sensitive::{Engine, HmacKey, Rules};
 use observer_common::wire::decode;
 use rustix::time::{ClockId, clock_gettime};
@@ -138,7 +138,7 @@ impl Bench<'_> {
     fn rulebook(&self) -> Result<Rulebook> {
         Ok(Rulebook {
             catalog: Arc::new(Catalog::builtin()),
-            policy: Policy::none(),
+            judge: Arc::new(Judge::none()),
             engine: self.engine.clone(),
             rules_version: self.rules.version().to_owned(),
             rules_digest: self.rules.digest(),
@@ -171,13 +171,19 @@ fn process() -> Identity {
         uid: 1000,
         login_uid: 1000,
         user: "user".to_owned(),
-        ancestry: vec!["bash".to_owned(), "systemd".to_owned()],
-        container_id: String::new(),
+        ancestry: ["bash", "systemd"]
+            .map(|comm| Ancestor {
+                pid: 1,
+                start_ticks: 1,
+                comm: comm.to_owned(),
+            })
+            .to_vec(),
+        ..Identity::default()
     }
 }
 
 /// CPU time of this thread, seconds.
-fn cpu() -> f64 {
+pub(super) fn cpu() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     #[expect(clippy::cast_precision_loss, reason = "seconds of one run")]
     let seconds = time.tv_sec as f64 + time.tv_nsec as f64 / 1e9;

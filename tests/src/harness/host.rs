@@ -44,6 +44,8 @@ pub struct Options {
     pub selftest: bool,
     /// libssl of the self-test, in the test's folder.
     pub selftest_library: Option<PathBuf>,
+    /// Register of AI systems; none: the daemon has none.
+    pub register: Option<String>,
 }
 
 impl Default for Options {
@@ -56,6 +58,7 @@ impl Default for Options {
             plain: false,
             selftest: false,
             selftest_library: None,
+            register: None,
         }
     }
 }
@@ -147,7 +150,10 @@ impl Host {
             options,
             dir,
         };
-        std::fs::write(host.dir.path().join("policy.yaml"), POLICY)?;
+        std::fs::write(host.policy_file(), POLICY)?;
+        if let Some(register) = &host.options.register {
+            std::fs::write(host.dir.path().join("register.yaml"), register)?;
+        }
         std::fs::write(host.config_file(), host.configuration())?;
         if with_daemon {
             host.start_daemon()?;
@@ -215,6 +221,11 @@ impl Host {
         self.dir.path().join("observer.yaml")
     }
 
+    /// The daemon's policy.
+    pub fn policy_file(&self) -> PathBuf {
+        self.dir.path().join("policy.yaml")
+    }
+
     fn configuration(&self) -> String {
         let dir = self.dir.path().display();
         let store = if self.options.embedded_store {
@@ -237,6 +248,12 @@ impl Host {
         if let Some(library) = &self.options.selftest_library {
             let line = format!("  selftest: on\n  selftest_library: {}\n", library.display());
             text = text.replace("  selftest: on\n", &line);
+        }
+        if self.options.register.is_some() {
+            text = text.replace(
+                "/policy.yaml\n",
+                &format!("/policy.yaml\n  register: {dir}/register.yaml\n"),
+            );
         }
         if let Some(bytes) = self.options.ring_buffer_bytes {
             // Writing to a String cannot fail.

@@ -23,6 +23,8 @@ pub(crate) enum Name {
     Dialects,
     /// The stages from record to row, without a kernel
     Pipeline,
+    /// A verdict by a thousand rules, against one by ten
+    Policy,
     /// A write that is not AI, against empty probes and no probes
     Gate,
     /// 160 keep-alive calls over 8 connections, by several clients
@@ -36,6 +38,7 @@ impl Name {
         match self {
             Self::Dialects => "dialects",
             Self::Pipeline => "pipeline",
+            Self::Policy => "policy",
             Self::Gate => "gate",
             Self::Calls => "calls",
             Self::Flood => "flood",
@@ -57,6 +60,7 @@ pub(crate) fn run(name: Option<Name>, format: Format) -> Result<()> {
         None => vec![
             Name::Dialects,
             Name::Pipeline,
+            Name::Policy,
             Name::Gate,
             Name::Calls,
             Name::Flood,

@@ -21,7 +21,7 @@ use crate::{
     coverage::{Loss, Stage},
     evidence::{ConnectionRow, FindingRow, InteractionRow, LOGIN_UID_UNSET, Sequencer},
     flow::Direction,
-    identity::{Identity, ProcessKey},
+    identity::{Ancestor, Identity, ProcessKey},
     pipeline::{Output, Pipeline, Totals},
 };
 
@@ -241,7 +241,7 @@ impl Feed {
                 }
                 Output::Connection(row) => self.outcome.connections.push(self.sequencer.connection(*row)),
                 Output::Decide { flow_id, class } => decided.push((flow_id, class)),
-                Output::Forget { .. } | Output::ForgetSocket { .. } => {}
+                Output::Forget { .. } | Output::ForgetSocket { .. } | Output::WentDark { .. } => {}
             }
         }
         decided
@@ -253,7 +253,18 @@ fn order(output: &Output) -> (u8, u64) {
     match output {
         Output::Interaction(row, _) => (0, row.flow_id),
         Output::Connection(row) => (1, row.connection_id),
-        Output::Decide { .. } | Output::Forget { .. } | Output::ForgetSocket { .. } => (2, 0),
+        Output::Decide { .. }
+        | Output::Forget { .. }
+        | Output::ForgetSocket { .. }
+        | Output::WentDark { .. } => (2, 0),
+    }
+}
+
+fn named(comm: &str) -> Ancestor {
+    Ancestor {
+        pid: 0,
+        start_ticks: 0,
+        comm: comm.to_owned(),
     }
 }
 
@@ -269,8 +280,10 @@ fn identity(open: &Open) -> Identity {
         uid: open.uid,
         login_uid: open.login_uid.unwrap_or(LOGIN_UID_UNSET),
         user: open.user.clone(),
-        ancestry: open.ancestry.clone(),
+        // A recording has names only.
+        ancestry: open.ancestry.iter().map(|comm| named(comm)).collect(),
         container_id: open.container_id.clone(),
+        ..Identity::default()
     }
 }
 

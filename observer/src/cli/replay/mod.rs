@@ -137,7 +137,7 @@ fn replay(loaded: setup::Loaded, steps: &[Step]) -> anyhow::Result<Outcome> {
     let catalog = Arc::new(loaded.catalog);
     let book = Rulebook {
         catalog: Arc::clone(&catalog),
-        policy: loaded.policy,
+        judge: loaded.judge,
         engine: Engine::new(&loaded.rules)?,
         rules_version: loaded.rules.version().to_owned(),
         rules_digest: loaded.rules.digest(),

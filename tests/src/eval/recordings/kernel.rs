@@ -9,7 +9,7 @@ use observer::catalog::Catalog;
 use observer::evidence::InteractionRow;
 use observer::identity::{Identity, ProcessKey};
 use observer::pipeline::{Output, Pipeline, Rulebook};
-use observer::policy::Policy;
+use observer::policy::Judge;
 use observer::sensitive::{Engine, HmacKey, Rules};
 use observer_common::wire::{
     AF_INET, CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, CLOSE_WAS_ESTABLISHED, COMM_LEN, Close, Connect,
@@ -292,7 +292,7 @@ fn rulebook(catalog: Arc<Catalog>) -> Result<Rulebook> {
     let rules = Rules::builtin().map_err(|problems| anyhow::anyhow!("built-in rules: {problems:?}"))?;
     Ok(Rulebook {
         catalog,
-        policy: Policy::none(),
+        judge: Arc::new(Judge::none()),
         engine: Engine::new(&rules)?,
         rules_version: rules.version().to_owned(),
         rules_digest: rules.digest(),
@@ -314,7 +314,6 @@ fn process() -> Identity {
         uid: 1000,
         login_uid: 1000,
         user: "user".to_owned(),
-        ancestry: Vec::new(),
-        container_id: String::new(),
+        ..Identity::default()
     }
 }

@@ -1,0 +1,5 @@
+//! Tests of policy and register.
+
+mod policy;
+mod register;
+mod scenarios;
