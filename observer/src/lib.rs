@@ -2,7 +2,7 @@
 //! data in it and records all of that as evidence.
 //!
 //! The modules stand in the order in which data flows; a stage knows the stages before it, never one after it.
-//! `kernel`, `identity`, `state`, `store`, `notary`, `selftest`, `metrics` and `app` do input and output. All others are pure: bytes or values
+//! `kernel`, `identity`, `state`, `store`, `notary`, `selftest`, `metrics`, `verify` (its sources), `bundle`, `review` and `app` do input and output. All others are pure: bytes or values
 //! in, values and losses out, time passed in.
 
 pub mod config;
@@ -25,5 +25,8 @@ pub mod notary;
 pub mod selftest;
 pub mod metrics;
 pub mod report;
+pub mod verify;
+pub mod bundle;
+pub mod review;
 pub mod cli;
 pub mod app;

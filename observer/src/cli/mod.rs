@@ -6,12 +6,17 @@ mod anchor;
 mod canary;
 mod catalog;
 mod completions;
+mod coverage;
 mod doctor;
+mod export;
 mod keys;
 mod log;
 mod out;
+mod period;
 mod policy;
+mod progress;
 mod replay;
+mod report;
 mod rules;
 mod run;
 mod scan;
@@ -20,6 +25,7 @@ mod stacks;
 mod store;
 pub(crate) mod target;
 mod top;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -58,6 +64,10 @@ enum Command {
     Stacks(stacks::Args),
     Keys(keys::Args),
     Anchor(anchor::Args),
+    Verify(verify::Args),
+    Export(export::Args),
+    Coverage(coverage::Args),
+    Report(report::Args),
     #[command(hide = true)]
     Canary(canary::Args),
     Completions(completions::Args),
@@ -113,6 +123,10 @@ pub fn run(args: Args) -> ExitCode {
         Command::Stacks(args) => stacks::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Anchor(args) => anchor::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Coverage(args) => coverage::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Canary(args) => canary::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

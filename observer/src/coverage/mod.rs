@@ -1,5 +1,7 @@
-//! The ledger: what each stage saw, handed on and lost, by reason. Pure.
+//! The ledger: what each stage saw, handed on and lost, by reason; and, from what was stored, how much of a period was
+//! observed. Pure.
 
+pub mod account;
 mod blind;
 mod reasons;
 

@@ -63,22 +63,67 @@ pub trait Canonical {
 
 /// Appends one netstring.
 pub fn netstring(out: &mut dyn Sink, bytes: &[u8]) {
-    out.bytes(bytes.len().to_string().as_bytes());
+    let length = Decimal::from(bytes.len() as u64);
+    out.bytes(length.digits());
     out.bytes(b":");
     out.bytes(bytes);
     out.bytes(b",");
 }
 
+/// Decimal digits, made without memory of their own: a row has dozens of numbers, and a verifier reads millions of rows.
+struct Decimal {
+    text: [u8; 20],
+    start: usize,
+}
+
+impl Decimal {
+    fn digits(&self) -> &[u8] {
+        &self.text[self.start..]
+    }
+}
+
+impl From<u64> for Decimal {
+    fn from(mut n: u64) -> Self {
+        let (mut text, mut start) = ([0; 20], 20);
+        loop {
+            start -= 1;
+            // A digit fits into a byte.
+            text[start] = b'0' + (n % 10) as u8;
+            n /= 10;
+            if n == 0 {
+                return Self { text, start };
+            }
+        }
+    }
+}
+
+impl From<i64> for Decimal {
+    fn from(n: i64) -> Self {
+        // 19 digits at most, so that the sign has its place.
+        let mut decimal = Self::from(n.unsigned_abs());
+        if n < 0 {
+            decimal.start -= 1;
+            decimal.text[decimal.start] = b'-';
+        }
+        decimal
+    }
+}
+
+/// Hexadecimal digits of at most so many bytes are made without memory of their own.
+const HEX_BYTES: usize = 64;
+
 macro_rules! decimal {
-    ($($t:ty)*) => {$(
+    ($($t:ty as $wide:ty,)*) => {$(
         impl Canonical for $t {
             fn put(&self, out: &mut dyn Sink) {
-                netstring(out, self.to_string().as_bytes());
+                netstring(out, Decimal::from(<$wide>::from(*self)).digits());
             }
         }
     )*};
 }
-decimal!(u8 u16 u32 u64 i32 i64);
+decimal!(
+    u8 as u64, u16 as u64, u32 as u64, u64 as u64, i32 as i64, i64 as i64,
+);
 
 impl Canonical for bool {
     fn put(&self, out: &mut dyn Sink) {
@@ -106,7 +151,13 @@ impl Canonical for String {
 
 impl<const N: usize> Canonical for [u8; N] {
     fn put(&self, out: &mut dyn Sink) {
-        netstring(out, hex::encode(self).as_bytes());
+        let mut digits = [0; 2 * HEX_BYTES];
+        let room = digits.len().min(2 * N);
+        if hex::encode_to_slice(self, &mut digits[..room]).is_ok() {
+            netstring(out, &digits[..room]);
+        } else {
+            netstring(out, hex::encode(self).as_bytes());
+        }
     }
 }
 
@@ -155,6 +206,11 @@ mod tests {
         assert_eq!(text(&0u64), "1:0,");
         assert_eq!(text(&-12i64), "3:-12,");
         assert_eq!(text(&u32::MAX), "10:4294967295,");
+        assert_eq!(text(&u64::MAX), "20:18446744073709551615,");
+        assert_eq!(text(&i64::MIN), "20:-9223372036854775808,");
+        assert_eq!(text(&i64::MAX), "19:9223372036854775807,");
+        assert_eq!(text(&[0xabu8; 64]), format!("128:{},", "ab".repeat(64)));
+        assert_eq!(text(&[0xabu8; 65]), format!("130:{},", "ab".repeat(65)));
         assert_eq!(text(&true), "1:1,");
         assert_eq!(text(&String::new()), "0:,");
         assert_eq!(text(&"a:1,é".to_owned()), "6:a:1,é,");

@@ -125,6 +125,26 @@ pub fn newest(directory: &Path, notary: &str) -> anyhow::Result<Option<AnchorRow
     Ok(Some(anchor))
 }
 
+/// All anchors of a directory, whoever made them.
+///
+/// # Errors
+/// When the directory or one of its anchors cannot be read.
+pub fn all(directory: &Path) -> anyhow::Result<Vec<(AnchorRow, Option<KeyRow>)>> {
+    let entries = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry
+            .with_context(|| format!("cannot read {}", directory.display()))?
+            .path();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        if name.starts_with("anchor-") && name.ends_with(".json") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| read(path)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +170,8 @@ mod tests {
         write(dir.path(), &second, None).unwrap();
         assert_eq!(newest(dir.path(), "ann/otary").unwrap(), Some(second));
         assert_eq!(newest(dir.path(), "ann").unwrap(), None, "another notary");
+        let numbers = all(dir.path()).unwrap().into_iter().map(|(a, _)| a.anchor_seq);
+        assert_eq!(numbers.collect::<Vec<_>>(), [1, 2]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "no temporary files");
     }
 

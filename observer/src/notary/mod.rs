@@ -14,7 +14,7 @@ use crate::{
     state::Keyring,
     store::{Client, StoreError, bring_certificates, literal},
 };
-pub use files::{newest, read, write};
+pub use files::{all, newest, read, write};
 
 /// Rows that came this long before the last anchor are looked at again: clocks of notary and store differ, and a query that
 /// ran meanwhile may have missed them.

@@ -74,9 +74,51 @@ pub fn plural(n: usize, word: &str) -> String {
     }
 }
 
+/// A ratio for people. Never rounded up to the whole.
+pub fn percent(ratio: Option<f64>) -> String {
+    match ratio {
+        None => "not measured".into(),
+        Some(ratio) => format!("{:.3} %", (ratio * 100_000.0).floor() / 1000.0),
+    }
+}
+
+/// A length of time in its two largest units.
+pub fn duration(ns: i64) -> String {
+    let seconds = ns.saturating_add(500_000_000) / 1_000_000_000;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ratios_are_never_more_than_they_are() {
+        assert_eq!(percent(None), "not measured");
+        assert_eq!(percent(Some(1.0)), "100.000 %");
+        assert_eq!(percent(Some(0.999_999_9)), "99.999 %");
+        assert_eq!(percent(Some(0.0)), "0.000 %");
+    }
+
+    #[test]
+    fn durations_have_units() {
+        const S: i64 = 1_000_000_000;
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (61, "1 min 1 s"),
+            (3_660, "1 h 1 min"),
+            (90_000, "1 d 1 h"),
+        ] {
+            assert_eq!(duration(seconds * S), text);
+        }
+    }
 
     #[test]
     fn what_steers_a_terminal_is_replaced() {

@@ -75,9 +75,9 @@ pub const MIGRATIONS: &[Migration] = &[
     },
 ];
 
-const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";
+pub(super) const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";
 
-const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS ai_evidence.schema_migrations (
+pub(super) const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS ai_evidence.schema_migrations (
   version UInt32, name String, sha256 FixedString(32),
   applied_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
 ) ENGINE = MergeTree ORDER BY version";

@@ -4,6 +4,7 @@
 mod certificates;
 mod governance;
 pub mod client;
+pub mod cluster;
 pub mod embedded;
 pub mod history;
 pub mod migrate;

@@ -8,11 +8,16 @@
 )]
 
 mod anchors;
+mod bench;
+mod bundle;
+mod cluster;
 mod governance;
 mod life;
 mod requests;
+mod review;
 mod rows;
 mod support;
+mod verify;
 
 use observer::store::embedded::{EmbeddedConfig, serve, termination};
 use support::{ADDRESS, DIRECTORY, PARENT, PASSWORD};

@@ -3,6 +3,7 @@
 //! every exchange once and account for every byte.
 
 pub mod btf;
+pub mod bundle;
 pub mod connection;
 pub mod elf;
 pub mod encoding;

@@ -45,6 +45,7 @@ fn of(target: &str) -> Vec<Vec<u8>> {
             RULE.as_bytes().to_vec(),
         ],
         "store" => store(),
+        "bundle" => bundle(),
         _ => Vec::new(),
     }
 }
@@ -265,6 +266,35 @@ fn pipeline() -> Vec<Vec<u8>> {
     let raw = record(1, &data_body(5), b"hello");
     all.push([&[7, 0, u8::try_from(raw.len()).unwrap_or(0)], raw.as_slice()].concat());
     all
+}
+
+/// One good row of each table, and a manifest.
+fn bundle() -> Vec<Vec<u8>> {
+    use observer::{
+        bundle::{FileEntry, Manifest, TABLES, file_name, to_line},
+        evidence::{BlindSpotRow, ConnectionRow, FindingRow, InteractionRow},
+    };
+    let files = TABLES.map(|table| FileEntry {
+        table: table.into(),
+        name: file_name(table),
+        bytes: 1,
+        rows: 1,
+        sha256: "00".repeat(32),
+    });
+    let manifest = Manifest::new(1, None, None, Vec::new(), files.into());
+    [
+        (1, to_line(&InteractionRow::unknown())),
+        (2, to_line(&FindingRow::unknown())),
+        (3, to_line(&ConnectionRow::unknown())),
+        (4, to_line(&BlindSpotRow::unknown())),
+        (7, Ok(serde_json::to_string(&manifest).expect("JSON"))),
+    ]
+    .into_iter()
+    .map(|(which, line)| {
+        let line = line.expect("a row is JSON");
+        [&[which, 7], line.as_bytes(), b"\n"].concat()
+    })
+    .collect()
 }
 
 fn loaders() -> Vec<Vec<u8>> {

@@ -31,6 +31,8 @@ pub(crate) enum Name {
     Calls,
     /// 200,000 writes on one AI connection
     Flood,
+    /// Verification of a million records, and their bytes on disk
+    Evidence,
 }
 
 impl Name {
@@ -42,6 +44,7 @@ impl Name {
             Self::Gate => "gate",
             Self::Calls => "calls",
             Self::Flood => "flood",
+            Self::Evidence => "evidence",
         }
     }
 }
@@ -64,6 +67,7 @@ pub(crate) fn run(name: Option<Name>, format: Format) -> Result<()> {
             Name::Gate,
             Name::Calls,
             Name::Flood,
+            Name::Evidence,
         ],
     };
     let (mut all, mut failed) = (Vec::new(), Vec::new());
@@ -86,7 +90,41 @@ pub(crate) fn run(name: Option<Name>, format: Format) -> Result<()> {
     Ok(())
 }
 
+/// Needs the engine and no kernel: it is an ignored test of the store, which prints its results behind a word.
+fn measure_evidence() -> Result<Vec<Value>> {
+    let output = Command::new("cargo")
+        .args([
+            "test",
+            "-p",
+            "observer",
+            "--test",
+            "store",
+            "--",
+            "--ignored",
+            "--exact",
+            "bench::evidence",
+            "--nocapture",
+        ])
+        .current_dir(root())
+        .env("OBSERVER_CHDB", setup::chdb_library())
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("it ended with {}", output.status);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines()
+        .filter_map(|line| line.strip_prefix("BENCH "))
+        .map(|line| serde_json::from_str(line).context("a result is not JSON"))
+        .collect()
+}
+
 fn measure(name: Name) -> Result<Vec<Value>> {
+    if name == Name::Evidence {
+        return measure_evidence();
+    }
     let output = Command::new(build::bench())
         .arg(name.word())
         .current_dir(root())

@@ -1,0 +1,337 @@
+-- Schema of the evidence store for a cluster. Made from observer/src/store/schema by the test
+-- `the_deployed_cluster_script_is_the_migrations`; do not edit. Every statement can be repeated, so a newer version of this file is
+-- applied as a whole. The servers need the macros {cluster}, {shard} and {replica}, and Keeper; then:
+-- clickhouse-client --multiquery < cluster.sql
+--
+-- ai_evidence_local has the tables of a shard, ai_evidence the Distributed tables over them and the views. Agents write to
+-- ai_evidence with insert_distributed_sync = 1, so that the answer means "stored"; for seals insert_quorum = 'auto' as well.
+
+CREATE DATABASE IF NOT EXISTS ai_evidence ON CLUSTER '{cluster}';
+
+CREATE DATABASE IF NOT EXISTS ai_evidence_local ON CLUSTER '{cluster}';
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.ai_interactions ON CLUSTER '{cluster}' (
+  ts                    DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)),   -- request start, host clock
+  duration_ns           UInt64 CODEC(ZSTD(1)),
+  time_to_first_chunk_ns Nullable(UInt64) CODEC(ZSTD(1)),                 -- streamed answers only
+  -- chain position
+  host_id               LowCardinality(String) CODEC(ZSTD(1)),
+  chain_epoch           UInt64 CODEC(Delta(8), ZSTD(1)),                -- agent start (ns): new epoch per agent start
+  seal_seq              UInt64 CODEC(Delta(8), ZSTD(1)),
+  rec_seq               UInt64 CODEC(Delta(8), ZSTD(1)),                -- dense, per (host_id, chain_epoch), over ALL record tables
+  record_hash           FixedString(32) CODEC(NONE),
+  canon_v               UInt8,
+  -- OTel resource
+  host_name             LowCardinality(String), os_type LowCardinality(String),
+  k8s_cluster_name      LowCardinality(String), k8s_node_name LowCardinality(String),
+  k8s_namespace_name    LowCardinality(String), k8s_pod_name String CODEC(ZSTD(1)), k8s_pod_uid String CODEC(ZSTD(1)),
+  k8s_container_name    LowCardinality(String), k8s_workload_kind LowCardinality(String), k8s_workload_name LowCardinality(String),
+  k8s_service_account   LowCardinality(String),
+  container_id          String CODEC(ZSTD(1)), container_image_name LowCardinality(String), container_image_digest LowCardinality(String),
+  process_pid           UInt32, process_parent_pid UInt32, process_start_ns UInt64 CODEC(ZSTD(1)), process_comm LowCardinality(String),
+  process_executable_path LowCardinality(String), process_executable_sha256 FixedString(32) CODEC(ZSTD(1)),
+  process_ancestry      Array(LowCardinality(String)),                  -- names only, never argv
+  user_id               UInt32, login_uid UInt32, user_name LowCardinality(String), -- login_uid 4294967295: no login
+  -- network
+  server_address        LowCardinality(String), server_port UInt16, network_peer_address IPv6,
+  name_source           LowCardinality(String),                         -- http_host | sni | dns | connect | ip_list | none
+  flow_id UInt64, connection_id UInt64,                                 -- connection_id joins ai_connections; 0: none tied
+  tie                   LowCardinality(String),                         -- in_call | after_call | none
+  tls_stack             LowCardinality(String),                         -- openssl | go | boringssl-static | ...
+  http_request_method   LowCardinality(String), url_path_template LowCardinality(String), http_response_status_code Nullable(UInt16),
+  user_agent            String CODEC(ZSTD(1)),
+  -- OTel gen_ai
+  dialect LowCardinality(String), dialect_evidence LowCardinality(String), -- host | path_suffix | request_shape | response_shape
+  gen_ai_provider_name  LowCardinality(String), gen_ai_operation_name LowCardinality(String),
+  gen_ai_request_model  LowCardinality(String), gen_ai_response_model LowCardinality(String),
+  gen_ai_response_id    String CODEC(ZSTD(1)), gen_ai_conversation_id String CODEC(ZSTD(1)),
+  gen_ai_request_stream Bool, gen_ai_response_finish_reasons Array(LowCardinality(String)),
+  gen_ai_usage_input_tokens Nullable(UInt64), gen_ai_usage_output_tokens Nullable(UInt64), -- NULL: the answer does not say
+  gen_ai_usage_cache_read_input_tokens Nullable(UInt64), gen_ai_usage_cache_creation_input_tokens Nullable(UInt64),
+  gen_ai_usage_reasoning_output_tokens Nullable(UInt64),
+  tool_names            Array(LowCardinality(String)), mcp_method_name LowCardinality(String),
+  error_type            LowCardinality(String),
+  -- evidence semantics
+  credential_hmac       FixedString(16),                                -- truncated HMAC of API key = which account, never the key
+  request_bytes         UInt64, response_bytes UInt64,
+  scan_bytes_seen       UInt64, scan_bytes_scanned UInt64,
+  visibility            LowCardinality(String),                         -- decoded | partial | opaque
+  visibility_reason     LowCardinality(String),                         -- closed code, '' when decoded
+  prompt_hmac           FixedString(32),                                -- HMAC over normalised prompt: same prompt seen twice
+  payload_commitment    FixedString(32),                                -- SHA256(salt16 || redacted payload); 0 if none kept
+  policy_id LowCardinality(String), policy_version LowCardinality(String), policy_sha256 FixedString(32) CODEC(ZSTD(1)),
+  policy_rule_id        LowCardinality(String),                         -- '' for the policy's default
+  policy_verdict        LowCardinality(String),                         -- sanctioned | unsanctioned | unknown
+  catalog_version LowCardinality(String), rule_pack_sha256 FixedString(32) CODEC(ZSTD(1)),
+  finding_count         UInt16,
+  ingested_at           DateTime64(3,'UTC') DEFAULT now64(3,'UTC') CODEC(Delta(8), ZSTD(1)), -- server clock, NOT hashed
+  PROJECTION by_chain (SELECT _part_offset ORDER BY host_id, chain_epoch, rec_seq),
+  INDEX ix_conv gen_ai_conversation_id TYPE bloom_filter(0.01) GRANULARITY 4,
+  INDEX ix_cred credential_hmac TYPE bloom_filter(0.01) GRANULARITY 4
+) ENGINE = ReplicatedMergeTree
+PARTITION BY toYYYYMM(ts)
+ORDER BY (gen_ai_provider_name, k8s_namespace_name, toStartOfHour(ts), host_id, ts, record_hash)
+TTL toDateTime(ts) + INTERVAL 400 DAY DELETE
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.ai_findings ON CLUSTER '{cluster}' (
+  ts DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)),
+  host_id LowCardinality(String), chain_epoch UInt64, seal_seq UInt64, rec_seq UInt64,
+  record_hash FixedString(32) CODEC(NONE), canon_v UInt8,
+  interaction_hash FixedString(32),                   -- record_hash of the ai_interactions row
+  finding_type LowCardinality(String),                -- pii | secret | credential | source_code | custom | policy
+  rule_id LowCardinality(String), rule_version LowCardinality(String), rule_pack_sha256 FixedString(32),
+  severity Enum8('info'=1,'low'=2,'medium'=3,'high'=4,'critical'=5),
+  confidence LowCardinality(String),                  -- pattern | checksum_valid | validated
+  direction LowCardinality(String),                   -- prompt | response | tool_args | tool_result
+  json_path LowCardinality(String),                   -- $.messages[*].content : indexes erased
+  match_count UInt32, match_bytes UInt32,
+  value_hmac Array(FixedString(16)), hmac_key_id LowCardinality(String),
+  server_address LowCardinality(String), gen_ai_provider_name LowCardinality(String),
+  k8s_namespace_name LowCardinality(String), k8s_workload_name LowCardinality(String),
+  ingested_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC'),
+  PROJECTION by_chain (SELECT _part_offset ORDER BY host_id, chain_epoch, rec_seq)
+) ENGINE = ReplicatedMergeTree PARTITION BY toYYYYMM(ts)
+ORDER BY (severity, finding_type, toStartOfHour(ts), host_id, ts, record_hash)
+TTL toDateTime(ts) + INTERVAL 400 DAY DELETE
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.ai_connections ON CLUSTER '{cluster}' (
+  ts DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)), closed_ts DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)),
+  close_reason LowCardinality(String),                -- closed | process_exit | agent_stop | ...
+  host_id LowCardinality(String), chain_epoch UInt64, seal_seq UInt64, rec_seq UInt64,
+  record_hash FixedString(32) CODEC(NONE), canon_v UInt8,
+  connection_id UInt64,
+  host_name LowCardinality(String),
+  k8s_namespace_name LowCardinality(String), k8s_workload_name LowCardinality(String),
+  container_id String CODEC(ZSTD(1)), container_image_digest LowCardinality(String),
+  process_pid UInt32, process_parent_pid UInt32, process_start_ns UInt64, process_comm LowCardinality(String),
+  process_executable_path LowCardinality(String), process_ancestry Array(LowCardinality(String)),
+  user_id UInt32, login_uid UInt32, user_name LowCardinality(String),
+  socket_fd Int32,                                    -- -1: not known
+  network_transport LowCardinality(String),           -- tcp | udp(quic) | unix
+  network_family LowCardinality(String),              -- ipv4 | ipv6
+  network_peer_address IPv6, network_local_port UInt16, server_port UInt16, server_address LowCardinality(String),
+  name_source LowCardinality(String),                 -- sni | dns | http_host | connect | ip_list | none
+  endpoint_class LowCardinality(String),              -- ai_known | ai_suspected | local_model | unknown
+  catalog_version LowCardinality(String),
+  tls_stack LowCardinality(String), tls_ech Bool,
+  bytes_sent Nullable(UInt64), bytes_received Nullable(UInt64),  -- socket level; NULL: the end of the socket was not seen
+  plaintext_sent UInt64, plaintext_received UInt64,   -- what the TLS probes saw of this flow
+  exchanges_decoded UInt32,
+  visibility LowCardinality(String),                  -- decoded | partial | opaque | not_tls
+  opaque_reason LowCardinality(String),               -- jsse | boringssl_stripped | quic | ktls_offload | sandbox | started_before_agent | lost_events | ''
+  ingested_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC'),
+  PROJECTION by_chain (SELECT _part_offset ORDER BY host_id, chain_epoch, rec_seq)
+) ENGINE = ReplicatedMergeTree PARTITION BY toYYYYMM(ts)
+ORDER BY (endpoint_class, visibility, toStartOfHour(ts), host_id, ts, record_hash)
+TTL toDateTime(ts) + INTERVAL 400 DAY DELETE
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.evidence_seals ON CLUSTER '{cluster}' (
+  interval_start DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)), interval_end DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)),
+  mono_start_ns UInt64 CODEC(Delta(8), ZSTD(1)), mono_end_ns UInt64 CODEC(Delta(8), ZSTD(1)),   -- CLOCK_BOOTTIME: shows clock jumps
+  host_id LowCardinality(String), boot_id UUID CODEC(ZSTD(1)), chain_epoch UInt64 CODEC(Delta(8), ZSTD(1)), seal_seq UInt64 CODEC(Delta(8), ZSTD(1)),
+  seal_kind Enum8('open'=1,'interval'=2,'close'=3),  -- open names the last seal of the previous epoch; close = orderly stop
+  first_rec_seq UInt64 CODEC(Delta(8), ZSTD(1)), n_records UInt32,
+  records_digest FixedString(32) CODEC(NONE),        -- SHA256(record_hash_1 || record_hash_2 || ...), by rec_seq
+  prev_seal_hash FixedString(32) CODEC(NONE), seal_hash FixedString(32) CODEC(NONE),
+  key_id LowCardinality(String), signature FixedString(64) CODEC(NONE),      -- Ed25519 over seal_hash
+  -- coverage
+  agent_version LowCardinality(String), agent_sha256 FixedString(32) CODEC(ZSTD(1)), config_sha256 FixedString(32) CODEC(ZSTD(1)),
+  rule_pack_sha256 FixedString(32) CODEC(ZSTD(1)), catalog_version LowCardinality(String),
+  probes_required UInt16, probes_attached UInt16, probes_failed Array(LowCardinality(String)),
+  selftest_ok Bool,                                   -- canary request to a loopback TLS server seen end to end in this interval
+  events_seen UInt64, events_lost_ring UInt64, events_lost_user UInt64, bytes_truncated UInt64, records_dropped_spool UInt64,
+  procs_net UInt32, procs_readable UInt32, procs_opaque UInt32,
+  ai_flows UInt32, ai_flows_decoded UInt32, ai_flows_partial UInt32, ai_flows_opaque UInt32, unknown_flows_opaque UInt32,
+  cpu_ms UInt32, rss_kib UInt32,
+  ingested_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC') CODEC(Delta(8), ZSTD(1)),
+  INDEX ix_t interval_start TYPE minmax GRANULARITY 1
+) ENGINE = ReplicatedMergeTree PARTITION BY toYYYYMM(interval_start)
+ORDER BY (host_id, chain_epoch, seal_seq, seal_hash)
+TTL toDateTime(interval_start) + INTERVAL 1130 DAY DELETE   -- outlives the records: 3-year certificate cycle + margin
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.blind_spots ON CLUSTER '{cluster}' (
+  ts DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)), host_id LowCardinality(String), chain_epoch UInt64, seal_seq UInt64, rec_seq UInt64,
+  record_hash FixedString(32) CODEC(NONE), canon_v UInt8,
+  reason LowCardinality(String), process_executable_path LowCardinality(String), process_executable_sha256 FixedString(32),
+  runtime LowCardinality(String), k8s_namespace_name LowCardinality(String), k8s_workload_name LowCardinality(String), container_image_digest LowCardinality(String),
+  process_count UInt32, flows_ai UInt32, flows_unknown UInt32, bytes_sent UInt64,
+  ingested_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
+) ENGINE = ReplicatedMergeTree PARTITION BY toYYYYMM(ts) ORDER BY (reason, process_executable_path, host_id, ts, record_hash)
+TTL toDateTime(ts) + INTERVAL 400 DAY DELETE SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.ai_payloads ON CLUSTER '{cluster}' (
+  ts DateTime64(9,'UTC') CODEC(Delta(8), ZSTD(1)), interaction_hash FixedString(32), salt FixedString(16),
+  direction LowCardinality(String), redacted_text String CODEC(ZSTD(3)), original_bytes UInt64, redaction_count UInt32
+) ENGINE = ReplicatedMergeTree PARTITION BY toDate(ts) ORDER BY (interaction_hash, direction)
+TTL toDateTime(ts) + INTERVAL 30 DAY DELETE SETTINGS ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.host_inventory ON CLUSTER '{cluster}' (     -- writer: cluster-side controller reading the Kubernetes API / CMDB
+  observed_at DateTime64(3,'UTC'), source LowCardinality(String), host_id LowCardinality(String), k8s_node_name LowCardinality(String), in_scope Bool,
+  first_seen DateTime64(3,'UTC'), gone_at DateTime64(3,'UTC') DEFAULT toDateTime64('2100-01-01 00:00:00',3,'UTC'), exclusion_reason String
+) ENGINE = ReplicatedMergeTree ORDER BY (host_id, observed_at);
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.ai_register ON CLUSTER '{cluster}' (        -- writer: AI governance owner; append-only, newest valid_from wins
+  valid_from DateTime64(3,'UTC'), entry_id String, ai_system LowCardinality(String), owner String, status Enum8('approved'=1,'conditional'=2,'prohibited'=3,'under_review'=4),
+  provider_match LowCardinality(String), endpoint_match String, model_match String, namespace_match String, workload_match String,
+  allowed_data_classes Array(LowCardinality(String)), soa_controls Array(LowCardinality(String)), risk_ref String, approved_by String
+) ENGINE = ReplicatedMergeTree ORDER BY (entry_id, valid_from);
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.finding_dispositions ON CLUSTER '{cluster}' (  -- writer: analysts
+  ts DateTime64(3,'UTC') DEFAULT now64(3,'UTC'), finding_hash FixedString(32), analyst LowCardinality(String),
+  disposition Enum8('open'=1,'true_positive'=2,'false_positive'=3,'accepted_risk'=4,'fixed'=5), ticket String, nonconformity_ref String, note String
+) ENGINE = ReplicatedMergeTree ORDER BY (finding_hash, ts);
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.host_keys ON CLUSTER '{cluster}' (            -- writer: enrolment
+  enrolled_at DateTime64(3,'UTC'), host_id LowCardinality(String), key_id String, public_key FixedString(32), prev_key_id String, prev_key_signature FixedString(64),
+  enroller_key_id String, enroller_signature FixedString(64), attestation String, revoked_at DateTime64(3,'UTC') DEFAULT toDateTime64('2100-01-01 00:00:00',3,'UTC')
+) ENGINE = ReplicatedMergeTree ORDER BY (host_id, enrolled_at);
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.evidence_anchors ON CLUSTER '{cluster}' (     -- writer: notary job
+  anchored_at DateTime64(3,'UTC'), tree_size UInt32, merkle_root FixedString(32), prev_anchor_hash FixedString(32), leaves Array(Tuple(host_id String, chain_epoch UInt64, seal_seq UInt64, seal_hash FixedString(32))),
+  key_id String, signature FixedString(64), rfc3161_token String, external_refs Map(LowCardinality(String), String)
+) ENGINE = ReplicatedMergeTree ORDER BY anchored_at;
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.verification_runs ON CLUSTER '{cluster}' (    -- writer: verifier
+  ts DateTime64(3,'UTC') DEFAULT now64(3,'UTC'), run_id UUID, verifier_version String, range_from DateTime64(3,'UTC'), range_to DateTime64(3,'UTC'),
+  hosts UInt32, seals UInt64, records UInt64, gaps UInt64, bad_hashes UInt64, bad_signatures UInt64, forks UInt64, retention_expired UInt64, verdict LowCardinality(String), report_sha256 FixedString(32)
+) ENGINE = ReplicatedMergeTree ORDER BY ts;
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.ai_usage_hourly ON CLUSTER '{cluster}' (
+  hour DateTime('UTC'), gen_ai_provider_name LowCardinality(String), gen_ai_request_model LowCardinality(String), server_address LowCardinality(String),
+  k8s_namespace_name LowCardinality(String), k8s_workload_name LowCardinality(String), policy_verdict LowCardinality(String),
+  interactions AggregateFunction(uniqExact, FixedString(32)), users AggregateFunction(uniq, UInt32), hosts AggregateFunction(uniq, LowCardinality(String)),
+  first_seen SimpleAggregateFunction(min, DateTime64(9,'UTC')), last_seen SimpleAggregateFunction(max, DateTime64(9,'UTC'))
+) ENGINE = ReplicatedAggregatingMergeTree PARTITION BY toYYYYMM(hour)
+ORDER BY (hour, gen_ai_provider_name, gen_ai_request_model, server_address, k8s_namespace_name, k8s_workload_name, policy_verdict)
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS ai_evidence_local.ai_usage_hourly_mv ON CLUSTER '{cluster}' TO ai_evidence_local.ai_usage_hourly AS
+SELECT toStartOfHour(toDateTime(ts,'UTC')) AS hour, gen_ai_provider_name, gen_ai_request_model, server_address, k8s_namespace_name, k8s_workload_name, policy_verdict,
+  uniqExactState(record_hash) AS interactions, uniqState(user_id) AS users, uniqState(host_id) AS hosts, min(ts) AS first_seen, max(ts) AS last_seen
+FROM ai_evidence_local.ai_interactions GROUP BY ALL;
+
+ALTER TABLE ai_evidence_local.ai_interactions ON CLUSTER '{cluster}' ADD COLUMN IF NOT EXISTS tls_found_by LowCardinality(String) AFTER tls_stack;
+
+ALTER TABLE ai_evidence_local.ai_connections ON CLUSTER '{cluster}' ADD COLUMN IF NOT EXISTS tls_found_by LowCardinality(String) AFTER tls_stack;
+
+ALTER TABLE ai_evidence_local.blind_spots ON CLUSTER '{cluster}' ADD COLUMN IF NOT EXISTS container_id String CODEC(ZSTD(1)) AFTER k8s_workload_name;
+
+ALTER TABLE ai_evidence_local.evidence_seals ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS canon_v UInt8 DEFAULT 2 AFTER signature,                    -- older seals do not say: form 2
+  ADD COLUMN IF NOT EXISTS open_reason LowCardinality(String) AFTER seal_kind,         -- first_start | restart | unclean | unclean_reboot | state_lost | ''
+  ADD COLUMN IF NOT EXISTS prev_chain_epoch UInt64 AFTER open_reason,                  -- open seals: where prev_seal_hash is; 0: nowhere
+  ADD COLUMN IF NOT EXISTS prev_seal_seq UInt64 AFTER prev_chain_epoch,
+  ADD COLUMN IF NOT EXISTS notes Array(LowCardinality(String)) AFTER prev_seal_seq,    -- closed words
+  ADD COLUMN IF NOT EXISTS policy_sha256 FixedString(32) CODEC(ZSTD(1)) AFTER config_sha256,
+  ADD COLUMN IF NOT EXISTS selftest LowCardinality(String) DEFAULT 'not_measured' AFTER selftest_ok, -- ok | failed | not_measured
+  ADD COLUMN IF NOT EXISTS books_stage Array(LowCardinality(String)) AFTER selftest,   -- totals of the epoch: seen = delivered + lost + held
+  ADD COLUMN IF NOT EXISTS books_seen Array(UInt64) CODEC(ZSTD(1)) AFTER books_stage,
+  ADD COLUMN IF NOT EXISTS books_delivered Array(UInt64) CODEC(ZSTD(1)) AFTER books_seen,
+  ADD COLUMN IF NOT EXISTS books_lost Array(UInt64) CODEC(ZSTD(1)) AFTER books_delivered,
+  ADD COLUMN IF NOT EXISTS books_held Array(UInt64) CODEC(ZSTD(1)) AFTER books_lost,
+  ADD COLUMN IF NOT EXISTS loss_stage Array(LowCardinality(String)) AFTER books_held,  -- losses of the interval
+  ADD COLUMN IF NOT EXISTS loss_reason Array(LowCardinality(String)) AFTER loss_stage,
+  ADD COLUMN IF NOT EXISTS loss_events Array(UInt64) CODEC(ZSTD(1)) AFTER loss_reason,
+  ADD COLUMN IF NOT EXISTS loss_bytes Array(UInt64) CODEC(ZSTD(1)) AFTER loss_events;
+
+ALTER TABLE ai_evidence_local.host_keys ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS key_role LowCardinality(String) DEFAULT 'host' AFTER host_id,  -- host | notary
+  ADD COLUMN IF NOT EXISTS valid_from DateTime64(9,'UTC') AFTER public_key,
+  ADD COLUMN IF NOT EXISTS self_signature FixedString(64) AFTER prev_key_signature,
+  ADD COLUMN IF NOT EXISTS trust LowCardinality(String) AFTER self_signature,             -- first_use | certified; said by the writer
+  ADD COLUMN IF NOT EXISTS canon_v UInt8 AFTER attestation;
+
+ALTER TABLE ai_evidence_local.evidence_anchors ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS notary_id LowCardinality(String) AFTER anchored_at,
+  ADD COLUMN IF NOT EXISTS anchor_seq UInt64 AFTER notary_id,                             -- dense per notary, from 1
+  ADD COLUMN IF NOT EXISTS anchor_hash FixedString(32) AFTER prev_anchor_hash,
+  ADD COLUMN IF NOT EXISTS canon_v UInt8 AFTER signature;
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.schema_migrations ON CLUSTER '{cluster}' (
+  version UInt32, name String, sha256 FixedString(32),
+  applied_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
+) ENGINE = ReplicatedMergeTree ORDER BY version;
+
+CREATE OR REPLACE TABLE ai_evidence.ai_interactions ON CLUSTER '{cluster}' AS ai_evidence_local.ai_interactions ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'ai_interactions', cityHash64(host_id));
+
+CREATE OR REPLACE TABLE ai_evidence.ai_findings ON CLUSTER '{cluster}' AS ai_evidence_local.ai_findings ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'ai_findings', cityHash64(host_id));
+
+CREATE OR REPLACE TABLE ai_evidence.ai_connections ON CLUSTER '{cluster}' AS ai_evidence_local.ai_connections ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'ai_connections', cityHash64(host_id));
+
+CREATE OR REPLACE TABLE ai_evidence.evidence_seals ON CLUSTER '{cluster}' AS ai_evidence_local.evidence_seals ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'evidence_seals', cityHash64(host_id));
+
+CREATE OR REPLACE TABLE ai_evidence.blind_spots ON CLUSTER '{cluster}' AS ai_evidence_local.blind_spots ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'blind_spots', cityHash64(host_id));
+
+CREATE OR REPLACE TABLE ai_evidence.ai_payloads ON CLUSTER '{cluster}' AS ai_evidence_local.ai_payloads ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'ai_payloads', rand());
+
+CREATE OR REPLACE TABLE ai_evidence.host_inventory ON CLUSTER '{cluster}' AS ai_evidence_local.host_inventory ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'host_inventory', cityHash64(host_id));
+
+CREATE OR REPLACE TABLE ai_evidence.ai_register ON CLUSTER '{cluster}' AS ai_evidence_local.ai_register ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'ai_register', rand());
+
+CREATE OR REPLACE TABLE ai_evidence.finding_dispositions ON CLUSTER '{cluster}' AS ai_evidence_local.finding_dispositions ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'finding_dispositions', rand());
+
+CREATE OR REPLACE TABLE ai_evidence.host_keys ON CLUSTER '{cluster}' AS ai_evidence_local.host_keys ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'host_keys', cityHash64(host_id));
+
+CREATE OR REPLACE TABLE ai_evidence.evidence_anchors ON CLUSTER '{cluster}' AS ai_evidence_local.evidence_anchors ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'evidence_anchors', rand());
+
+CREATE OR REPLACE TABLE ai_evidence.verification_runs ON CLUSTER '{cluster}' AS ai_evidence_local.verification_runs ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'verification_runs', rand());
+
+CREATE OR REPLACE TABLE ai_evidence.ai_usage_hourly ON CLUSTER '{cluster}' AS ai_evidence_local.ai_usage_hourly ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'ai_usage_hourly', rand());
+
+CREATE OR REPLACE TABLE ai_evidence.schema_migrations ON CLUSTER '{cluster}' AS ai_evidence_local.schema_migrations ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'schema_migrations', rand());
+
+CREATE OR REPLACE VIEW ai_evidence.v_interactions ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_interactions LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_findings ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_findings     LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_connections ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_connections  LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_seals ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.evidence_seals  LIMIT 1 BY host_id, chain_epoch, seal_seq, seal_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_interactions ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_interactions WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_findings ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_findings     WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_connections ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_connections  WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_seals ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.evidence_seals  WHERE interval_start >= {from:DateTime64(9,'UTC')} AND interval_start < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, seal_seq, seal_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_records ON CLUSTER '{cluster}' AS
+  SELECT 'interaction' AS kind, host_id, chain_epoch, seal_seq, rec_seq, record_hash FROM ai_evidence.ai_interactions
+  UNION ALL SELECT 'finding',    host_id, chain_epoch, seal_seq, rec_seq, record_hash FROM ai_evidence.ai_findings
+  UNION ALL SELECT 'connection', host_id, chain_epoch, seal_seq, rec_seq, record_hash FROM ai_evidence.ai_connections
+  UNION ALL SELECT 'blind_spot', host_id, chain_epoch, seal_seq, rec_seq, record_hash FROM ai_evidence.blind_spots;
+
+CREATE OR REPLACE VIEW ai_evidence.v_interactions ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_interactions LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_connections ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_connections  LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_interactions ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_interactions WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_connections ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_connections  WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_blind_spots ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.blind_spots LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_blind_spots ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.blind_spots WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_host_keys ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.host_keys
+  LIMIT 1 BY host_id, key_role, key_id, prev_key_id, self_signature, revoked_at;
+
+CREATE OR REPLACE VIEW ai_evidence.v_anchors ON CLUSTER '{cluster}' AS
+  SELECT * REPLACE (CAST(leaves, 'Array(Tuple(String, UInt64, UInt64, FixedString(32)))') AS leaves) FROM ai_evidence.evidence_anchors LIMIT 1 BY notary_id, anchor_seq, anchor_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_seals ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.evidence_seals LIMIT 1 BY host_id, chain_epoch, seal_seq, seal_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_seals ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.evidence_seals WHERE interval_start >= {from:DateTime64(9,'UTC')} AND interval_start < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, seal_seq, seal_hash;
+
+-- migrations that are in it
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 1, 'records', unhex('0deca859ae365dd3c54cdfdfa27f194f9c03a977c1218f7ec087aa803041ea38') WHERE 1 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 2, 'registers', unhex('99837c2b15c0b81783314d05a6d5466d869deaffe6be1bae5a8fc2749a23aefd') WHERE 2 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 3, 'views', unhex('09b899b7128750d4edc75c459db66c16c1bdbb6d876cfeaee29c23f9b8ce188a') WHERE 3 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 4, 'usage', unhex('d63c93c0da9a08c3ceea24c7bf37098ca9ef15c251d32fcae11c561bb88acc81') WHERE 4 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 5, 'found_by', unhex('409a5b9590baa4ccd12591c7d480b5ce0d206453e8e118bca9dbd1afc7e019f4') WHERE 5 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 6, 'chain', unhex('be719b5adcaab7b336b44218334857cf3af232e74cf65e877a637638023f6873') WHERE 6 NOT IN (SELECT version FROM ai_evidence.schema_migrations);

@@ -1,0 +1,293 @@
+//! Rows of the store. Reads the tables themselves, not the views that drop second copies: each copy is checked.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clickhouse::{Row, RowOwned, RowRead};
+use serde::{Deserialize, Serialize};
+
+use super::host::Record;
+use super::source::{Key, Known, Page, Period, RecordRow, Source, TABLES};
+use crate::{
+    evidence::{AnchorRow, BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, KeyRow, SealRow},
+    store::{Client, literal},
+};
+
+/// Seals of one page.
+const PAGE_SEALS: usize = 10_000;
+
+/// A page ends before this many records, where more than one seal is on it.
+const PAGE_RECORDS: u64 = 400_000;
+
+/// How long the rows of one page may take.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The store.
+#[derive(Debug, Clone)]
+pub struct StoreSource {
+    client: Client,
+    period: Period,
+    only: Option<String>,
+}
+
+#[derive(Debug, Row, Serialize, Deserialize)]
+struct Revoked {
+    host_id: String,
+    key_id: String,
+    at: i64,
+}
+
+#[derive(Debug, Row, Serialize, Deserialize)]
+struct Inventory {
+    host_id: String,
+    gone_at: i64,
+}
+
+impl StoreSource {
+    /// The seals of a period, of all hosts or of `only` one.
+    pub fn new(client: Client, period: Period, only: Option<String>) -> Self {
+        Self { client, period, only }
+    }
+
+    /// Reads rows one by one.
+    async fn each<T>(&self, sql: &str, take: &mut dyn FnMut(T)) -> anyhow::Result<()>
+    where
+        T: RowOwned + RowRead,
+    {
+        let read = async {
+            let mut rows = self.client.raw().query_raw(sql).fetch::<T>()?;
+            while let Some(row) = rows.next().await? {
+                take(row);
+            }
+            Ok::<_, clickhouse::error::Error>(())
+        };
+        tokio::time::timeout(PAGE_TIMEOUT, read)
+            .await
+            .context("the store did not answer in time")?
+            .map_err(crate::store::StoreError::from)?;
+        Ok(())
+    }
+
+    async fn all<T>(&self, sql: &str) -> anyhow::Result<Vec<T>>
+    where
+        T: RowOwned + RowRead,
+    {
+        let mut rows = Vec::new();
+        self.each(sql, &mut |row| rows.push(row)).await?;
+        Ok(rows)
+    }
+
+    fn of_host(&self) -> String {
+        self.only
+            .as_deref()
+            .map_or_else(|| "1".into(), |host| format!("host_id = {}", literal(host)))
+    }
+
+    /// Condition for seals of the period.
+    fn in_period(&self) -> String {
+        let bound = |operator: &str, ns: Option<i64>| {
+            ns.map_or_else(String::new, |ns| {
+                format!(" AND interval_start {operator} fromUnixTimestamp64Nano({ns}, 'UTC')")
+            })
+        };
+        format!("{}{}", bound(">=", self.period.from), bound("<", self.period.to))
+    }
+
+    async fn hosts(&self) -> anyhow::Result<Vec<String>> {
+        let of_host = self.of_host();
+        let tables = if self.period == Period::default() {
+            TABLES.as_slice()
+        } else {
+            &[]
+        };
+        let mut sql = format!(
+            "SELECT DISTINCT toString(host_id) AS host FROM evidence_seals WHERE {of_host}{}",
+            self.in_period()
+        );
+        for table in tables {
+            sql.push_str(&format!(
+                " UNION DISTINCT SELECT DISTINCT toString(host_id) FROM {table} WHERE {of_host}"
+            ));
+        }
+        let mut hosts: Vec<String> = self.all(&sql).await?;
+        hosts.sort();
+        Ok(hosts)
+    }
+
+    async fn rows(&self) -> anyhow::Result<u64> {
+        let of_host = self.of_host();
+        let counts: Vec<String> = TABLES
+            .iter()
+            .chain(&[SealRow::TABLE])
+            .map(|table| format!("SELECT count() AS n FROM {table} WHERE {of_host}"))
+            .collect();
+        let sql = format!("SELECT sum(n) FROM ({})", counts.join(" UNION ALL "));
+        let rows: Vec<u64> = self.all(&sql).await?;
+        Ok(rows.first().copied().unwrap_or(0))
+    }
+
+    /// Hands out the rows of a table between two places of a chain, by seal, number and hash.
+    pub(crate) async fn page_rows<T>(
+        &self,
+        table: &str,
+        host: &str,
+        after: Option<Key>,
+        upto: Option<Key>,
+        take: &mut dyn FnMut(T),
+    ) -> anyhow::Result<()>
+    where
+        T: RowOwned + RowRead,
+    {
+        let sql = format!(
+            "SELECT {} FROM {table} WHERE {} ORDER BY chain_epoch, seal_seq, rec_seq, record_hash",
+            columns::<T>(),
+            chain_range(host, after, upto)
+        );
+        self.each(&sql, take).await
+    }
+
+    async fn table<T>(
+        &self,
+        host: &str,
+        after: Option<Key>,
+        upto: Option<Key>,
+        take: &mut dyn FnMut(Record),
+    ) -> anyhow::Result<()>
+    where
+        T: RowOwned + RowRead + RecordRow,
+    {
+        let sql = format!(
+            "SELECT {} FROM {} WHERE {}",
+            columns::<T>(),
+            TABLES[usize::from(<T as RecordRow>::TABLE)],
+            chain_range(host, after, upto)
+        );
+        let mut buffer = Vec::with_capacity(4096);
+        self.each::<T>(&sql, &mut |row| take(row.record(&mut buffer)))
+            .await
+    }
+}
+
+/// The columns of a row, in its order.
+fn columns<T: Row>() -> String {
+    T::COLUMN_NAMES
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Condition for the rows of a host between two places of its chain: after the one, up to the other.
+fn chain_range(host: &str, after: Option<Key>, upto: Option<Key>) -> String {
+    let bound = |operator: &str, key: Option<Key>| {
+        key.map_or_else(String::new, |(epoch, seq)| {
+            format!(" AND (chain_epoch, seal_seq) {operator} ({epoch}, {seq})")
+        })
+    };
+    format!(
+        "host_id = {}{}{}",
+        literal(host),
+        bound(">", after),
+        bound("<=", upto)
+    )
+}
+
+impl Source for StoreSource {
+    async fn known(&mut self) -> anyhow::Result<Known> {
+        let rows: Vec<KeyRow> = self
+            .all(&format!("SELECT {} FROM v_host_keys", columns::<KeyRow>()))
+            .await?;
+        let revoked: Vec<Revoked> = self
+            .all("SELECT toString(host_id) AS host_id, key_id, min(toUnixTimestamp64Milli(revoked_at)) AS at FROM host_keys GROUP BY host_id, key_id")
+            .await?;
+        let revoked_at = |row: &KeyRow| {
+            revoked
+                .iter()
+                .find(|r| r.host_id == row.host_id && r.key_id == row.key_id)
+                .map_or(i64::MAX, |r| r.at)
+        };
+        let keys = rows.into_iter().map(|row| (revoked_at(&row), row));
+        let keys = keys.map(|(at, row)| (row, at)).collect();
+        let inventory: Vec<Inventory> = self
+            .all(&format!(
+                "SELECT toString(host_id) AS host_id, toUnixTimestamp64Milli(gone) AS gone_at FROM (SELECT host_id, argMax(gone_at, observed_at) AS gone, \
+                 argMax(in_scope, observed_at) AS scope FROM host_inventory WHERE {} GROUP BY host_id) WHERE scope ORDER BY host_id",
+                self.of_host()
+            ))
+            .await?;
+        Ok(Known {
+            hosts: self.hosts().await?,
+            keys,
+            inventory: inventory.into_iter().map(|i| (i.host_id, i.gone_at)).collect(),
+            rows: self.rows().await?,
+        })
+    }
+
+    async fn anchors(&mut self, take: &mut dyn FnMut(AnchorRow)) -> anyhow::Result<()> {
+        let sql = format!(
+            "SELECT {} FROM v_anchors ORDER BY notary_id, anchor_seq, anchor_hash",
+            columns::<AnchorRow>()
+        );
+        self.each(&sql, take).await
+    }
+
+    async fn seals(&mut self, host: &str, after: Option<Key>) -> anyhow::Result<Page> {
+        let sql = format!(
+            "SELECT {} FROM evidence_seals WHERE {}{} ORDER BY chain_epoch, seal_seq, seal_hash LIMIT {}",
+            columns::<SealRow>(),
+            chain_range(host, after, None),
+            self.in_period(),
+            PAGE_SEALS + 1
+        );
+        let seals = self.all(&sql).await?;
+        Ok(cut(seals))
+    }
+
+    async fn records(
+        &mut self,
+        host: &str,
+        after: Option<Key>,
+        upto: Option<Key>,
+        take: &mut dyn FnMut(Record),
+    ) -> anyhow::Result<()> {
+        self.table::<InteractionRow>(host, after, upto, take).await?;
+        self.table::<FindingRow>(host, after, upto, take).await?;
+        self.table::<ConnectionRow>(host, after, upto, take).await?;
+        self.table::<BlindSpotRow>(host, after, upto, take).await
+    }
+}
+
+/// Whether a page with so many seals has no place for the next, with which it would have so many records.
+pub(crate) fn is_full(seals: usize, records: u64) -> bool {
+    seals >= PAGE_SEALS || records > PAGE_RECORDS
+}
+
+/// A page of what a query gave: not more records than fit, and no number cut in two.
+fn cut(mut seals: Vec<SealRow>) -> Page {
+    let is_full = seals.len() > PAGE_SEALS;
+    let mut records = 0u64;
+    let fits = seals
+        .iter()
+        .enumerate()
+        .take_while(|(before, seal)| {
+            records = records.saturating_add(seal.n_records.into());
+            *before == 0 || !self::is_full(*before, records)
+        })
+        .count();
+    if !is_full && fits == seals.len() {
+        return Page { seals, is_last: true };
+    }
+    let mut end = fits.min(PAGE_SEALS);
+    let key = |seal: &SealRow| (seal.chain_epoch, seal.seal_seq);
+    // The number at the cut goes to the next page, unless it is all there is.
+    while end > 0 && end < seals.len() && key(&seals[end - 1]) == key(&seals[end]) {
+        end -= 1;
+    }
+    if end > 0 {
+        seals.truncate(end);
+    }
+    Page {
+        seals,
+        is_last: false,
+    }
+}
