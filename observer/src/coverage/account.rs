@@ -7,10 +7,12 @@ use crate::evidence::SealKind;
 /// Between the end of one seal and the begin of the next so much may lie, ns.
 pub const GAP_SLACK_NS: i64 = 1_000_000_000;
 
-/// An hour has a state of its own; long periods have wider cells, at most so many.
+/// Cells of a period, at most so many and some.
 const MAX_CELLS: i64 = 192;
 
-const HOUR_NS: i64 = 3_600_000_000_000;
+const MINUTE_NS: i64 = 60_000_000_000;
+
+const HOUR_NS: i64 = 60 * MINUTE_NS;
 
 /// What of a seal counts here. Times are ns, wall clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -294,10 +296,14 @@ pub struct HostAccount {
     coverage: HostCoverage,
 }
 
-/// Width of the cells of a period, ns.
+/// Width of the cells of a period, ns: five minutes, a quarter of an hour, or whole hours.
 pub fn cell_width(from: i64, to: i64) -> i64 {
-    let hours = (to - from) / MAX_CELLS / HOUR_NS + i64::from((to - from) / MAX_CELLS % HOUR_NS != 0);
-    hours.max(1) * HOUR_NS
+    let least = (to - from) / MAX_CELLS;
+    match least {
+        _ if least < MINUTE_NS * 5 => 5 * MINUTE_NS,
+        _ if least < MINUTE_NS * 15 => 15 * MINUTE_NS,
+        _ => (least / HOUR_NS + i64::from(least % HOUR_NS != 0)).max(1) * HOUR_NS,
+    }
 }
 
 impl HostAccount {

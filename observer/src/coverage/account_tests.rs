@@ -162,10 +162,15 @@ fn overlapping_seals_count_once() {
 }
 
 #[test]
-fn cells_are_hours_or_wider_and_split_seals() {
-    assert_eq!(cell_width(0, 24 * HOUR_NS), HOUR_NS);
-    assert_eq!(cell_width(0, 31 * 24 * HOUR_NS), 4 * HOUR_NS);
-    let to = T + 2 * HOUR_NS;
+fn cells_are_minutes_to_hours_and_split_seals() {
+    for (hours, minutes) in [(1, 5), (15, 5), (24, 15), (48, 60), (24 * 7, 60), (24 * 31, 240)] {
+        assert_eq!(
+            cell_width(0, hours * HOUR_NS),
+            minutes * MINUTE_NS,
+            "{hours} hours"
+        );
+    }
+    let to = T + 10 * MINUTE_NS;
     let mut account = HostAccount::new("h", T, to, None).with_cells(T, to);
     let mut long = seal(1, 0, 0);
     (long.start, long.end) = (T, to);
@@ -173,6 +178,6 @@ fn cells_are_hours_or_wider_and_split_seals() {
     let c = account.finish(to);
     assert_eq!(
         c.cells.iter().map(|c| c.good).collect::<Vec<_>>(),
-        [HOUR_NS, HOUR_NS]
+        [5 * MINUTE_NS; 2]
     );
 }

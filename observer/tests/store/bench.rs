@@ -180,7 +180,6 @@ async fn fill(client: &Client, host: &str, calls: usize) -> i64 {
 
 #[tokio::test]
 #[ignore = "a measurement: cargo xtask bench evidence"]
-#[expect(clippy::print_stdout, reason = "its result is what it prints")]
 async fn evidence() {
     need_library!();
     let calls: usize = std::env::var("OBSERVER_BENCH_ROWS")

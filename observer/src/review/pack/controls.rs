@@ -183,7 +183,7 @@ pub const CONTROLS: [Control; 50] = [
     control(
         "9.2",
         "Internal audit",
-        "population, a sample that can be drawn again, re-performance by `observer verify`",
+        "population, a sample that can be drawn again, re-performance by observer verify",
         Medium,
         "independence is a matter of people",
         L::Verification,
@@ -501,32 +501,32 @@ impl Live {
         match self {
             Self::Nothing => String::new(),
             Self::Systems => format!(
-                "{} systems, {} of them not sanctioned",
+                "systems: {}, of them not sanctioned: {}",
                 facts.systems.len(),
                 facts.unsanctioned_systems()
             ),
             Self::Findings => format!(
-                "{} findings of {} kinds",
+                "findings: {}, of different kinds: {}",
                 facts.finding_total(),
                 facts.findings.len()
             ),
             Self::Coverage => format!(
-                "C_time {}, C_event {}, {} gaps",
+                "C_time {}, C_event {}, gaps: {}",
                 super::percent(coverage.c_time()),
                 super::percent(coverage.c_event()),
                 coverage.hosts.iter().map(|h| h.gaps.len()).sum::<usize>()
             ),
             Self::Verification => format!(
-                "{}: {} seals, {} records",
-                facts.verification.verdict().word(),
+                "verdict: {}; {} seals, {} records",
+                facts.verification.verdict().word().replace('_', " "),
                 facts.verification.total(|c| c.seals),
                 facts.verification.total(|c| c.records)
             ),
-            Self::Changes => format!("{} versions in use", facts.changes.len()),
-            Self::Calls => format!("{} calls, {} failed", facts.calls(), facts.failed_calls()),
-            Self::Unread => format!("{} destinations never read", facts.unread.len()),
+            Self::Changes => format!("versions in use: {}", facts.changes.len()),
+            Self::Calls => format!("calls: {}, failed: {}", facts.calls(), facts.failed_calls()),
+            Self::Unread => format!("destinations never read: {}", facts.unread.len()),
             Self::Dispositions => format!(
-                "{} of {} findings disposed of",
+                "disposed of: {} of {} findings",
                 facts.disposed,
                 facts.finding_total()
             ),

@@ -288,8 +288,18 @@ fn verdict_cell(verdict: &str) -> Cell {
 
 fn sanctioned(facts: &Facts) -> String {
     let mut out = String::from("<h2>Sanctioned and unsanctioned use</h2>\n");
+    // Whatever is neither is unknown.
+    let word = |verdict: &str| match verdict {
+        "sanctioned" => "sanctioned",
+        "unsanctioned" => "unsanctioned",
+        _ => "unknown",
+    };
     let sum = |verdict: &str| -> (usize, u64) {
-        let of: Vec<_> = facts.systems.iter().filter(|s| s.verdict == verdict).collect();
+        let of: Vec<_> = facts
+            .systems
+            .iter()
+            .filter(|s| word(&s.verdict) == verdict)
+            .collect();
         (of.len(), of.iter().map(|s| s.calls).sum())
     };
     let rows: Vec<Vec<Cell>> = ["sanctioned", "unsanctioned", "unknown"]
@@ -502,9 +512,9 @@ fn host_table(facts: &Facts) -> String {
         .map(|host| {
             let doubts: Vec<&str> = host.doubts().iter().map(|d| d.word()).collect();
             let class = if host.answer() == Answer::Unknown {
-                "warn"
+                "a warn"
             } else {
-                ""
+                "a"
             };
             vec![
                 text(&*host.host),
