@@ -251,6 +251,16 @@ ALTER TABLE ai_evidence_local.evidence_anchors ON CLUSTER '{cluster}'
   ADD COLUMN IF NOT EXISTS anchor_hash FixedString(32) AFTER prev_anchor_hash,
   ADD COLUMN IF NOT EXISTS canon_v UInt8 AFTER signature;
 
+ALTER TABLE ai_evidence_local.evidence_seals ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS dropped_reason Array(LowCardinality(String)) AFTER rss_kib,
+  ADD COLUMN IF NOT EXISTS dropped_chain_epoch Array(UInt64) CODEC(ZSTD(1)) AFTER dropped_reason,
+  ADD COLUMN IF NOT EXISTS dropped_first_rec_seq Array(UInt64) CODEC(ZSTD(1)) AFTER dropped_chain_epoch,
+  ADD COLUMN IF NOT EXISTS dropped_last_rec_seq Array(UInt64) CODEC(ZSTD(1)) AFTER dropped_first_rec_seq,
+  ADD COLUMN IF NOT EXISTS dropped_records Array(UInt64) CODEC(ZSTD(1)) AFTER dropped_last_rec_seq,
+  ADD COLUMN IF NOT EXISTS dropped_first_seal_seq Array(UInt64) CODEC(ZSTD(1)) AFTER dropped_records,
+  ADD COLUMN IF NOT EXISTS dropped_last_seal_seq Array(UInt64) CODEC(ZSTD(1)) AFTER dropped_first_seal_seq,
+  ADD COLUMN IF NOT EXISTS dropped_seals Array(UInt64) CODEC(ZSTD(1)) AFTER dropped_last_seal_seq;
+
 CREATE TABLE IF NOT EXISTS ai_evidence_local.schema_migrations ON CLUSTER '{cluster}' (
   version UInt32, name String, sha256 FixedString(32),
   applied_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
@@ -328,6 +338,10 @@ CREATE OR REPLACE VIEW ai_evidence.v_seals ON CLUSTER '{cluster}' AS SELECT * FR
 
 CREATE OR REPLACE VIEW ai_evidence.pv_seals ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.evidence_seals WHERE interval_start >= {from:DateTime64(9,'UTC')} AND interval_start < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, seal_seq, seal_hash;
 
+CREATE OR REPLACE VIEW ai_evidence.v_seals ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.evidence_seals LIMIT 1 BY host_id, chain_epoch, seal_seq, seal_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_seals ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.evidence_seals WHERE interval_start >= {from:DateTime64(9,'UTC')} AND interval_start < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, seal_seq, seal_hash;
+
 -- migrations that are in it
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 1, 'records', unhex('0deca859ae365dd3c54cdfdfa27f194f9c03a977c1218f7ec087aa803041ea38') WHERE 1 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 2, 'registers', unhex('99837c2b15c0b81783314d05a6d5466d869deaffe6be1bae5a8fc2749a23aefd') WHERE 2 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
@@ -335,3 +349,4 @@ INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 3, 'vie
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 4, 'usage', unhex('d63c93c0da9a08c3ceea24c7bf37098ca9ef15c251d32fcae11c561bb88acc81') WHERE 4 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 5, 'found_by', unhex('409a5b9590baa4ccd12591c7d480b5ce0d206453e8e118bca9dbd1afc7e019f4') WHERE 5 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 6, 'chain', unhex('be719b5adcaab7b336b44218334857cf3af232e74cf65e877a637638023f6873') WHERE 6 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 7, 'dropped', unhex('e739556fd09979cf9c0ca712e375c98dc8a3ce8cdc67edab8138711fe5682545') WHERE 7 NOT IN (SELECT version FROM ai_evidence.schema_migrations);

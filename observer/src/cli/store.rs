@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     store::{
         Client,
+        cluster::{self, Retention},
         embedded::{EmbeddedConfig, serve},
         migrate,
     },
@@ -34,7 +35,15 @@ may. What was applied is not applied again; a schema of a newer Observer is left
 
 Examples:
   observer store migrate --config observer.yaml
+  observer store migrate --keep-records 200 --keep-seals 1130
   observer store migrate                           the embedded store, which must be running";
+
+const SCHEMA_HELP: &str = "\
+The same files are in deploy/clickhouse. Every statement can be repeated.
+
+Examples:
+  observer store schema --cluster --keep-records 200 | clickhouse-client --multiquery
+  observer store schema --roles > roles.sql";
 
 /// Run the embedded ClickHouse engine on its own, or bring the schema of a store up to date.
 #[derive(Debug, clap::Args)]
@@ -67,17 +76,80 @@ enum Command {
         /// Configuration file: its store is migrated.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        #[command(flatten)]
+        keep: Keep,
     },
+    /// Print the schema as SQL, for whoever applies it by hand.
+    #[command(after_help = SCHEMA_HELP)]
+    Schema {
+        /// For a cluster: replicated tables, Distributed ones over them.
+        #[arg(long)]
+        cluster: bool,
+        /// The roles instead.
+        #[arg(long, conflicts_with = "cluster")]
+        roles: bool,
+        #[command(flatten)]
+        keep: Keep,
+    },
+}
+
+/// How long rows are kept. Without any of them, what the tables say stays.
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct Keep {
+    /// Days that records are kept.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    keep_records: Option<u32>,
+    /// Days that seals are kept. They should outlive the records.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    keep_seals: Option<u32>,
+    /// Days that redacted texts are kept, where they are at all.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    keep_payloads: Option<u32>,
+}
+
+impl Keep {
+    fn retention(self) -> Option<Retention> {
+        let usual = Retention::default();
+        let any = self.keep_records.or(self.keep_seals).or(self.keep_payloads);
+        any.map(|_| Retention {
+            records: self.keep_records.unwrap_or(usual.records),
+            seals: self.keep_seals.unwrap_or(usual.seals),
+            payloads: self.keep_payloads.unwrap_or(usual.payloads),
+        })
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     match &args.command {
-        Some(Command::Migrate { config }) => apply_schema(config.as_deref()),
+        Some(Command::Migrate { config, keep }) => apply_schema(config.as_deref(), *keep),
+        Some(Command::Schema { cluster, roles, keep }) => print_schema(*cluster, *roles, *keep),
         None => serve_until_stopped(args),
     }
 }
 
-fn apply_schema(config: Option<&Path>) -> Result<ExitCode, Failure> {
+fn print_schema(for_cluster: bool, roles: bool, keep: Keep) -> Result<ExitCode, Failure> {
+    if roles {
+        out::print(cluster::ROLES)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let database = Config::default().store.database;
+    let mut text = if for_cluster {
+        cluster::script()
+    } else {
+        migrate::script(&database)
+    };
+    if let Some(retention) = keep.retention() {
+        text.push_str("\n-- retention\n");
+        let database = if for_cluster { cluster::LOCAL } else { &database };
+        for statement in retention.statements(database, for_cluster) {
+            text.push_str(&format!("{statement};\n"));
+        }
+    }
+    out::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn apply_schema(config: Option<&Path>, keep: Keep) -> Result<ExitCode, Failure> {
     log::start(log::QUIET);
     let loaded = setup::load(config).map_err(|problems| Failure::problems(&problems))?;
     let target = target::of(&loaded.config)?;
@@ -87,6 +159,11 @@ fn apply_schema(config: Option<&Path>) -> Result<ExitCode, Failure> {
         .build()?;
     let applied = runtime.block_on(migrate(&client))?;
     let database = client.database();
+    if let Some(retention) = keep.retention() {
+        for statement in retention.statements(database, false) {
+            runtime.block_on(client.command(&statement))?;
+        }
+    }
     out::print(&match applied.as_slice() {
         [] => format!("database {database}: up to date"),
         versions => {

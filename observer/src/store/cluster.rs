@@ -7,7 +7,7 @@ use super::migrate::{CREATE_DATABASE, CREATE_LEDGER, MIGRATIONS};
 use super::sql::{Kind, Lexer, Next, split_script};
 
 /// Database of the tables of a shard.
-const LOCAL: &str = "ai_evidence_local";
+pub const LOCAL: &str = "ai_evidence_local";
 
 /// Filled in by each server from its configuration.
 const ON_CLUSTER: &str = "ON CLUSTER '{cluster}'";
