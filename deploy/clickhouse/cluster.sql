@@ -1,11 +1,3 @@
--- Schema of the evidence store for a cluster. Made from observer/src/store/schema by the test
--- `the_deployed_cluster_script_is_the_migrations`; do not edit. Every statement can be repeated, so a newer version of this file is
--- applied as a whole. The servers need the macros {cluster}, {shard} and {replica}, and Keeper; then:
--- clickhouse-client --multiquery < cluster.sql
---
--- ai_evidence_local has the tables of a shard, ai_evidence the Distributed tables over them and the views. Agents write to
--- ai_evidence with insert_distributed_sync = 1, so that the answer means "stored"; for seals insert_quorum = 'auto' as well.
-
 CREATE DATABASE IF NOT EXISTS ai_evidence ON CLUSTER '{cluster}';
 
 CREATE DATABASE IF NOT EXISTS ai_evidence_local ON CLUSTER '{cluster}';
@@ -261,6 +253,73 @@ ALTER TABLE ai_evidence_local.evidence_seals ON CLUSTER '{cluster}'
   ADD COLUMN IF NOT EXISTS dropped_last_seal_seq Array(UInt64) CODEC(ZSTD(1)) AFTER dropped_first_seal_seq,
   ADD COLUMN IF NOT EXISTS dropped_seals Array(UInt64) CODEC(ZSTD(1)) AFTER dropped_last_seal_seq;
 
+ALTER TABLE ai_evidence_local.ai_interactions ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS policy_reason LowCardinality(String) AFTER finding_count,          -- rule | default | approval_expired | ...
+  ADD COLUMN IF NOT EXISTS register_sha256 FixedString(32) CODEC(ZSTD(1)) AFTER policy_reason,
+  ADD COLUMN IF NOT EXISTS register_entry_id LowCardinality(String) AFTER register_sha256,
+  ADD COLUMN IF NOT EXISTS ai_system LowCardinality(String) AFTER register_entry_id;
+
+ALTER TABLE ai_evidence_local.ai_connections ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS policy_verdict LowCardinality(String) AFTER opaque_reason,
+  ADD COLUMN IF NOT EXISTS policy_rule_id LowCardinality(String) AFTER policy_verdict,
+  ADD COLUMN IF NOT EXISTS policy_reason LowCardinality(String) AFTER policy_rule_id,
+  ADD COLUMN IF NOT EXISTS policy_sha256 FixedString(32) CODEC(ZSTD(1)) AFTER policy_reason,
+  ADD COLUMN IF NOT EXISTS register_sha256 FixedString(32) CODEC(ZSTD(1)) AFTER policy_sha256,
+  ADD COLUMN IF NOT EXISTS register_entry_id LowCardinality(String) AFTER register_sha256,
+  ADD COLUMN IF NOT EXISTS ai_system LowCardinality(String) AFTER register_entry_id;
+
+ALTER TABLE ai_evidence_local.evidence_seals ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS register_sha256 FixedString(32) CODEC(ZSTD(1)) AFTER rss_kib;
+
+ALTER TABLE ai_evidence_local.ai_register ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS valid_until DateTime64(3,'UTC') DEFAULT toDateTime64('2100-01-01 00:00:00',3,'UTC'),
+  ADD COLUMN IF NOT EXISTS review_date DateTime64(3,'UTC') DEFAULT toDateTime64('2100-01-01 00:00:00',3,'UTC'),
+  ADD COLUMN IF NOT EXISTS approval String,
+  ADD COLUMN IF NOT EXISTS matches Map(LowCardinality(String), Array(String)),             -- as written, by attribute
+  ADD COLUMN IF NOT EXISTS data_classes_limited Bool,                                      -- false: allowed_data_classes says nothing
+  ADD COLUMN IF NOT EXISTS register_version LowCardinality(String),
+  ADD COLUMN IF NOT EXISTS register_sha256 FixedString(32),
+  ADD COLUMN IF NOT EXISTS host_id LowCardinality(String),                                 -- who loaded it first
+  ADD COLUMN IF NOT EXISTS loaded_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC');
+
+CREATE TABLE IF NOT EXISTS ai_evidence_local.governance_files ON CLUSTER '{cluster}' (     -- writer: agent, when one comes into force
+  kind LowCardinality(String), sha256 FixedString(32), version String, text String CODEC(ZSTD(3)),
+  host_id LowCardinality(String), loaded_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
+) ENGINE = ReplicatedMergeTree ORDER BY (kind, sha256, loaded_at);
+
+ALTER TABLE ai_evidence_local.ai_interactions ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS account_hmac FixedString(16) CODEC(NONE) AFTER ai_system,
+  ADD COLUMN IF NOT EXISTS account_kind LowCardinality(String) AFTER account_hmac,
+  ADD COLUMN IF NOT EXISTS account_evidence LowCardinality(String) AFTER account_kind,
+  ADD COLUMN IF NOT EXISTS account_organization LowCardinality(String) AFTER account_evidence,
+  ADD COLUMN IF NOT EXISTS account_organization_source LowCardinality(String) AFTER account_organization,
+  ADD COLUMN IF NOT EXISTS account_project LowCardinality(String) AFTER account_organization_source,
+  ADD COLUMN IF NOT EXISTS account_claimed_issuer LowCardinality(String) AFTER account_project,
+  ADD COLUMN IF NOT EXISTS account_claimed_subject String CODEC(ZSTD(1)) AFTER account_claimed_issuer,
+  ADD COLUMN IF NOT EXISTS account_claimed_plan LowCardinality(String) AFTER account_claimed_subject,
+  ADD COLUMN IF NOT EXISTS hmac_key_id LowCardinality(String) AFTER account_claimed_plan,
+  ADD COLUMN IF NOT EXISTS client_name LowCardinality(String) AFTER hmac_key_id,
+  ADD COLUMN IF NOT EXISTS client_version LowCardinality(String) AFTER client_name,
+  ADD COLUMN IF NOT EXISTS client_kind LowCardinality(String) AFTER client_version,
+  ADD COLUMN IF NOT EXISTS sdk_name LowCardinality(String) AFTER client_kind,
+  ADD COLUMN IF NOT EXISTS sdk_version LowCardinality(String) AFTER sdk_name,
+  ADD COLUMN IF NOT EXISTS login_user_name LowCardinality(String) AFTER sdk_version,
+  ADD COLUMN IF NOT EXISTS audit_session_id UInt32 DEFAULT 4294967295 CODEC(ZSTD(1)) AFTER login_user_name,
+  ADD COLUMN IF NOT EXISTS process_tty LowCardinality(String) AFTER audit_session_id,
+  ADD COLUMN IF NOT EXISTS ssh_client_address String CODEC(ZSTD(1)) AFTER process_tty,
+  ADD COLUMN IF NOT EXISTS invoking_user_id UInt32 DEFAULT 4294967295 CODEC(ZSTD(1)) AFTER ssh_client_address,
+  ADD COLUMN IF NOT EXISTS agent_name LowCardinality(String) AFTER invoking_user_id,
+  ADD COLUMN IF NOT EXISTS agent_session_id String CODEC(ZSTD(1)) AFTER agent_name;
+
+ALTER TABLE ai_evidence_local.ai_connections ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS login_user_name LowCardinality(String) AFTER ai_system,
+  ADD COLUMN IF NOT EXISTS audit_session_id UInt32 DEFAULT 4294967295 CODEC(ZSTD(1)) AFTER login_user_name,
+  ADD COLUMN IF NOT EXISTS process_tty LowCardinality(String) AFTER audit_session_id,
+  ADD COLUMN IF NOT EXISTS ssh_client_address String CODEC(ZSTD(1)) AFTER process_tty,
+  ADD COLUMN IF NOT EXISTS invoking_user_id UInt32 DEFAULT 4294967295 CODEC(ZSTD(1)) AFTER ssh_client_address,
+  ADD COLUMN IF NOT EXISTS agent_name LowCardinality(String) AFTER invoking_user_id,
+  ADD COLUMN IF NOT EXISTS agent_session_id String CODEC(ZSTD(1)) AFTER agent_name;
+
 CREATE TABLE IF NOT EXISTS ai_evidence_local.schema_migrations ON CLUSTER '{cluster}' (
   version UInt32, name String, sha256 FixedString(32),
   applied_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
@@ -291,6 +350,8 @@ CREATE OR REPLACE TABLE ai_evidence.evidence_anchors ON CLUSTER '{cluster}' AS a
 CREATE OR REPLACE TABLE ai_evidence.verification_runs ON CLUSTER '{cluster}' AS ai_evidence_local.verification_runs ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'verification_runs', rand());
 
 CREATE OR REPLACE TABLE ai_evidence.ai_usage_hourly ON CLUSTER '{cluster}' AS ai_evidence_local.ai_usage_hourly ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'ai_usage_hourly', rand());
+
+CREATE OR REPLACE TABLE ai_evidence.governance_files ON CLUSTER '{cluster}' AS ai_evidence_local.governance_files ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'governance_files', cityHash64(host_id));
 
 CREATE OR REPLACE TABLE ai_evidence.schema_migrations ON CLUSTER '{cluster}' AS ai_evidence_local.schema_migrations ENGINE = Distributed('{cluster}', 'ai_evidence_local', 'schema_migrations', rand());
 
@@ -342,6 +403,65 @@ CREATE OR REPLACE VIEW ai_evidence.v_seals ON CLUSTER '{cluster}' AS SELECT * FR
 
 CREATE OR REPLACE VIEW ai_evidence.pv_seals ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.evidence_seals WHERE interval_start >= {from:DateTime64(9,'UTC')} AND interval_start < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, seal_seq, seal_hash;
 
+CREATE OR REPLACE VIEW ai_evidence.v_register ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_register LIMIT 1 BY register_sha256, entry_id, valid_from;
+
+CREATE OR REPLACE VIEW ai_evidence.v_governance_files ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.governance_files LIMIT 1 BY kind, sha256;
+
+CREATE OR REPLACE VIEW ai_evidence.v_interactions ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_interactions LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_connections ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_connections  LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_seals ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.evidence_seals LIMIT 1 BY host_id, chain_epoch, seal_seq, seal_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_interactions ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_interactions WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_connections ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_connections  WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_seals ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.evidence_seals WHERE interval_start >= {from:DateTime64(9,'UTC')} AND interval_start < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, seal_seq, seal_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_interactions ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_interactions LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_connections ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_connections LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_interactions ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_interactions WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_connections ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_connections WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_accounts ON CLUSTER '{cluster}' AS
+  SELECT hmac_key_id, account_hmac, gen_ai_provider_name, any(account_kind) AS account_kind, any(account_evidence) AS account_evidence,
+    min(ts) AS first_seen, max(ts) AS last_seen, uniqExact(record_hash) AS interactions, countIf(policy_verdict = 'unsanctioned') AS unsanctioned,
+    arraySort(groupUniqArray(100)(host_name)) AS hosts, arraySort(groupUniqArray(100)(if(k8s_workload_name != '', concat(k8s_namespace_name, '/', k8s_workload_name), process_executable_path))) AS workloads,
+    arraySort(groupUniqArray(100)(user_name)) AS users, arraySort(groupUniqArray(20)(account_organization)) AS organizations, arraySort(groupUniqArray(20)(account_project)) AS projects,
+    arraySort(groupUniqArray(20)(account_claimed_subject)) AS claimed_subjects, arraySort(groupUniqArray(5)(account_claimed_plan)) AS claimed_plans
+  FROM ai_evidence.v_interactions WHERE account_hmac != unhex('00000000000000000000000000000000') GROUP BY hmac_key_id, account_hmac, gen_ai_provider_name;
+
+CREATE OR REPLACE VIEW ai_evidence.v_first_seen ON CLUSTER '{cluster}' AS
+  SELECT kind, value, min(ts) AS first_seen, max(ts) AS last_seen, uniqExact(record_hash) AS interactions, uniqExact(host_id) AS hosts, groupUniqArray(5)(user_name) AS users
+  FROM (SELECT ts, record_hash, host_id, user_name, arrayJoin(arrayConcat(
+      [('provider', toString(gen_ai_provider_name)), ('endpoint', toString(server_address)), ('model', concat(gen_ai_provider_name, '/', gen_ai_request_model)),
+       ('workload', if(k8s_workload_name != '', concat(k8s_namespace_name, '/', k8s_workload_name), process_executable_path)),
+       ('account', if(account_hmac = unhex('00000000000000000000000000000000'), '', lower(hex(account_hmac)))), ('client', toString(client_name))],
+      arrayMap(name -> ('tool', toString(name)), tool_names))) AS item, item.1 AS kind, item.2 AS value FROM ai_evidence.v_interactions)
+  WHERE value != '' GROUP BY kind, value;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_new ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.v_first_seen WHERE first_seen >= now64(9,'UTC') - toIntervalDay({days:UInt32});
+
+CREATE OR REPLACE VIEW ai_evidence.pv_went_dark ON CLUSTER '{cluster}' AS
+  SELECT host_id, any(host_name) AS host_name, process_executable_path, server_address,
+    countIf(ts < {since:DateTime64(9,'UTC')}) AS connections_before, sumIf(plaintext_sent + plaintext_received, ts < {since:DateTime64(9,'UTC')}) AS plaintext_before,
+    countIf(ts >= {since:DateTime64(9,'UTC')}) AS connections_after, sumIf(plaintext_sent + plaintext_received, ts >= {since:DateTime64(9,'UTC')}) AS plaintext_after,
+    maxIf(ts, plaintext_sent + plaintext_received > 0) AS last_read, max(ts) AS last_seen, groupUniqArrayIf(5)(opaque_reason, ts >= {since:DateTime64(9,'UTC')}) AS reasons
+  FROM ai_evidence.v_connections WHERE endpoint_class IN ('ai_known', 'ai_suspected', 'local_model') AND close_reason != 'agent_stop'
+  GROUP BY host_id, process_executable_path, server_address
+  HAVING plaintext_before > 0 AND connections_after >= {least:UInt32} AND plaintext_after = 0;
+
+CREATE OR REPLACE VIEW ai_evidence.v_agent_sessions ON CLUSTER '{cluster}' AS
+  SELECT host_id, any(host_name) AS host_name, agent_session_id, any(agent_name) AS agent_name, min(ts) AS first_seen, max(ts) AS last_seen, uniqExact(record_hash) AS interactions,
+    uniqExact(process_pid, process_start_ns) AS processes, arraySort(groupUniqArray(50)(process_comm)) AS commands, arraySort(groupUniqArray(20)(user_name)) AS users,
+    any(login_user_name) AS login_user_name, any(process_tty) AS process_tty, any(ssh_client_address) AS ssh_client_address, arraySort(groupUniqArray(50)(toString(gen_ai_request_model))) AS models,
+    arraySort(groupUniqArrayArray(100)(tool_names)) AS tools, countIf(policy_verdict = 'unsanctioned') AS unsanctioned
+  FROM ai_evidence.v_interactions WHERE agent_session_id != '' GROUP BY host_id, agent_session_id;
+
 -- migrations that are in it
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 1, 'records', unhex('0deca859ae365dd3c54cdfdfa27f194f9c03a977c1218f7ec087aa803041ea38') WHERE 1 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 2, 'registers', unhex('99837c2b15c0b81783314d05a6d5466d869deaffe6be1bae5a8fc2749a23aefd') WHERE 2 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
@@ -350,3 +470,5 @@ INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 4, 'usa
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 5, 'found_by', unhex('409a5b9590baa4ccd12591c7d480b5ce0d206453e8e118bca9dbd1afc7e019f4') WHERE 5 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 6, 'chain', unhex('be719b5adcaab7b336b44218334857cf3af232e74cf65e877a637638023f6873') WHERE 6 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 7, 'dropped', unhex('e739556fd09979cf9c0ca712e375c98dc8a3ce8cdc67edab8138711fe5682545') WHERE 7 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 8, 'policy', unhex('96f4056723e12841a00e10071bf17d02f83b458710648daa13122355e90f3c37') WHERE 8 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 9, 'accounts', unhex('0d71877e5fdc26edaee0c14962462c691d5161f32df63fc21131916bf9bf7ba0') WHERE 9 NOT IN (SELECT version FROM ai_evidence.schema_migrations);

@@ -11,6 +11,9 @@ GRANT INSERT ON ai_evidence.blind_spots TO aio_agent;
 GRANT INSERT ON ai_evidence.evidence_seals TO aio_agent;
 GRANT INSERT ON ai_evidence.ai_payloads TO aio_agent;
 GRANT INSERT ON ai_evidence.host_keys TO aio_agent;
+-- Policies and registers, when one comes into force.
+GRANT INSERT ON ai_evidence.governance_files TO aio_agent;
+GRANT INSERT ON ai_evidence.ai_register TO aio_agent;
 GRANT SELECT ON ai_evidence.schema_migrations TO aio_agent;
 
 -- Analysts read use and findings, and say what became of findings.
@@ -34,6 +37,7 @@ GRANT SELECT ON ai_evidence.evidence_anchors TO aio_auditor;
 GRANT SELECT ON ai_evidence.host_keys TO aio_auditor;
 GRANT SELECT ON ai_evidence.host_inventory TO aio_auditor;
 GRANT SELECT ON ai_evidence.ai_register TO aio_auditor;
+GRANT SELECT ON ai_evidence.governance_files TO aio_auditor;
 GRANT SELECT ON ai_evidence.finding_dispositions TO aio_auditor;
 GRANT SELECT ON ai_evidence.verification_runs TO aio_auditor;
 GRANT SELECT ON ai_evidence.schema_migrations TO aio_auditor;
