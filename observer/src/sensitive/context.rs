@@ -77,6 +77,7 @@ mod tests {
             required: true,
             after,
             alone,
+            numbers: Vec::new(),
         }
     }
 

@@ -1,12 +1,14 @@
-//! vectorscan in streaming mode, made safe to hold: streams are always closed, one engine stays on one thread.
+//! Compiled rules made ready for one thread: vectorscan's scratch memory, and the machines that try patterns.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use vectorscan_rs::{Scan as Flow, StreamScanner, StreamingDatabase, StreamingScanner};
+use vectorscan_rs::{BlockScanner, Scan as Flow};
 
+use super::find::machine::{End, Machine, Tried};
 use super::key::HmacKey;
-use super::rules::{Entry, Rule, Rules};
+use super::rules::{MAX_LITERAL, Plan, Rule, Rules};
 use super::scan::Scan;
 
 /// The engine could not be set up: out of memory, or a processor that vectorscan does not know.
@@ -16,8 +18,8 @@ pub struct EngineError(#[from] vectorscan_rs::Error);
 
 /// Compiled rules, ready to scan on the thread that made it. Clones share everything.
 ///
-/// The borrowed scanner is why one engine is deliberately leaked for the life of the process (about 100 KiB of
-/// scratch memory beside the database): a daemon makes one, or one per change of its rules.
+/// vectorscan's scanner borrows its database, which is why one plan is deliberately leaked for each engine: a daemon
+/// makes one, or one per change of its rules.
 #[derive(Clone)]
 pub struct Engine {
     inner: Rc<Inner>,
@@ -25,8 +27,26 @@ pub struct Engine {
 
 struct Inner {
     rules: Vec<Arc<Rule>>,
-    entries: Arc<[Entry]>,
-    scanner: Option<&'static StreamingScanner<'static>>,
+    plan: &'static Plan,
+    scanner: Option<RefCell<BlockScanner<'static>>>,
+    /// The machine of each rule, once it was needed.
+    machines: RefCell<Vec<Option<Machine>>>,
+    /// The machine that tries all rules of numbers together.
+    numbers: RefCell<Option<Machine>>,
+    costs: RefCell<Vec<Cost>>,
+}
+
+/// What a rule has cost since its engine was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Places at which it was tried.
+    pub tries: u64,
+    /// Bytes that were looked at there.
+    pub bytes: u64,
+    /// Matches that were judged: surroundings, checksum, entropy, context.
+    pub judged: u64,
+    /// Values that counted.
+    pub found: u64,
 }
 
 impl std::fmt::Debug for Engine {
@@ -38,19 +58,19 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// An engine for these rules.
     pub fn new(rules: &Rules) -> Result<Self, EngineError> {
-        let scanner = match rules.database() {
+        let plan: &'static Arc<Plan> = Box::leak(Box::new(Arc::clone(rules.plan())));
+        let scanner = match &plan.literals {
+            Some(database) => Some(RefCell::new(BlockScanner::new(database)?)),
             None => None,
-            Some(database) => {
-                let database: &'static Arc<StreamingDatabase> = Box::leak(Box::new(database));
-                let scanner: &'static StreamingScanner<'static> =
-                    Box::leak(Box::new(database.create_scanner()?));
-                Some(scanner)
-            }
         };
+        let list = rules.list().to_vec();
         Ok(Self {
             inner: Rc::new(Inner {
-                rules: rules.list().to_vec(),
-                entries: rules.entries(),
+                machines: RefCell::new(list.iter().map(|_| None).collect()),
+                numbers: RefCell::new(None),
+                costs: RefCell::new(vec![Cost::default(); list.len()]),
+                rules: list,
+                plan,
                 scanner,
             }),
         })
@@ -66,56 +86,92 @@ impl Engine {
         &self.inner.rules
     }
 
-    /// What each number in a [`Hit`] stands for.
-    pub(super) fn entries(&self) -> &Arc<[Entry]> {
-        &self.inner.entries
+    /// What each rule has cost, in the order of their numbers. Rules of numbers are tried together, so that a try of all
+    /// of them is counted for none: only what fitted is.
+    pub fn costs(&self) -> Vec<Cost> {
+        self.inner.costs.borrow().clone()
     }
 
-    /// A new stream, at offset 0. `Ok(None)` where there is no rule.
-    pub(super) fn stream(&self) -> Result<Option<Stream>, EngineError> {
-        let Some(scanner) = self.inner.scanner else {
-            return Ok(None);
+    pub(super) fn cost(&self, rule: usize, add: impl FnOnce(&mut Cost)) {
+        if let Some(cost) = self.inner.costs.borrow_mut().get_mut(rule) {
+            add(cost);
+        }
+    }
+
+    pub(super) fn plan(&self) -> &'static Plan {
+        self.inner.plan
+    }
+
+    /// Adds to `hits` the literals that end in `text` behind its byte `from`, by (end, number).
+    pub(super) fn literals(&self, text: &[u8], from: usize, hits: &mut Vec<Hit>) -> Result<(), EngineError> {
+        let Some(scanner) = &self.inner.scanner else {
+            return Ok(());
         };
-        Ok(Some(Stream(Some(scanner.open_stream()?))))
-    }
-}
-
-/// Where a pattern ends: (number of its entry, offset of the byte after the end in the stream).
-pub(super) type Hit = (usize, u64);
-
-/// One open stream. vectorscan's own type leaks its memory when it is dropped without being closed.
-pub(super) struct Stream(Option<StreamScanner<'static>>);
-
-impl Stream {
-    /// Looks at the next bytes and adds what ends in them to `hits`.
-    pub(super) fn scan(&mut self, data: &[u8], hits: &mut Vec<Hit>) -> Result<(), EngineError> {
-        if let Some(stream) = &mut self.0 {
-            stream.scan(data, |rule, _, end, _| push(hits, rule, end))?;
-        }
+        let behind = from.saturating_sub(MAX_LITERAL - 1);
+        let first = hits.len();
+        let (mut scanner, offset) = (scanner.borrow_mut(), u64::try_from(behind).unwrap_or(u64::MAX));
+        scanner.scan(&text[behind..], |literal, _, end, _| {
+            if let (Ok(literal), Ok(end)) = (usize::try_from(literal), usize::try_from(offset + end))
+                && end > from
+            {
+                hits.push(Hit { end, literal });
+            }
+            Flow::Continue
+        })?;
+        // Nearly always in order already.
+        hits[first..].sort_unstable();
         Ok(())
     }
 
-    /// Ends the stream and adds what only its end decides to `hits`.
-    pub(super) fn close(mut self, hits: &mut Vec<Hit>) -> Result<(), EngineError> {
-        if let Some(stream) = self.0.take() {
-            stream.close(|rule, _, end, _| push(hits, rule, end))?;
+    /// Tries a rule at one place, as [`Machine::ends`].
+    pub(super) fn try_rule(
+        &self,
+        rule: usize,
+        text: &[u8],
+        (start, limit): (usize, usize),
+        ends: &mut Vec<End>,
+    ) -> (Tried, usize) {
+        let mut machines = self.inner.machines.borrow_mut();
+        let core = || Machine::new(&[self.inner.rules.get(rule)?.form.core()]);
+        let Some(machine) = machines.get_mut(rule).and_then(|place| made(place, core)) else {
+            return (Tried::Cut, 0);
+        };
+        machine.ends(text, start, limit, ends)
+    }
+
+    /// Tries all rules of numbers at one place. The patterns in `ends` are places in [`Plan::numbers`].
+    pub(super) fn try_numbers(
+        &self,
+        text: &[u8],
+        (start, limit): (usize, usize),
+        ends: &mut Vec<End>,
+    ) -> (Tried, usize) {
+        let mut machine = self.inner.numbers.borrow_mut();
+        let numbers = &self.inner.plan.numbers;
+        let cores = || {
+            let cores: Vec<&str> = numbers.iter().map(|n| self.inner.rules[*n].form.core()).collect();
+            Machine::new(&cores)
+        };
+        match made(&mut machine, cores) {
+            Some(machine) => machine.ends(text, start, limit, ends),
+            None => (Tried::Cut, 0),
         }
-        Ok(())
     }
 }
 
-impl Drop for Stream {
-    fn drop(&mut self) {
-        if let Some(stream) = self.0.take() {
-            // Nothing to do about a failure here: the memory is lost, the scan is over.
-            let _ = stream.close(|_, _, _, _| Flow::Terminate);
-        }
+/// What is in a place, made where it is not there yet.
+fn made(place: &mut Option<Machine>, make: impl FnOnce() -> Option<Machine>) -> Option<&mut Machine> {
+    if place.is_none() {
+        *place = make();
     }
+    place.as_mut()
 }
 
-fn push(hits: &mut Vec<Hit>, rule: u32, end: u64) -> Flow {
-    if let Ok(rule) = usize::try_from(rule) {
-        hits.push((rule, end));
-    }
-    Flow::Continue
+/// A literal in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Hit {
+    /// Offset behind its last byte.
+    pub(super) end: usize,
+    /// Its number.
+    pub(super) literal: usize,
 }

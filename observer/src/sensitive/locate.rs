@@ -1,35 +1,49 @@
-//! One text on its way through vectorscan: keeps the last stretch of it, and turns "rule R ends at N" into a value
-//! with a start, or into nothing.
+//! One text on its way through the scan: keeps the last stretch of it, finds the places where a rule may fit, and tries
+//! the rules there once enough of what follows has come.
 //!
 //! ```text
-//!   pieces -> [ look-back | not yet scanned ] -> vectorscan -> ends -> confirm in look-back -> values
+//!   pieces -> [ look-back | settled ........... | look-ahead | new ]
+//!                          literals and signs are settled here ^
 //! ```
+//!
+//! What is found depends on the text alone: places are settled in their order, each one sees the same bytes before and
+//! behind it, however the text was cut into pieces.
 
 use super::Confidence;
-use super::context::{AFTER_BYTES, Around, only_values};
-use super::engine::{Engine, EngineError, Hit, Stream};
+use super::context::{AFTER_BYTES, ALONE_BYTES, Around, only_values};
+use super::engine::{Engine, Hit};
+use super::find::machine::{End, Tried};
+use super::find::words::Seen;
 use super::judge::{Verdict, judge};
 use super::key::HmacKey;
-use super::rules::{Entry, Rank, Rule};
+use super::rules::{Begin, MAX_LITERAL, Rank, Rule, Target};
 
-/// How far before the end of a match its start is looked for, in bytes. The longest common value is a JSON Web
-/// Token of some kilobytes; private keys are recognised by their head.
+/// Bytes before and behind a place that are there when it is settled.
 pub(super) const LOOK_BACK: usize = 8 * 1024;
+const LOOK_AHEAD: usize = 8 * 1024;
+/// Longest match, in bytes. The longest common value is a JSON Web Token of some kilobytes; private keys are recognised by
+/// their head.
+const REACH: usize = 7 * 1024;
+/// Bytes before a value in which its surroundings are looked at.
+const SURROUNDINGS: usize = 1024;
+/// Most bytes between the first byte of a match and its literal.
+const BEFORE_LITERAL: usize = 4 * 1024;
 /// Small pieces are put together until this many bytes wait: a call into vectorscan costs more than it looks at
 /// in a streamed answer's four-byte pieces.
 const SCAN_AT: usize = 1024;
 /// Most bytes taken over at once, so that a text of any size needs a bounded buffer.
 const STEP: usize = 4 * 1024;
 /// Buffer size at which everything but the look-back is dropped.
-const TRIM_AT: usize = 4 * LOOK_BACK;
-/// How far before the end of a match a word of an `assign` rule is looked for, in bytes; more than such a match has.
-const REACH_OF_WORDS: usize = 640;
-/// Starts tried for one end before it is given up.
-const TRIES: usize = 24;
-/// Confirmations that any scan may make, and bytes of text that earn one more. Confirming is the one step whose
-/// cost a hostile text controls; this keeps it proportional to the text.
-const CONFIRM_BASE: u64 = 4_096;
-const BYTES_PER_CONFIRM: u64 = 8;
+const TRIM_AT: usize = 6 * LOOK_BACK;
+/// A value is final once the text is settled so many bytes behind its end.
+const FINAL_AFTER: u64 = 2 * 1024;
+/// Work that any scan may do on tries, and what each byte of text earns, in bytes that are looked at. Trying is the one
+/// step whose cost a hostile text controls; this keeps it proportional to the text.
+const WORK_BASE: u64 = 1024 * 1024;
+const WORK_PER_BYTE: u64 = 48;
+/// Work of beginning a try, and of judging a match, in bytes.
+const TRY: u64 = 16;
+const JUDGE: u64 = 96;
 
 /// A value that was found, with offsets in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,14 +63,26 @@ pub(super) struct Located {
 pub(super) struct Meter {
     pub(super) bytes_scanned: u64,
     pub(super) undecided: u64,
-    confirmed: u64,
+    work: u64,
 }
 
 impl Meter {
-    fn allow(&mut self) -> bool {
-        self.confirmed += 1;
-        self.confirmed <= CONFIRM_BASE + self.bytes_scanned / BYTES_PER_CONFIRM
+    fn spend(&mut self, work: u64) {
+        self.work += work;
     }
+
+    fn is_spent(&self) -> bool {
+        self.work > WORK_BASE + self.bytes_scanned * WORK_PER_BYTE
+    }
+}
+
+/// Lists that are reused from place to place.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    hits: Vec<Hit>,
+    places: Vec<usize>,
+    ends: Vec<End>,
+    seen: Vec<Seen>,
 }
 
 /// What stays the same for all texts of a scan.
@@ -64,8 +90,7 @@ pub(super) struct Tools<'a> {
     pub(super) engine: &'a Engine,
     pub(super) key: Option<&'a HmacKey>,
     pub(super) meter: &'a mut Meter,
-    /// Scratch list, empty between calls.
-    pub(super) hits: &'a mut Vec<Hit>,
+    pub(super) scratch: &'a mut Scratch,
     /// Takes each value once nothing that follows can change it.
     pub(super) out: &'a mut dyn FnMut(Located),
 }
@@ -76,18 +101,21 @@ pub(super) struct Tape {
     buffer: Vec<u8>,
     /// Offset in the text of the first byte of the buffer.
     base: u64,
-    /// Bytes of the buffer that vectorscan has seen.
+    /// Bytes of the buffer in which literals were looked for.
     scanned: usize,
-    /// Newlines before the buffer.
-    lines: u64,
-    stream: Option<Stream>,
+    /// Bytes of the buffer whose places are settled.
+    settled: usize,
+    /// Newlines before a place in the buffer.
+    lines: (usize, u64),
     /// vectorscan failed here; the rest of the text goes unscanned.
     broken: bool,
-    /// Matches whose value may be judged once what follows them is there.
-    unjudged: Vec<Hit>,
+    /// Literals that are not settled yet, in their order. Offsets are in the buffer.
+    waiting: Vec<Hit>,
     /// No more bytes come.
     over: bool,
-    /// The last value of each rule, which a longer match may still replace.
+    /// The whole text is nothing but values.
+    alone: bool,
+    /// Values that something that follows may still change.
     pending: Vec<Located>,
 }
 
@@ -119,176 +147,311 @@ impl Tape {
     /// The text is over: what waits is scanned, what only the end decides is decided.
     pub(super) fn end(&mut self, tools: &mut Tools<'_>) {
         self.over = true;
+        self.alone = self.base == 0 && self.buffer.len() <= ALONE_BYTES && only_values(&self.buffer);
         self.scan(tools);
-        if let Some(stream) = self.stream.take() {
-            // A failure here loses only matches that need the end of the text; the bytes were looked at.
-            if stream.close(tools.hits).is_err() {
-                tools.meter.undecided += 1;
-            }
-        }
-        self.confirm(tools);
+        self.settle(tools);
         for located in self.pending.drain(..) {
             (tools.out)(located);
         }
     }
 
     fn scan(&mut self, tools: &mut Tools<'_>) {
-        let waiting = self.buffer.len() - self.scanned;
-        if waiting == 0 {
+        let fresh = self.buffer.len() - self.scanned;
+        if fresh == 0 {
             return;
         }
-        if !self.broken && self.look(tools).is_err() {
-            self.broken = true;
-            self.stream = None;
+        if !self.broken {
+            let looked = tools
+                .engine
+                .literals(&self.buffer, self.scanned, &mut self.waiting);
+            self.broken = looked.is_err();
         }
         if !self.broken {
-            tools.meter.bytes_scanned += u64::try_from(waiting).unwrap_or(u64::MAX);
+            tools.meter.bytes_scanned += u64::try_from(fresh).unwrap_or(u64::MAX);
         }
         self.scanned = self.buffer.len();
-        self.confirm(tools);
-        self.trim();
-    }
-
-    fn look(&mut self, tools: &mut Tools<'_>) -> Result<(), EngineError> {
-        if self.stream.is_none() {
-            self.stream = tools.engine.stream()?;
+        if self.buffer.len() - self.settled >= LOOK_AHEAD + SCAN_AT {
+            self.settle(tools);
         }
-        match &mut self.stream {
-            Some(stream) => stream.scan(&self.buffer[self.scanned..], tools.hits),
-            None => Ok(()),
+        if self.buffer.len() >= TRIM_AT {
+            self.trim();
         }
     }
 
     fn trim(&mut self) {
-        if self.buffer.len() >= TRIM_AT {
-            let gone = self.buffer.len() - LOOK_BACK - AFTER_BYTES;
-            self.lines += newlines(&self.buffer[..gone]);
-            self.buffer.drain(..gone);
-            self.base += u64::try_from(gone).unwrap_or(u64::MAX);
-            self.scanned -= gone;
+        let gone = self.settled.saturating_sub(LOOK_BACK);
+        self.count_lines(gone);
+        self.lines.0 -= gone;
+        self.buffer.drain(..gone);
+        self.base += u64::try_from(gone).unwrap_or(u64::MAX);
+        self.scanned -= gone;
+        self.settled -= gone;
+        for hit in &mut self.waiting {
+            hit.end -= gone;
         }
     }
 
-    fn confirm(&mut self, tools: &mut Tools<'_>) {
-        let mut hits = std::mem::take(&mut self.unjudged);
-        hits.append(tools.hits);
-        let there = self.base + u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
-        let follows = u64::try_from(AFTER_BYTES).unwrap_or(u64::MAX);
-        self.unjudged = hits
-            .extract_if(.., |(_, end)| !self.over && *end + follows > there)
-            .collect();
-        let entries = tools.engine.entries().clone();
-        for (entry, end) in hits.drain(..) {
-            match entries.get(entry) {
-                Some(Entry::Rule(number)) => self.confirm_rule(*number, end, tools),
-                Some(Entry::Assigned { members, words }) => {
-                    let near = self.before(end, REACH_OF_WORDS);
-                    let occurring = near.map(|near| words.matches(near));
-                    for at in occurring.iter().flatten() {
-                        self.confirm_rule(members[at], end, tools);
-                    }
-                }
-                None => {}
+    /// Newlines before a place in the buffer.
+    fn count_lines(&mut self, place: usize) -> u64 {
+        let (at, lines) = self.lines;
+        let count =
+            |bytes: &[u8]| u64::try_from(memchr::memchr_iter(b'\n', bytes).count()).unwrap_or(u64::MAX);
+        let lines = if place >= at {
+            lines + count(&self.buffer[at..place])
+        } else {
+            lines - count(&self.buffer[place..at])
+        };
+        self.lines = (place, lines);
+        lines
+    }
+
+    /// Settles all places that are followed by enough text, in their order.
+    fn settle(&mut self, tools: &mut Tools<'_>) {
+        let horizon = match self.over {
+            true => self.buffer.len(),
+            false => self.buffer.len().saturating_sub(LOOK_AHEAD),
+        };
+        let mut places = std::mem::take(&mut tools.scratch.places);
+        let mut hits = std::mem::take(&mut tools.scratch.hits);
+        let ready = self.waiting.partition_point(|hit| hit.end <= horizon);
+        hits.extend(self.waiting.drain(..ready));
+        if let Some(signs) = tools.engine.plan().signs.as_ref().filter(|_| !self.broken) {
+            signs.starts(&self.buffer, self.settled, horizon, &mut places);
+        }
+        let mut rest = places.as_slice();
+        for hit in &hits {
+            while let [place, more @ ..] = rest
+                && *place < hit.end
+            {
+                self.settle_place(*place, tools);
+                rest = more;
             }
+            self.settle_hit(*hit, tools);
         }
-    }
-
-    /// What stands around a value that begins at `start` in a window and ends at `end` in the buffer.
-    fn around<'a>(&'a self, window: &'a [u8], start: usize, end: usize) -> Around<'a> {
-        let after = self.buffer.get(end..).unwrap_or_default();
-        Around {
-            before: &window[..start],
-            after: &after[..after.len().min(AFTER_BYTES)],
-            alone: self.over && self.base == 0 && only_values(&self.buffer),
+        for place in rest {
+            self.settle_place(*place, tools);
         }
+        self.settled = horizon.max(self.settled);
+        places.clear();
+        hits.clear();
+        tools.scratch.places = places;
+        tools.scratch.hits = hits;
     }
 
-    /// The bytes before offset `end`, at most so many.
-    fn before(&self, end: u64, most: usize) -> Option<&[u8]> {
-        let end = end.checked_sub(self.base).and_then(|n| usize::try_from(n).ok())?;
-        self.buffer.get(end.saturating_sub(most)..end)
-    }
-
-    /// Looks for a value of the rule of this number whose match ends at offset `end`, and keeps it.
-    fn confirm_rule(&mut self, number: usize, end: u64, tools: &mut Tools<'_>) {
-        let Some(rule) = tools.engine.rules().get(number).cloned() else {
+    /// A literal was found: tries the rules that it leads to.
+    fn settle_hit(&mut self, hit: Hit, tools: &mut Tools<'_>) {
+        let plan = tools.engine.plan();
+        let (Some(length), Some(targets)) = (plan.lengths.get(hit.literal), plan.targets.get(hit.literal))
+        else {
             return;
         };
-        match self.confirm_one(&rule, end, tools) {
-            Outcome::Found { start, end, verdict } => {
-                let value = &self.buffer[start..end];
-                let hmac = tools
-                    .key
-                    .filter(|_| rule.class.hashes_values())
-                    .map(|k| k.value(rule.class, value));
-                let (line, base) = (self.lines + newlines(&self.buffer[..start]), self.base);
-                let offset = |index: usize| base + u64::try_from(index).unwrap_or(u64::MAX);
-                let (start, end) = (offset(start), offset(end));
-                let found = Located {
-                    rule: number,
-                    start,
-                    end,
-                    confidence: verdict.confidence,
-                    documented: verdict.documented,
-                    hmac,
-                    line,
-                };
-                self.keep(found, tools);
-            }
-            Outcome::Nothing => {}
-            Outcome::Undecided => tools.meter.undecided += 1,
-        }
-    }
-
-    /// Looks for a value of `rule` whose match ends at offset `end`. Positions in the answer are in the buffer.
-    fn confirm_one(&self, rule: &Rule, end: u64, tools: &mut Tools<'_>) -> Outcome {
-        let Some(window) = self.before(end, LOOK_BACK) else {
-            return Outcome::Undecided;
-        };
-        let end = end.checked_sub(self.base).and_then(|n| usize::try_from(n).ok());
-        let skipped = end.unwrap_or_default() - window.len();
-        // No match of the rule is longer than its reach: what stands before that is context only.
-        let reach = rule.reach.unwrap_or(usize::MAX);
-        let clipped = (self.base > 0 || skipped > 0) && reach >= window.len();
-        // Where the window does not begin with the text, its first byte may only stand before a value.
-        let mut from = usize::from(clipped).max(window.len().saturating_sub(reach));
-        let mut seen = false;
-        let mut locations = rule.confirm.capture_locations();
-        for _ in 0..TRIES {
-            if !tools.meter.allow() {
-                return Outcome::Undecided;
-            }
-            let Some(whole) = rule.confirm.captures_read_at(&mut locations, window, from) else {
-                return if seen || !clipped {
-                    Outcome::Nothing
-                } else {
-                    Outcome::Undecided
-                };
+        let start = hit.end - length;
+        for Target { rule, at } in targets {
+            let first_and_last = match *at {
+                Begin::Before(least, most, lead) => {
+                    let most = most.unwrap_or(BEFORE_LITERAL).min(BEFORE_LITERAL).min(start);
+                    let before = self.buffer[start - most..start].iter().rev();
+                    let most = before.take_while(|byte| lead.has(**byte)).count();
+                    start.checked_sub(least).map(|last| (start - most, last))
+                }
+                Begin::Behind(span) => Some((hit.end, (hit.end + span).min(self.buffer.len()))),
             };
-            seen = true;
-            if let Some((start, end)) = locations.get(1)
-                && let Ok(verdict) = judge(
-                    rule,
-                    &self.around(window, start, skipped + end),
-                    &window[start..end],
-                )
+            if let Some((first, last)) = first_and_last
+                && !self.is_in_value_of(*rule, start, hit.end)
             {
-                return Outcome::Found {
-                    start: skipped + start,
-                    end: skipped + end,
-                    verdict,
-                };
+                self.settle_rule(*rule, (first, last), hit.end, tools);
             }
-            from = whole.start() + 1;
         }
-        Outcome::Nothing
     }
 
-    /// Keeps a value until a later one shows that it cannot grow any more. Two overlapping values of one rule are
+    /// Whether these bytes belong to a value of the rule that was found already.
+    fn is_in_value_of(&self, rule: usize, start: usize, end: usize) -> bool {
+        let (start, end) = (self.offset(start), self.offset(end));
+        let covers = |p: &Located| p.rule == rule && p.start <= start && end <= p.end;
+        self.pending.iter().any(covers)
+    }
+
+    /// Tries one rule at each place of a range, until a value is found whose match reaches to `least` at least.
+    fn settle_rule(
+        &mut self,
+        number: usize,
+        (first, last): (usize, usize),
+        least: usize,
+        tools: &mut Tools<'_>,
+    ) {
+        let engine = tools.engine.clone();
+        let rule = &engine.rules()[number];
+        let mut undecided = false;
+        for start in first..=last {
+            let Some(byte) = self.buffer.get(start) else {
+                break;
+            };
+            if !rule.form.first.has(*byte) || !rule.form.fits(self.byte_before(start), None) {
+                continue;
+            }
+            if tools.meter.is_spent() {
+                undecided = true;
+                break;
+            }
+            let limit = (start + REACH).min(self.buffer.len());
+            let mut ends = std::mem::take(&mut tools.scratch.ends);
+            let (tried, bytes) = engine.try_rule(number, &self.buffer, (start, limit), &mut ends);
+            ends.retain(|end| end.at >= least);
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            tools.meter.spend(TRY + bytes);
+            engine.cost(number, |cost| {
+                cost.tries += 1;
+                cost.bytes += bytes;
+            });
+            let found = self.longest(number, rule, start, &ends, tools);
+            ends.clear();
+            tools.scratch.ends = ends;
+            if found {
+                return;
+            }
+            undecided |= tried == Tried::Cut;
+        }
+        tools.meter.undecided += u64::from(undecided);
+    }
+
+    /// A word begins here, and a sign is near: tries all rules of numbers.
+    fn settle_place(&mut self, start: usize, tools: &mut Tools<'_>) {
+        if tools.meter.is_spent() {
+            tools.meter.undecided += 1;
+            return;
+        }
+        let limit = (start + REACH).min(self.buffer.len());
+        let mut ends = std::mem::take(&mut tools.scratch.ends);
+        let (tried, bytes) = tools.engine.try_numbers(&self.buffer, (start, limit), &mut ends);
+        tools.meter.spend(TRY + u64::try_from(bytes).unwrap_or(u64::MAX));
+        if !ends.is_empty() {
+            ends.sort_unstable();
+            self.settle_numbers(start, &ends, tools);
+        }
+        // The machine tries many rules; that one of them could go on says nothing where another one ended.
+        if tried == Tried::Cut && ends.is_empty() {
+            tools.meter.undecided += 1;
+        }
+        ends.clear();
+        tools.scratch.ends = ends;
+    }
+
+    fn settle_numbers(&mut self, start: usize, ends: &[End], tools: &mut Tools<'_>) {
+        let engine = tools.engine.clone();
+        let plan = engine.plan();
+        let mut seen = std::mem::take(&mut tools.scratch.seen);
+        let mut looked = false;
+        for of_rule in ends.chunk_by(|a, b| a.pattern == b.pattern) {
+            let number = plan.numbers[of_rule[0].pattern];
+            let rule = &engine.rules()[number];
+            engine.cost(number, |cost| cost.tries += 1);
+            if let Some(context) = rule
+                .context
+                .as_ref()
+                .filter(|c| c.required && !(c.alone && self.alone))
+            {
+                if !looked {
+                    looked = true;
+                    let from = start.saturating_sub(plan.within);
+                    let last = ends.iter().map(|end| end.at).max().unwrap_or(start) + AFTER_BYTES;
+                    plan.words
+                        .see(&self.buffer[from..last.min(self.buffer.len())], from, &mut seen);
+                }
+                let near = |(word, at): &Seen| {
+                    at + context.within + REACH >= start
+                        && (context.after || *at < start + REACH)
+                        && context.numbers.binary_search(word).is_ok()
+                };
+                if !seen.iter().any(near) {
+                    continue;
+                }
+            }
+            if rule.form.fits(self.byte_before(start), None) {
+                self.longest(number, rule, start, of_rule, tools);
+            }
+        }
+        seen.clear();
+        tools.scratch.seen = seen;
+    }
+
+    fn byte_before(&self, place: usize) -> Option<u8> {
+        self.buffer.get(place.checked_sub(1)?).copied()
+    }
+
+    fn offset(&self, place: usize) -> u64 {
+        self.base + u64::try_from(place).unwrap_or(u64::MAX)
+    }
+
+    /// Keeps the longest of the matches that begin at `start` whose value counts. `ends` are in ascending order.
+    fn longest(
+        &mut self,
+        number: usize,
+        rule: &Rule,
+        start: usize,
+        ends: &[End],
+        tools: &mut Tools<'_>,
+    ) -> bool {
+        for end in ends.iter().rev() {
+            let after = self.buffer.get(end.at).copied();
+            if !rule.form.fits(None, after) {
+                continue;
+            }
+            let Some((from, to)) = rule.form.value(&self.buffer, start, end.at) else {
+                continue;
+            };
+            tools.meter.spend(JUDGE);
+            tools.engine.cost(number, |cost| cost.judged += 1);
+            let Ok(verdict) = judge(rule, &self.around(from, to), &self.buffer[from..to]) else {
+                continue;
+            };
+            tools.engine.cost(number, |cost| cost.found += 1);
+            let found = self.located(number, rule, (from, to), verdict, tools);
+            self.keep(found, self.offset(start), tools);
+            return true;
+        }
+        false
+    }
+
+    /// What stands around a value.
+    fn around(&self, start: usize, end: usize) -> Around<'_> {
+        let after = &self.buffer[end..];
+        Around {
+            before: &self.buffer[start.saturating_sub(SURROUNDINGS)..start],
+            after: &after[..after.len().min(AFTER_BYTES)],
+            alone: self.alone,
+        }
+    }
+
+    fn located(
+        &mut self,
+        number: usize,
+        rule: &Rule,
+        (start, end): (usize, usize),
+        verdict: Verdict,
+        tools: &Tools<'_>,
+    ) -> Located {
+        let value = &self.buffer[start..end];
+        let key = tools.key.filter(|_| rule.class.hashes_values());
+        let hmac = key.map(|key| key.value(rule.class, value));
+        Located {
+            rule: number,
+            start: self.offset(start),
+            end: self.offset(end),
+            confidence: verdict.confidence,
+            documented: verdict.documented,
+            hmac,
+            line: self.count_lines(start),
+        }
+    }
+
+    /// Keeps a value until nothing that follows can change it any more. Two overlapping values of one rule are
     /// one value. A rule yields to one of a higher rank, whichever comes first; where two of the same rank know no
     /// form of their own, the first one stays.
-    fn keep(&mut self, found: Located, tools: &mut Tools<'_>) {
+    fn keep(&mut self, found: Located, at: u64, tools: &mut Tools<'_>) {
         let rank = |located: &Located| tools.engine.rules()[located.rule].rank;
+        for located in self.pending.extract_if(.., |p| p.end + FINAL_AFTER <= at) {
+            (tools.out)(located);
+        }
         let overlaps = |other: &Located| other.start < found.end && found.start < other.end;
         let own = rank(&found);
         let beats = |other: &Located| {
@@ -298,38 +461,28 @@ impl Tape {
             return;
         }
         self.pending.retain(|p| rank(p) >= own || !overlaps(p));
-        let Some(last) = self.pending.iter_mut().find(|p| p.rule == found.rule) else {
+        let twin = self
+            .pending
+            .iter_mut()
+            .find(|p| p.rule == found.rule && overlaps(p));
+        let Some(twin) = twin else {
             self.pending.push(found);
             return;
         };
-        if found.start >= last.end {
-            let finished = std::mem::replace(last, found);
-            (tools.out)(finished);
-        } else {
-            let (start, end) = (last.start.min(found.start), last.end.max(found.end));
-            let line = last.line.min(found.line);
-            let longer = found.end - found.start > last.end - last.start;
-            let better = if longer { found } else { last.clone() };
-            *last = Located {
-                start,
-                end,
-                line,
-                ..better
-            };
-        }
+        let (start, end) = (twin.start.min(found.start), twin.end.max(found.end));
+        let line = twin.line.min(found.line);
+        let longer = found.end - found.start > twin.end - twin.start;
+        let better = if longer { found } else { twin.clone() };
+        *twin = Located {
+            start,
+            end,
+            line,
+            ..better
+        };
     }
 }
 
-enum Outcome {
-    Found {
-        start: usize,
-        end: usize,
-        verdict: Verdict,
-    },
-    Nothing,
-    Undecided,
-}
-
-fn newlines(bytes: &[u8]) -> u64 {
-    u64::try_from(memchr::memchr_iter(b'\n', bytes).count()).unwrap_or(u64::MAX)
-}
+// A literal is looked for again only where it could begin in what was scanned before.
+const _: () = assert!(MAX_LITERAL < LOOK_BACK && BEFORE_LITERAL + SURROUNDINGS < LOOK_BACK);
+// A match that begins as far behind its literal as a trigger allows must be there as a whole.
+const _: () = assert!(REACH + SURROUNDINGS <= LOOK_AHEAD);

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::engine::{Engine, Hit};
-use super::locate::{Located, Meter, Tape, Tools};
+use super::engine::Engine;
+use super::locate::{Located, Meter, Scratch, Tape, Tools};
 use super::{Class, Confidence, Severity};
 
 /// Most findings by line; further ones are counted.
@@ -50,7 +50,7 @@ pub struct LineReport {
 pub struct LineScan {
     tape: Tape,
     meter: Meter,
-    hits: Vec<Hit>,
+    scratch: Scratch,
     report: LineReport,
 }
 
@@ -81,7 +81,7 @@ impl LineScan {
         let Self {
             tape,
             meter,
-            hits,
+            scratch,
             report,
         } = self;
         let mut out = |located: Located| {
@@ -97,7 +97,7 @@ impl LineScan {
                 engine,
                 key: None,
                 meter,
-                hits,
+                scratch,
                 out: &mut out,
             },
         );
@@ -150,13 +150,13 @@ pub struct Redacted {
 /// decide about everything, no text is left at all and the result is `[undecided:length]`.
 pub fn redact(engine: &Engine, text: &str) -> Redacted {
     let mut located = Vec::new();
-    let (mut meter, mut hits, mut tape) = (Meter::default(), Vec::new(), Tape::default());
+    let (mut meter, mut scratch, mut tape) = (Meter::default(), Scratch::default(), Tape::default());
     let mut out = |l: Located| located.push(l);
     let mut tools = Tools {
         engine,
         key: None,
         meter: &mut meter,
-        hits: &mut hits,
+        scratch: &mut scratch,
         out: &mut out,
     };
     tape.feed(text.as_bytes(), &mut tools);

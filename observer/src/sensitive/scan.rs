@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use crate::dialect::{Place, TextSink};
 
-use super::engine::{Engine, Hit};
+use super::engine::Engine;
 use super::key::HmacKey;
-use super::locate::{Located, Meter, Tape, Tools};
+use super::locate::{Located, Meter, Scratch, Tape, Tools};
 use super::rules::Rule;
 use super::{Finding, ScanReport, Severity};
 
@@ -25,7 +25,7 @@ pub struct Scan {
     key: Option<HmacKey>,
     open: Vec<Open>,
     spare: Vec<Vec<u8>>,
-    hits: Vec<Hit>,
+    scratch: Scratch,
     meter: Meter,
     bytes_seen: u64,
     found: Found,
@@ -55,7 +55,7 @@ impl Scan {
             key,
             open: Vec::new(),
             spare: Vec::new(),
-            hits: Vec::new(),
+            scratch: Scratch::default(),
             meter: Meter::default(),
             bytes_seen: 0,
             found: Found::default(),
@@ -83,7 +83,7 @@ impl Scan {
             engine: &self.engine,
             key: self.key.as_ref(),
             meter: &mut self.meter,
-            hits: &mut self.hits,
+            scratch: &mut self.scratch,
             out: &mut out,
         });
         if self.spare.len() < MAX_SPARE {
@@ -128,7 +128,7 @@ impl TextSink for Scan {
                 engine: &self.engine,
                 key: self.key.as_ref(),
                 meter: &mut self.meter,
-                hits: &mut self.hits,
+                scratch: &mut self.scratch,
                 out: &mut out,
             },
         );

@@ -13,6 +13,7 @@ mod pipeline;
 mod policy;
 mod quiet;
 mod recording;
+mod scan;
 mod script;
 mod sink;
 
@@ -34,11 +35,14 @@ pub enum Name {
     Dialects,
     /// A verdict by a thousand rules, against one by ten
     Policy,
+    /// The sensitive-data stage, against vectorscan alone
+    Scan,
 }
 
 impl Name {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::Scan,
         Self::Dialects,
         Self::Pipeline,
         Self::Policy,
@@ -55,6 +59,7 @@ impl Name {
             Self::Pipeline => "pipeline",
             Self::Dialects => "dialects",
             Self::Policy => "policy",
+            Self::Scan => "scan",
         }
     }
 }
@@ -150,6 +155,7 @@ pub fn run(name: Name) -> Result<Vec<Row>> {
         Name::Pipeline => pipeline::run(),
         Name::Dialects => dialects::run(),
         Name::Policy => policy::run(),
+        Name::Scan => scan::run(),
     }
 }
 

@@ -12,23 +12,23 @@ use observer::policy::Judge;
 use observer::sensitive::{Engine, HmacKey, Rules};
 use observer_common::wire::decode;
 use rustix::time::{ClockId, clock_gettime};
-use vectorscan_rs::Scan;
+use vectorscan_rs::StreamingDatabase;
 
 use super::recording::Recording;
 use super::{Name, Row, Rows, number};
 
 const REPEATS: usize = 5;
 const MIB: f64 = 1024.0 * 1024.0;
-/// Bytes that the scan hands to vectorscan at most at once.
-const STEP: usize = 4096;
 
 pub(super) fn run() -> Result<Vec<Row>> {
     let rules = Rules::builtin().map_err(|problems| anyhow::anyhow!("built-in rules: {problems:?}"))?;
     let engine = Engine::new(&rules)?;
     let mut rows = Rows::new(Name::Pipeline);
+    let (raw, _) = super::scan::raw(&rules)?;
     let bench = Bench {
         rules: &rules,
         engine: &engine,
+        raw: &raw,
     };
     bench.throughput(&mut rows, "prompts of 1 MiB", &Recording::large_prompts(48))?;
     let streamed = Recording::streamed(40, 1000);
@@ -47,6 +47,7 @@ fn per(seconds: &[f64], count: u64) -> Vec<f64> {
 struct Bench<'a> {
     rules: &'a Rules,
     engine: &'a Engine,
+    raw: &'a StreamingDatabase,
 }
 
 impl Bench<'_> {
@@ -117,22 +118,9 @@ impl Bench<'_> {
         Ok(seconds)
     }
 
+    /// Seconds of vectorscan alone, with all rules as whole patterns.
     fn scanned(&self, text: &[u8]) -> Result<f64> {
-        let database = self.rules.database().context("no rules")?;
-        let scanner = database.create_scanner()?;
-        let mut stream = scanner.open_stream()?;
-        let mut hits = 0u64;
-        let start = cpu();
-        for piece in text.chunks(STEP) {
-            stream.scan(piece, |_, _, _, _| {
-                hits += 1;
-                Scan::Continue
-            })?;
-        }
-        stream.close(|_, _, _, _| Scan::Continue)?;
-        let seconds = cpu() - start;
-        black_box(hits);
-        Ok(seconds)
+        super::scan::scanned(self.raw, text)
     }
 
     fn rulebook(&self) -> Result<Rulebook> {

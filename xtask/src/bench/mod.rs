@@ -21,6 +21,8 @@ const DOCUMENT: &str = "docs/costs.md";
 pub(crate) enum Name {
     /// Transports and dialects alone: bytes of a connection to facts, without the scan
     Dialects,
+    /// The sensitive-data stage, against vectorscan alone
+    Scan,
     /// The stages from record to row, without a kernel
     Pipeline,
     /// A verdict by a thousand rules, against one by ten
@@ -39,6 +41,7 @@ impl Name {
     fn word(self) -> &'static str {
         match self {
             Self::Dialects => "dialects",
+            Self::Scan => "scan",
             Self::Pipeline => "pipeline",
             Self::Policy => "policy",
             Self::Gate => "gate",
@@ -61,6 +64,7 @@ pub(crate) fn run(name: Option<Name>, format: Format) -> Result<()> {
     let names = match name {
         Some(name) => vec![name],
         None => vec![
+            Name::Scan,
             Name::Dialects,
             Name::Pipeline,
             Name::Policy,

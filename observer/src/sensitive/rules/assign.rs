@@ -6,12 +6,6 @@
 
 use crate::config::yaml::{Map, Reader};
 
-/// Most bytes between the word and the end of the value.
-const SPAN: usize = 320;
-/// Shortest value, in bytes.
-pub(super) const SHORTEST: usize = 10;
-/// Most bytes of a match, from the word to the byte after the value.
-pub(super) const REACH: usize = 640;
 /// What may stand between a name and its value, from the end of a word in that name: the rest of the name, closing
 /// quotes and brackets, an operator, opening quotes and brackets, and a word such as `Bearer`; or nothing but space.
 const OPERATOR: &str = concat!(
@@ -21,15 +15,6 @@ const OPERATOR: &str = concat!(
 );
 /// Words that say that a value is a secret, for names that stand further away from that of the service.
 const KIND: &str = "(?i:key|token|secret|passw|pwd|auth|cred|sid)";
-
-/// The expression that all these rules share for the first look: one of their words, and not far behind it the end
-/// of something that is long enough for a value.
-pub(super) fn shared_expression(words: &[String]) -> String {
-    format!(
-        r"(?:{})(?s:.{{1,{SPAN}}})[A-Za-z0-9_/+=.:~%!@#$*-]{{{SHORTEST}}}(?:\z|[^A-Za-z0-9_])",
-        words.join("|")
-    )
-}
 
 /// The two keys of `assign`: words as an alternation, and the pattern of the value.
 pub(super) fn read(reader: &mut Reader, map: &Map<'_>) -> Option<(String, String)> {

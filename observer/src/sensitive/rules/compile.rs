@@ -1,108 +1,165 @@
-//! Rules into one vectorscan database.
+//! All rules together: which literal, sign or word leads to which of them.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use regex::bytes::RegexSet;
-use vectorscan_rs::{Error as HsError, Flag, Pattern, StreamingDatabase};
+use vectorscan_rs::{BlockDatabase, Flag, Pattern};
 
-use super::{First, Problem, Rule, assign, probe, read};
+use super::{ByteSet, Literal, Problem, Rule, Trigger, probe};
+use crate::sensitive::find::signs::{Need, Signs};
+use crate::sensitive::find::words::Words;
 
-/// What a number that vectorscan reports stands for.
-#[derive(Debug, Clone)]
-pub enum Entry {
-    /// The rule of this number.
-    Rule(usize),
-    /// All rules of the form `assign`, which share one expression: hundreds of names of services as one alternation
-    /// cost vectorscan little, as hundreds of expressions they cost most of its speed.
-    Assigned {
-        /// Numbers of the rules.
-        members: Vec<usize>,
-        /// For each of them, whether one of its words occurs.
-        words: RegexSet,
-    },
+/// How to find where rules are tried.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// Finds all literals; `None` where there are none.
+    pub(crate) literals: Option<BlockDatabase>,
+    /// For each literal its length in bytes.
+    pub(crate) lengths: Vec<usize>,
+    /// For each literal what it leads to.
+    pub(crate) targets: Vec<Vec<Target>>,
+    /// Finds where numbers may begin; `None` where no rule wants that.
+    pub(crate) signs: Option<Signs>,
+    /// Rules that are tried there, by their place in the machine that tries them together.
+    pub(crate) numbers: Vec<usize>,
+    /// Finds words near values.
+    pub(crate) words: Words,
+    /// Most bytes before a value in which any rule looks for words.
+    pub(crate) within: usize,
 }
 
-type Compiled = (Option<Arc<StreamingDatabase>>, Vec<Entry>);
+/// Where a rule is tried once a literal was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Number of the rule.
+    pub(crate) rule: usize,
+    /// Where the match may begin.
+    pub(crate) at: Begin,
+}
 
-/// Compiles all patterns together. Rules that vectorscan refuses, and rules that would look at nearly every byte, are
-/// taken away and named in `left_out`.
-pub(super) fn compile(rules: &mut Vec<Rule>, left_out: &mut Vec<Problem>) -> Compiled {
-    let Some((database, entries)) = build(rules, left_out) else {
-        return (None, Vec::new());
+/// See [`Target`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// So many bytes before the literal's first: at least, at most; of this set.
+    Before(usize, Option<usize>, ByteSet),
+    /// Behind the literal's last byte, at most so many bytes.
+    Behind(usize),
+}
+
+/// Makes the plan. Rules that would look at nearly every byte are taken away and named in `left_out`.
+pub(super) fn compile(rules: &mut Vec<Rule>, left_out: &mut Vec<Problem>) -> Plan {
+    let signs = signs(rules, left_out);
+    let mut plan = match literals(rules) {
+        Ok(plan) => plan,
+        Err(error) => return none(rules, left_out, &error),
     };
-    let slow = probe::too_slow(&database, &entries, rules.len());
-    if slow.is_empty() {
-        return (Some(database), entries);
-    }
-    for (number, hits) in slow.into_iter().rev() {
-        let rule = rules.remove(number);
-        left_out.push(rule.problem(&probe::reason(hits)));
-    }
-    match build(rules, left_out) {
-        Some((database, entries)) => (Some(database), entries),
-        None => (None, Vec::new()),
-    }
-}
-
-/// vectorscan names one bad pattern at a time: its rule is left out and the rest tried again.
-fn build(rules: &mut Vec<Rule>, left_out: &mut Vec<Problem>) -> Option<(Arc<StreamingDatabase>, Vec<Entry>)> {
-    while !rules.is_empty() {
-        let (entries, expressions) = expressions(rules, left_out)?;
-        let patterns = (0..).zip(expressions);
-        let patterns = patterns.map(|(id, text)| Pattern::new(text.into_bytes(), Flag::default(), Some(id)));
-        let error = match StreamingDatabase::new(patterns.collect()) {
-            Ok(database) => return Some((Arc::new(database), entries)),
-            Err(error) => error,
-        };
-        let named = match &error {
-            HsError::HyperscanCompile(_, index) => usize::try_from(*index).ok().and_then(|i| entries.get(i)),
-            HsError::Nul(_) | HsError::Hyperscan(..) => None,
-        };
-        let mut numbers = match named {
-            Some(Entry::Rule(number)) => vec![*number],
-            Some(Entry::Assigned { members, .. }) => members.clone(),
-            None => (0..rules.len()).collect(),
-        };
-        numbers.sort_unstable();
-        for number in numbers.into_iter().rev() {
+    let slow = probe::too_slow(&plan, rules.len());
+    if !slow.is_empty() {
+        for (number, hits) in slow.into_iter().rev() {
             let rule = rules.remove(number);
-            left_out.push(rule.problem(&format!("vectorscan refuses its pattern: {error}")));
+            left_out.push(rule.problem(&probe::reason(hits)));
         }
+        plan = match literals(rules) {
+            Ok(plan) => plan,
+            Err(error) => return none(rules, left_out, &error),
+        };
     }
-    None
+    let by_sign = |rule: &Rule| matches!(rule.form.trigger(), Trigger::Sign(..));
+    plan.numbers = (0..rules.len()).filter(|n| by_sign(&rules[*n])).collect();
+    plan.signs = signs.filter(|_| !plan.numbers.is_empty());
+    if !words(rules, &mut plan) {
+        return none(rules, left_out, "too many words of context");
+    }
+    plan
 }
 
-/// The entries and, in their order, their expressions.
-fn expressions(rules: &mut Vec<Rule>, left_out: &mut Vec<Problem>) -> Option<(Vec<Entry>, Vec<String>)> {
-    let (mut entries, mut expressions) = (Vec::new(), Vec::new());
-    let (mut members, mut words) = (Vec::new(), Vec::new());
-    for (number, rule) in rules.iter().enumerate() {
-        match &rule.first {
-            First::Own(expression) => {
-                entries.push(Entry::Rule(number));
-                expressions.push(expression.clone());
+/// Nothing works without the plan, so no rule is in use, and all are named.
+fn none(rules: &mut Vec<Rule>, left_out: &mut Vec<Problem>, reason: &str) -> Plan {
+    left_out.extend(rules.drain(..).map(|rule| rule.problem(reason)));
+    Plan::default()
+}
+
+/// What finds the numbers; a rule whose sign cannot be looked for with the others gets another trigger or is left out.
+fn signs(rules: &mut Vec<Rule>, left_out: &mut Vec<Problem>) -> Option<Signs> {
+    let mut signs = Signs::default();
+    rules.retain_mut(|rule| {
+        let Trigger::Sign(set, at) = rule.form.trigger() else {
+            return true;
+        };
+        let need = Need {
+            signs: *set,
+            at: *at,
+            first: rule.form.first,
+            before: rule.form.before,
+        };
+        if signs.add(&need) {
+            return true;
+        }
+        match rule.form.without_sign() {
+            Ok(()) => true,
+            Err(reason) => {
+                left_out.push(rule.problem(&reason));
+                false
             }
-            First::Words(alternation) => {
-                members.push(number);
-                words.push(format!("(?i:{alternation})"));
-            }
+        }
+    });
+    Some(signs)
+}
+
+fn literals(rules: &[Rule]) -> Result<Plan, String> {
+    let mut targets: BTreeMap<&Literal, Vec<Target>> = BTreeMap::new();
+    for (rule, form) in rules.iter().map(|rule| &rule.form).enumerate() {
+        let (list, at) = match form.trigger() {
+            Trigger::Inside(found) => (&found.list, Begin::Before(found.least, found.most, found.lead)),
+            Trigger::Before(list, span) => (list, Begin::Behind(*span)),
+            Trigger::Sign(..) => continue,
+        };
+        for literal in list {
+            targets.entry(literal).or_default().push(Target { rule, at });
         }
     }
-    if members.is_empty() {
-        return Some((entries, expressions));
+    let mut plan = Plan {
+        lengths: targets.keys().map(|literal| literal.bytes.len()).collect(),
+        ..Plan::default()
+    };
+    if !targets.is_empty() {
+        let patterns = (0..).zip(targets.keys()).map(|(id, literal)| {
+            let flag = if literal.caseless {
+                Flag::CASELESS
+            } else {
+                Flag::default()
+            };
+            let escaped: String = literal.bytes.iter().map(|b| format!("\\x{b:02x}")).collect();
+            Pattern::new(escaped.into_bytes(), flag, Some(id))
+        });
+        let database = BlockDatabase::new(patterns.collect());
+        plan.literals = Some(database.map_err(|error| format!("vectorscan refuses the literals: {error}"))?);
     }
-    match read::build_set(&words) {
-        Ok(set) => {
-            expressions.push(assign::shared_expression(&words));
-            entries.push(Entry::Assigned { members, words: set });
-            Some((entries, expressions))
+    plan.targets = targets.into_values().collect();
+    Ok(plan)
+}
+
+/// Gives each word of context its number. `false` where they are too many.
+fn words(rules: &mut [Rule], plan: &mut Plan) -> bool {
+    let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
+    let contexts = || rules.iter().filter_map(|rule| rule.context.as_ref());
+    for word in contexts().flat_map(|c| c.words.iter().chain(&c.whole)) {
+        numbers.entry(word.clone()).or_default();
+    }
+    plan.within = contexts().map(|c| c.within).max().unwrap_or(0);
+    for (number, place) in (0..).zip(numbers.values_mut()) {
+        *place = number;
+    }
+    for context in rules.iter_mut().filter_map(|rule| rule.context.as_mut()) {
+        let all = context.words.iter().chain(&context.whole);
+        context.numbers = all.filter_map(|word| numbers.get(word).copied()).collect();
+        context.numbers.sort_unstable();
+    }
+    let list: Vec<String> = numbers.into_keys().collect();
+    match Words::new(&list) {
+        Some(words) => {
+            plan.words = words;
+            true
         }
-        Err(reason) => {
-            for number in members.into_iter().rev() {
-                let rule = rules.remove(number);
-                left_out.push(rule.problem(&format!("the words of all rules together: {reason}")));
-            }
-            self::expressions(rules, left_out)
-        }
+        None => false,
     }
 }

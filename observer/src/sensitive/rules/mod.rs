@@ -1,18 +1,22 @@
 //! Rule packs: YAML in, compiled rules out, every problem named with file, line and rule.
 //!
-//! A pattern is written once, in the syntax that vectorscan and the `regex` crate share (no look-around, no back
-//! reference, ASCII classes). What may not stand directly before and after a value is said apart, in `before` and
-//! `after`, as the inside of a character class: a token in the middle of a longer one is not that token.
+//! A pattern is written once, in the syntax of the `regex` crate with ASCII classes (no look-around, no back reference).
+//! What may not stand directly before and after a value is said apart, in `before` and `after`, as the inside of a
+//! character class: a token in the middle of a longer one is not that token. What makes the scan look at a rule is read
+//! off its pattern (`trigger`).
 //!
 //! A rule with a mistake is left out and named; the others work. Text that is no rule pack at all is an error.
 
 mod assign;
 mod builtin;
+mod bytes;
 mod compile;
 mod example;
+mod form;
 mod probe;
 mod read;
 mod spelling;
+mod trigger;
 
 #[cfg(test)]
 mod tests;
@@ -21,15 +25,19 @@ use std::sync::Arc;
 
 use regex::bytes::Regex;
 use sha2::{Digest, Sha256};
-use vectorscan_rs::StreamingDatabase;
 
 use super::validate::Validator;
 use super::{Class, Severity};
 use crate::config::yaml::{self, Position, Problem, Reader, shown};
 
 pub use builtin::BUILTIN;
-pub use compile::Entry;
 pub use example::expand_example;
+pub use trigger::{Literal, Literals, Trigger};
+
+pub(super) use bytes::ByteSet;
+pub(super) use compile::{Begin, Plan, Target};
+pub(super) use form::Form;
+pub(super) use trigger::{MAX_LITERAL, MAX_SIGN_AT};
 
 /// Most rules in one set.
 pub const MAX_RULES: usize = 2_000;
@@ -53,6 +61,8 @@ pub struct Context {
     pub after: bool,
     /// In a text that is nothing but values no word is needed.
     pub alone: bool,
+    /// Numbers of the words in [`Plan::words`], ascending.
+    pub(super) numbers: Vec<u32>,
 }
 
 /// How much a rule knows about what it finds. Where values overlap, the one that knows most counts.
@@ -97,23 +107,10 @@ pub struct Rule {
     pub(super) documented: Vec<Regex>,
     /// What belongs to the value after the match, for redaction (the rest of a key block).
     pub(super) extend: Option<Regex>,
-    /// Confirms a match that ends at the end of the haystack; group 1 is the value.
-    pub(super) confirm: Regex,
-    /// Most bytes that a match can have, its surroundings included; `None` where there is no bound.
-    pub(super) reach: Option<usize>,
-    /// What makes vectorscan look here.
-    first: First,
+    /// Its pattern.
+    pub(super) form: Form,
     at: Position,
     file: String,
-}
-
-/// The first look of a rule.
-#[derive(Debug, Clone)]
-enum First {
-    /// An expression of its own.
-    Own(String),
-    /// One of these words, in the expression that all such rules share.
-    Words(String),
 }
 
 impl Rule {
@@ -122,12 +119,15 @@ impl Rule {
         (&self.file, self.at.line)
     }
 
-    /// What vectorscan looks for: an expression of the rule's own, or words in the one that `assign` rules share.
-    pub fn first_look(&self) -> &str {
-        match &self.first {
-            First::Own(expression) => expression,
-            First::Words(words) => words,
-        }
+    /// What makes the scan look at this rule.
+    pub fn trigger(&self) -> &Trigger {
+        self.form.trigger()
+    }
+
+    /// The whole pattern, with what may stand around it, as one expression. For benchmarks, which compare with vectorscan
+    /// alone.
+    pub fn expression(&self) -> String {
+        self.form.expression()
     }
 
     fn problem(&self, reason: &str) -> Problem {
@@ -140,14 +140,13 @@ impl Rule {
     }
 }
 
-/// A set of rules with its vectorscan database. Cheap to clone, may go to another thread.
+/// A set of rules, and how to find where to try them. Cheap to clone, may go to another thread.
 #[derive(Debug, Clone)]
 pub struct Rules {
     version: String,
     digest: [u8; 32],
     rules: Vec<Arc<Rule>>,
-    entries: Arc<[Entry]>,
-    database: Option<Arc<StreamingDatabase>>,
+    plan: Arc<Plan>,
     left_out: Vec<Problem>,
 }
 
@@ -197,13 +196,12 @@ impl Rules {
             digest.update(b"-");
             digest.update(id.as_bytes());
         }
-        let (database, entries) = compile::compile(&mut rules, &mut left_out);
+        let plan = Arc::new(compile::compile(&mut rules, &mut left_out));
         let loaded = Self {
             version: version_of(&versions, &left_out),
             digest: digest.finalize().into(),
             rules: rules.into_iter().map(Arc::new).collect(),
-            entries: entries.into(),
-            database,
+            plan,
             left_out,
         };
         (loaded, problems)
@@ -229,15 +227,9 @@ impl Rules {
         &self.left_out
     }
 
-    /// What each number that vectorscan reports stands for.
-    pub fn entries(&self) -> Arc<[Entry]> {
-        self.entries.clone()
-    }
-
-    /// The compiled patterns; `None` where no rule is in use. Outside of this stage only for benchmarks, which compare
-    /// with vectorscan alone.
-    pub fn database(&self) -> Option<Arc<StreamingDatabase>> {
-        self.database.clone()
+    /// How to find where the rules are tried.
+    pub(super) fn plan(&self) -> &Arc<Plan> {
+        &self.plan
     }
 }
 

@@ -1,11 +1,11 @@
-//! Finds rules that would make every scan slow: those whose pattern fits nearly everywhere in ordinary text, so that
+//! Finds rules that would make every scan slow: those whose literals stand nearly everywhere in ordinary text, so that
 //! the second step has to look at nearly every byte again. Counted, not timed: the answer is the same on every host.
 
-use vectorscan_rs::{Scan, StreamingDatabase};
+use vectorscan_rs::{BlockScanner, Scan};
 
-use super::compile::Entry;
+use super::compile::Plan;
 
-/// A rule may fit once in so many bytes of the sample.
+/// A rule may be tried once in so many bytes of the sample.
 const BYTES_PER_HIT: usize = 64;
 /// Bytes of the sample.
 const SAMPLE: usize = 16 * 1024;
@@ -29,11 +29,11 @@ const PARTS: [&str; 16] = [
     "key: value, name = \"x\", token count 4096, secret santa, password policy\n",
 ];
 
-/// The numbers of rules that fit too often, ascending, with how often.
-pub(super) fn too_slow(database: &StreamingDatabase, entries: &[Entry], rules: usize) -> Vec<(usize, usize)> {
+/// The numbers of rules that would be tried too often, ascending, with how often.
+pub(super) fn too_slow(plan: &Plan, rules: usize) -> Vec<(usize, usize)> {
     let mut hits = vec![0usize; rules];
     // Where the probe itself fails there is no answer, and the scanner that is made next fails and is heard.
-    let _ = count(database, entries, &mut hits);
+    let _ = count(plan, &mut hits);
     let slow = hits.into_iter().enumerate();
     slow.filter(|(_, hits)| *hits > SAMPLE / BYTES_PER_HIT).collect()
 }
@@ -41,31 +41,24 @@ pub(super) fn too_slow(database: &StreamingDatabase, entries: &[Entry], rules: u
 /// What is said of such a rule.
 pub(super) fn reason(hits: usize) -> String {
     format!(
-        "too slow: its pattern ends at {hits} places in {SAMPLE} bytes of ordinary text, and each of them has to be \
-         examined; put a fixed word of three letters or more into it, or into `trigger`"
+        "too slow: what leads to its pattern is at {hits} places in {SAMPLE} bytes of ordinary text, and each of them has \
+         to be examined; put a fixed word of three letters or more into it, or into `trigger`"
     )
 }
 
-fn count(
-    database: &StreamingDatabase,
-    entries: &[Entry],
-    hits: &mut [usize],
-) -> Result<(), vectorscan_rs::Error> {
-    let mut note = |id: u32| {
-        let entry = usize::try_from(id).ok().and_then(|id| entries.get(id));
-        // The shared expression is this project's own, and no single rule's fault.
-        if let Some(Entry::Rule(number)) = entry
-            && let Some(hits) = hits.get_mut(*number)
-        {
-            *hits += 1;
+fn count(plan: &Plan, hits: &mut [usize]) -> Result<(), vectorscan_rs::Error> {
+    let Some(database) = &plan.literals else {
+        return Ok(());
+    };
+    let mut scanner = BlockScanner::new(database)?;
+    scanner.scan(sample().as_bytes(), |id, _, _, _| {
+        let targets = usize::try_from(id).ok().and_then(|id| plan.targets.get(id));
+        for target in targets.into_iter().flatten() {
+            hits[target.rule] += 1;
         }
         Scan::Continue
-    };
-    let scanner = database.create_scanner()?;
-    let mut stream = scanner.open_stream()?;
-    let scanned = stream.scan(sample().as_bytes(), |id, _, _, _| note(id));
-    stream.close(|id, _, _, _| note(id))?;
-    scanned.map(|_| ())
+    })?;
+    Ok(())
 }
 
 fn sample() -> String {

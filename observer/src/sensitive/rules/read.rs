@@ -1,8 +1,9 @@
 //! The text of one pack into its rules.
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 
-use super::{Context, First, MAX_PATTERN, MAX_RULES, Rank, Rule, assign, spelling};
+use super::form::{self, Form, Parts};
+use super::{Context, MAX_PATTERN, MAX_RULES, Rank, Rule, assign, spelling};
 use crate::config::yaml::{At, Map, Node, Position, Problem, Reader, shown};
 use crate::sensitive::validate::Validator;
 use crate::sensitive::{Class, Severity};
@@ -148,16 +149,16 @@ fn one_rule(reader: &mut Reader, file: &str, node: &Node) -> Option<Rule> {
     });
     let examples = texts(reader, &map, "match");
     let counter_examples = texts(reader, &map, "no_match");
-    let form = read_form(reader, &map)?;
+    let form = read_form(reader, &map, context.as_ref())?;
     Some(Rule {
         id: id.value,
         name: name?.value,
         class: class?,
         severity: severity?,
-        rank: match (general, &form.first) {
+        rank: match (general, map.get("assign").is_some()) {
             (true, _) => Rank::General,
-            (false, First::Words(_)) => Rank::Assigned,
-            (false, First::Own(_)) => Rank::Special,
+            (false, true) => Rank::Assigned,
+            (false, false) => Rank::Special,
         },
         validator,
         entropy,
@@ -168,9 +169,7 @@ fn one_rule(reader: &mut Reader, file: &str, node: &Node) -> Option<Rule> {
         placeholders,
         documented,
         extend,
-        reach: form.reach,
-        confirm: form.confirm,
-        first: form.first,
+        form,
         at: node.at,
         file: file.to_owned(),
     })
@@ -215,6 +214,7 @@ fn read_context(reader: &mut Reader, map: &Map<'_>) -> Option<Context> {
         alone: reader.flag_of(&inner, "alone").unwrap_or(false),
         within: usize::try_from(within).unwrap_or(1024),
         required,
+        numbers: Vec::new(),
     })
 }
 
@@ -247,39 +247,17 @@ fn build(pattern: &str) -> Result<Regex, String> {
     regex.map_err(reason)
 }
 
-/// Several patterns, of which one asks which ones occur.
-pub(super) fn build_set(patterns: &[String]) -> Result<RegexSet, String> {
-    let set = RegexSetBuilder::new(patterns)
-        .unicode(false)
-        .size_limit(4 * REGEX_SIZE)
-        .build();
-    set.map_err(reason)
-}
-
 /// What is wrong, in one line. The library's message shows the pattern over several lines; the last one says it.
 fn reason(error: regex::Error) -> String {
     match error {
         regex::Error::CompiledTooBig(limit) => format!("too large: more than {limit} bytes when compiled"),
-        error => error
-            .to_string()
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .trim()
-            .to_owned(),
+        error => form::last_line(&error),
     }
 }
 
-/// How a rule looks.
-struct Form {
-    first: First,
-    confirm: Regex,
-    reach: Option<usize>,
-}
-
-fn read_form(reader: &mut Reader, map: &Map<'_>) -> Option<Form> {
+fn read_form(reader: &mut Reader, map: &Map<'_>, context: Option<&Context>) -> Option<Form> {
     match (map.get("pattern"), map.get("assign")) {
-        (Some(_), None) => read_pattern(reader, map),
+        (Some(_), None) => read_pattern(reader, map, context),
         (None, Some(_)) => read_assign(reader, map),
         (None, None) => {
             reader.problem(map.at, "it needs `pattern` or `assign`");
@@ -306,22 +284,27 @@ fn read_assign(reader: &mut Reader, map: &Map<'_>) -> Option<Form> {
     if map.get("trigger").is_some() {
         reader.problem(map.at, "`assign` takes no `trigger`");
     }
-    let before = edge(reader.text_of(map, "before").as_ref(), "any", r"\A");
-    let after = edge(reader.text_of(map, "after").as_ref(), ASSIGN_AFTER, r"\z");
-    let pattern = assign::pattern(&words, &value.value);
-    let confirm = confirming(reader, at, &format!("{before}{pattern}{after}"))?;
-    Some(Form {
-        first: First::Words(words),
-        confirm,
-        reach: Some(assign::REACH),
-    })
+    let (before, after) = read_edges(reader, map, ("any", ASSIGN_AFTER))?;
+    let parts = Parts {
+        core: assign::pattern(&words, &value.value),
+        lead: Some(format!("(?i:{words})")),
+        before,
+        after,
+        context: None,
+    };
+    form_of(reader, at, parts)
 }
 
-/// The pattern with its surroundings, for vectorscan and for confirming, and the group that holds the value.
-fn read_pattern(reader: &mut Reader, map: &Map<'_>) -> Option<Form> {
+fn read_pattern(reader: &mut Reader, map: &Map<'_>, context: Option<&Context>) -> Option<Form> {
     let pattern = reader.required_text(map, "it", "pattern")?;
-    // On its own first: a stray bracket must not be made good by what is put around it.
-    let groups = read_regex(reader, "pattern", &pattern)?.captures_len() - 1;
+    // On its own: a stray bracket must not be made good by what is put around it.
+    let groups = match form::parse(&pattern.value) {
+        Ok(hir) => hir.properties().explicit_captures_len(),
+        Err(reason) => {
+            reader.problem(pattern.at, format!("`pattern` is no valid pattern: {reason}"));
+            return None;
+        }
+    };
     if groups > 1 {
         reader.problem(
             pattern.at,
@@ -329,50 +312,40 @@ fn read_pattern(reader: &mut Reader, map: &Map<'_>) -> Option<Form> {
         );
         return None;
     }
-    let before = edge(reader.text_of(map, "before").as_ref(), EDGE, r"\A");
-    let after = edge(reader.text_of(map, "after").as_ref(), EDGE, r"\z");
-    let core = if groups == 0 {
-        format!("({})", pattern.value)
-    } else {
-        format!("(?:{})", pattern.value)
+    let (before, after) = read_edges(reader, map, (EDGE, EDGE))?;
+    let parts = Parts {
+        core: pattern.value.clone(),
+        lead: reader.text_of(map, "trigger").map(|trigger| trigger.value),
+        before,
+        after,
+        context: context.filter(|context| context.required && !context.after && !context.alone),
     };
-    let whole = format!("{before}{core}{after}");
-    let confirm = confirming(reader, pattern.at, &whole)?;
-    let reach = longest(&whole);
-    let expression = match reader.text_of(map, "trigger") {
-        Some(trigger) => format!("(?:{}){after}", trigger.value),
-        None => whole,
-    };
-    Some(Form {
-        first: First::Own(expression),
-        confirm,
-        reach,
-    })
+    form_of(reader, pattern.at, parts)
 }
 
-/// What stands at one end of a value: the end of the text, or anything but these characters.
-fn edge(class: Option<&At<String>>, default: &str, end: &str) -> String {
-    match class.map_or(default, |class| class.value.as_str()) {
-        "any" => String::new(),
-        class => format!("(?:{end}|[^{class}])"),
+fn form_of(reader: &mut Reader, at: Position, parts: Parts<'_>) -> Option<Form> {
+    match Form::new(parts) {
+        Ok(form) => Some(form),
+        Err(reason) => {
+            reader.problem(at, reason);
+            None
+        }
     }
 }
 
-fn confirming(reader: &mut Reader, at: Position, whole: &str) -> Option<Regex> {
-    let value = format!(r"(?:{whole})\z");
-    let confirm = read_regex(reader, "pattern", &At { at, value })?;
-    if confirm.is_match(b"") {
-        reader.problem(at, "its pattern fits the empty text");
-        return None;
-    }
-    Some(confirm)
-}
-
-/// Most bytes that a match of the pattern can have.
-fn longest(pattern: &str) -> Option<usize> {
-    let mut parser = regex_syntax::ParserBuilder::new()
-        .unicode(false)
-        .utf8(false)
-        .build();
-    parser.parse(pattern).ok()?.properties().maximum_len()
+/// What may not stand at the two ends of a value, as the inside of a class; `any` for no restriction.
+fn read_edges(reader: &mut Reader, map: &Map<'_>, default: (&str, &str)) -> Option<(String, String)> {
+    let mut edge = |key: &str, default: &str| {
+        let Some(class) = reader.text_of(map, key) else {
+            return Some(default.to_owned());
+        };
+        if class.value != "any"
+            && let Err(reason) = form::class(&class.value)
+        {
+            reader.problem(class.at, format!("`{key}` is no inside of a class: {reason}"));
+            return None;
+        }
+        Some(class.value)
+    };
+    Some((edge("before", default.0)?, edge("after", default.1)?))
 }

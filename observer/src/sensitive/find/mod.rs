@@ -1,0 +1,5 @@
+//! How places are found at which a rule is tried, and how it is tried there.
+
+pub(super) mod machine;
+pub(super) mod signs;
+pub(super) mod words;

@@ -1,0 +1,191 @@
+//! The pattern of a rule: what is tried, what may stand around it, what makes the scan look.
+
+use std::sync::OnceLock;
+
+use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::nfa::thompson;
+use regex_automata::util::syntax;
+use regex_syntax::hir::{Hir, HirKind};
+
+use super::bytes::ByteSet;
+use super::trigger::{self, Trigger};
+use super::{Context, MAX_PATTERN};
+
+/// Budget of one compiled pattern, in bytes.
+const SIZE: usize = 4 * 1024 * 1024;
+/// What is said of a pattern that nothing leads to.
+const TOO_SLOW: &str = "too slow: its pattern could begin nearly anywhere, and each of these places would have to be \
+                        examined; put a fixed word of three letters or more into it, a digit near its begin, or a \
+                        `trigger` that begins with such words";
+
+/// What a form is made of, as written.
+pub(super) struct Parts<'a> {
+    /// The pattern without what may stand around it.
+    pub(super) core: String,
+    /// A pattern that begins before the match, or with it, and says where to look.
+    pub(super) lead: Option<String>,
+    /// What may not stand directly before and after it.
+    pub(super) before: String,
+    pub(super) after: String,
+    /// Words one of which must stand before it.
+    pub(super) context: Option<&'a Context>,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(crate) struct Form {
+    core: String,
+    edges: (String, String),
+    /// Its group is the value, not all of it.
+    grouped: bool,
+    pub(crate) before: ByteSet,
+    pub(crate) after: ByteSet,
+    pub(crate) first: ByteSet,
+    trigger: Trigger,
+    /// Finds the group. Most rules are never tried, so it is made when it is needed.
+    confirm: OnceLock<Option<Regex>>,
+}
+
+impl Form {
+    /// Checks the parts; what is wrong with them otherwise.
+    pub(super) fn new(parts: Parts<'_>) -> Result<Self, String> {
+        let hir = parse(&parts.core)?;
+        check_size(&parts.core)?;
+        if hir.properties().minimum_len() == Some(0) {
+            return Err("its pattern fits the empty text".to_owned());
+        }
+        let edge = |class_text: &str| match class_text {
+            "any" => Ok(ByteSet::default()),
+            text => class(text),
+        };
+        let trigger = match &parts.lead {
+            Some(lead) => {
+                let lead = parse(lead)?;
+                trigger::of_pattern(&hir).or_else(|| trigger::of_lead(&lead))
+            }
+            None => trigger::of_pattern(&hir).or_else(|| parts.context.and_then(of_context)),
+        };
+        Ok(Self {
+            grouped: hir.properties().explicit_captures_len() > 0,
+            before: edge(&parts.before)?,
+            after: edge(&parts.after)?,
+            first: ByteSet::first_of(&hir),
+            trigger: trigger.ok_or(TOO_SLOW)?,
+            core: parts.core,
+            edges: (parts.before, parts.after),
+            confirm: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn trigger(&self) -> &Trigger {
+        &self.trigger
+    }
+
+    /// The trigger is a sign that cannot be looked for together with those of the other rules: literals instead.
+    pub(super) fn without_sign(&mut self) -> Result<(), String> {
+        let literals = parse(&self.core).ok().and_then(|hir| trigger::literals_of(&hir));
+        self.trigger = Trigger::Inside(literals.ok_or(TOO_SLOW)?);
+        Ok(())
+    }
+
+    /// The pattern that is tried.
+    pub(crate) fn core(&self) -> &str {
+        &self.core
+    }
+
+    /// The pattern with what may stand around it.
+    pub(super) fn expression(&self) -> String {
+        let edge = |class: &str, end: &str| match class {
+            "any" => String::new(),
+            class => format!("(?:{end}|[^{class}])"),
+        };
+        let (before, after) = (edge(&self.edges.0, r"\A"), edge(&self.edges.1, r"\z"));
+        format!("{before}(?:{}){after}", self.core)
+    }
+
+    /// Whether a match may begin behind this byte, and end before this one; `None` at the ends of the text.
+    pub(crate) fn fits(&self, before: Option<u8>, after: Option<u8>) -> bool {
+        before.is_none_or(|byte| !self.before.has(byte)) && after.is_none_or(|byte| !self.after.has(byte))
+    }
+
+    /// The value in a match.
+    pub(crate) fn value(&self, text: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
+        if !self.grouped {
+            return Some((start, end));
+        }
+        let confirm = self.confirm.get_or_init(|| {
+            let whole = format!(r"(?:{})\z", self.core);
+            let regex = RegexBuilder::new(&whole)
+                .unicode(false)
+                .size_limit(2 * SIZE)
+                .build();
+            regex.ok()
+        });
+        let confirm = confirm.as_ref()?;
+        let mut places = confirm.capture_locations();
+        confirm.captures_read_at(&mut places, &text[..end], start)?;
+        places.get(1).filter(|(start, end)| end > start)
+    }
+}
+
+/// Words that must stand before a value lead to it.
+fn of_context(context: &Context) -> Option<Trigger> {
+    let words = context.words.iter().chain(&context.whole);
+    let alternation: Vec<String> = words.map(|word| regex_syntax::escape(word)).collect();
+    let lead = parse(&format!("(?i:{})", alternation.join("|"))).ok()?;
+    match trigger::of_lead(&lead)? {
+        Trigger::Before(literals, _) => Some(Trigger::Before(literals, context.within)),
+        other => Some(other),
+    }
+}
+
+/// The syntax of a pattern, or what is wrong with it, in one line.
+pub(super) fn parse(pattern: &str) -> Result<Hir, String> {
+    if pattern.len() > MAX_PATTERN {
+        return Err(format!("longer than {MAX_PATTERN} bytes"));
+    }
+    let mut parser = regex_syntax::ParserBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .build();
+    parser.parse(pattern).map_err(|error| last_line(&error))
+}
+
+/// The bytes of a class of which this is the inside.
+pub(super) fn class(inside: &str) -> Result<ByteSet, String> {
+    match parse(&format!("[{inside}]"))?.kind() {
+        HirKind::Class(class) => ByteSet::of_class(class).ok_or("not of single bytes".to_owned()),
+        HirKind::Literal(text) if text.0.len() == 1 => Ok(ByteSet::of(text.0.iter().copied())),
+        _ => Err("no class of bytes".to_owned()),
+    }
+}
+
+/// A library's message shows the pattern over several lines; the last one says what is wrong.
+pub(super) fn last_line(error: &dyn std::fmt::Display) -> String {
+    error
+        .to_string()
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+fn check_size(pattern: &str) -> Result<(), String> {
+    let built = thompson::NFA::compiler()
+        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .configure(
+            thompson::Config::new()
+                .utf8(false)
+                .which_captures(thompson::WhichCaptures::None)
+                .nfa_size_limit(Some(SIZE)),
+        )
+        .build(pattern);
+    match built {
+        Ok(_) => Ok(()),
+        Err(error) if error.size_limit().is_some() => {
+            Err(format!("too large: more than {SIZE} bytes when compiled"))
+        }
+        Err(error) => Err(last_line(&error)),
+    }
+}
