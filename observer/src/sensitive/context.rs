@@ -27,7 +27,7 @@ pub(super) fn only_values(text: &[u8]) -> bool {
         text.split(|b| b.is_ascii_whitespace() || matches!(b, b',' | b';'))
             .filter(|p| !p.is_empty())
     };
-    let value = |part: &[u8]| part.iter().any(|b| b.is_ascii_digit() || matches!(b, b':'));
+    let value = |part: &[u8]| part.iter().any(u8::is_ascii_digit) || part.starts_with(b"::");
     let joins = |part: &[u8]| JOINING.iter().any(|word| word.eq_ignore_ascii_case(part));
     // A few letters before or between numbers belong to a value: `34 ABC 1234`.
     let short = |part: &[u8]| part.len() <= 3 && part.iter().all(u8::is_ascii_alphabetic);
@@ -130,6 +130,7 @@ mod tests {
             "",
             "order 44051401458",
             "Not a TIN 123456789",
+            "cell: 123456789",
             "abc def",
             &"1 ".repeat(70),
         ] {

@@ -83,6 +83,8 @@ pub(super) struct Scratch {
     places: Vec<usize>,
     ends: Vec<End>,
     seen: Vec<Seen>,
+    /// By place in `Plan::numbers`, whether a word of the rule is near.
+    wanted: Vec<bool>,
 }
 
 /// What stays the same for all texts of a scan.
@@ -324,16 +326,44 @@ impl Tape {
         let mut ends = std::mem::take(&mut tools.scratch.ends);
         let (tried, bytes) = tools.engine.try_numbers(&self.buffer, (start, limit), &mut ends);
         tools.meter.spend(TRY + u64::try_from(bytes).unwrap_or(u64::MAX));
+        let ended = !ends.is_empty();
+        self.keep_wanted(start, &mut ends, tools);
         if !ends.is_empty() {
             ends.sort_unstable();
             self.settle_numbers(start, &ends, tools);
         }
         // The machine tries many rules; that one of them could go on says nothing where another one ended.
-        if tried == Tried::Cut && ends.is_empty() {
+        if tried == Tried::Cut && !ended {
             tools.meter.undecided += 1;
         }
         ends.clear();
         tools.scratch.ends = ends;
+    }
+
+    /// Drops the ends of rules that want a word near the value, where none of theirs is: most numbers of most texts are
+    /// nobody's, and a hundred rules fit each of them.
+    fn keep_wanted(&self, start: usize, ends: &mut Vec<End>, tools: &mut Tools<'_>) {
+        let plan = tools.engine.plan();
+        let wordless = |end: &End| plan.wordless.get(end.pattern) != Some(&false);
+        if self.alone || ends.iter().all(wordless) {
+            return;
+        }
+        let scratch = &mut *tools.scratch;
+        let from = start.saturating_sub(plan.within);
+        let last = ends.iter().map(|end| end.at).max().unwrap_or(start) + AFTER_BYTES;
+        let around = &self.buffer[from..last.min(self.buffer.len())];
+        plan.words.see(around, from, &mut scratch.seen);
+        scratch.wanted.clear();
+        scratch.wanted.resize(plan.numbers.len(), false);
+        for (word, _) in scratch.seen.drain(..) {
+            let places = usize::try_from(word)
+                .ok()
+                .and_then(|word| plan.wanted_by.get(word));
+            for place in places.into_iter().flatten() {
+                scratch.wanted[*place] = true;
+            }
+        }
+        ends.retain(|end| wordless(end) || scratch.wanted[end.pattern]);
     }
 
     fn settle_numbers(&mut self, start: usize, ends: &[End], tools: &mut Tools<'_>) {

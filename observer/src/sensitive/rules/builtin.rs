@@ -21,6 +21,7 @@ pub const BUILTIN: &[(&str, &str)] = packs![
     "generic",
     "pii",
     "national-ids",
+    "content",
 ];
 
 #[cfg(test)]

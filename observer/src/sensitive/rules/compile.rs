@@ -21,6 +21,10 @@ pub(crate) struct Plan {
     pub(crate) signs: Option<Signs>,
     /// Rules that are tried there, by their place in the machine that tries them together.
     pub(crate) numbers: Vec<usize>,
+    /// By that place, whether the rule finds something without a word near the value.
+    pub(crate) wordless: Vec<bool>,
+    /// By the number of a word, the places of the rules that want it.
+    pub(crate) wanted_by: Vec<Vec<usize>>,
     /// Finds words near values.
     pub(crate) words: Words,
     /// Most bytes before a value in which any rule looks for words.
@@ -149,10 +153,23 @@ fn words(rules: &mut [Rule], plan: &mut Plan) -> bool {
     for (number, place) in (0..).zip(numbers.values_mut()) {
         *place = number;
     }
+    plan.wanted_by = vec![Vec::new(); numbers.len()];
     for context in rules.iter_mut().filter_map(|rule| rule.context.as_mut()) {
         let all = context.words.iter().chain(&context.whole);
         context.numbers = all.filter_map(|word| numbers.get(word).copied()).collect();
         context.numbers.sort_unstable();
+    }
+    for (place, rule) in plan.numbers.iter().map(|number| &rules[*number]).enumerate() {
+        let context = rule.context.as_ref().filter(|context| context.required);
+        plan.wordless.push(context.is_none());
+        for word in context.iter().flat_map(|context| &context.numbers) {
+            if let Some(list) = usize::try_from(*word)
+                .ok()
+                .and_then(|word| plan.wanted_by.get_mut(word))
+            {
+                list.push(place);
+            }
+        }
     }
     let list: Vec<String> = numbers.into_keys().collect();
     match Words::new(&list) {

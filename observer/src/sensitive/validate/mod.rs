@@ -92,6 +92,8 @@ validators! {
     Card = "card" => payment::card, Compact;
     /// IBAN: length of the country, form of its account numbers, mod 97 (ISO 13616).
     Iban = "iban" => payment::iban, Compact;
+    /// A number with the check digits of an IBAN and another length than its country's (mod 97).
+    IbanOtherLength = "iban_other_length" => payment::iban_other_length, Compact;
     /// Any number with a right Luhn checksum.
     Luhn = "luhn" => payment::any_luhn, Compact;
     /// Routing number of a bank in the United States: district of the Federal Reserve, weights 3, 7, 1 (ABA).

@@ -143,11 +143,22 @@ const IBAN_LENGTHS: &[(&[u8; 2], usize)] = &[
 /// IBAN: length of the country, form of its account numbers, mod 97 (ISO 13616).
 pub(super) fn iban(value: &[u8]) -> Check {
     let text = compact(value);
-    let length = IBAN_LENGTHS
+    verdict(Some(iban_length(&text) == Some(text.len()) && mod_97(&text) == 1))
+}
+
+/// A number with the check digits of an IBAN and another length than its country's.
+pub(super) fn iban_other_length(value: &[u8]) -> Check {
+    let text = compact(value);
+    let other = iban_length(&text).is_some_and(|length| length != text.len());
+    verdict(Some(other && text.len() >= 15 && mod_97(&text) == 1))
+}
+
+/// Length of an IBAN of the country with which the text begins.
+fn iban_length(text: &[u8]) -> Option<usize> {
+    let of_country = IBAN_LENGTHS
         .iter()
-        .find(|(country, _)| text.starts_with(*country))
-        .map(|(_, n)| *n);
-    verdict(Some(length == Some(text.len()) && mod_97(&text) == 1))
+        .find(|(country, _)| text.starts_with(*country));
+    of_country.map(|(_, length)| *length)
 }
 
 /// Remainder by 97 with the first four characters moved to the end and letters as 10 to 35.
@@ -239,6 +250,13 @@ mod tests {
             "DE",
         ];
         check_all(Validator::Iban, Check::Reject, &bad);
+        check_all(
+            Validator::IbanOtherLength,
+            Check::Valid,
+            &["GB87TDLS2868826945532"],
+        );
+        check_all(Validator::IbanOtherLength, Check::Reject, &good);
+        check_all(Validator::IbanOtherLength, Check::Reject, &bad);
     }
 
     #[test]
