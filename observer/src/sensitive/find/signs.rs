@@ -57,7 +57,7 @@ impl Signs {
         let words = ByteSet::of((0..=u8::MAX).filter(u8::is_ascii_alphanumeric));
         let inside_words = !need.before.covers(words);
         let firsts = || need.first.iter();
-        if inside_words && !(need.before.covers(digits) && !firsts().any(|b| b.is_ascii_alphabetic()))
+        if inside_words && (!need.before.covers(digits) || firsts().any(|b| b.is_ascii_alphabetic()))
             || need.at > MAX_SIGN_AT
         {
             return false;

@@ -245,7 +245,7 @@ fn best_of_parts(parts: &[Hir]) -> Option<Literals> {
                             least,
                             most,
                             lead,
-                        })
+                        });
                     }
                     None => found.extend(best(part).map(|one| Literals {
                         least: least + one.least,
