@@ -274,11 +274,11 @@ fn filled(mut add: impl FnMut(&mut String)) -> Vec<u8> {
 
 fn json(random: &mut Random, text: &mut String) {
     let (id, count) = (random.below(1 << 40), random.below(5000));
-    let _ = write!(
+    let _ = writeln!(
         text,
         "{{\"id\": \"chatcmpl-{id:x}\", \"model\": \"gpt-4o\", \"created\": {}, \"choices\": [{{\"index\": 0, \"delta\": \
          {{\"role\": \"assistant\", \"content\": \"The answer depends on the region and on the plan.\"}}, \
-         \"finish_reason\": null}}], \"usage\": {{\"total_tokens\": {count}}}}}\n",
+         \"finish_reason\": null}}], \"usage\": {{\"total_tokens\": {count}}}}}",
         1_760_000_000 + id % 10_000_000
     );
 }
