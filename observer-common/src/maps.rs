@@ -2,6 +2,8 @@
 
 /// Longest reversed host pattern in the map of catalogue hosts.
 pub const HOST_KEY_LEN: usize = 128;
+/// Most names in the table of catalogue hosts. Its nodes are allocated as they are put in.
+pub const HOSTS_MAX: u32 = 16_384;
 
 /// Key of the map of flows. A forked child has its own process id; a reused process id has another start.
 #[repr(C)]

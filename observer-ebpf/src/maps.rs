@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use observer_common::{
     counters,
-    maps::{Flow, FlowKey, HOST_KEY_LEN, KernelOffsets, Socket},
+    maps::{Flow, FlowKey, HOST_KEY_LEN, HOSTS_MAX, KernelOffsets, Socket},
 };
 
 /// Records to the daemon. The daemon sets the size at load.
@@ -52,7 +52,7 @@ pub(crate) struct GoRead {
 /// Reversed host names and suffixes of the catalogue.
 #[map]
 pub(crate) static HOSTS: LpmTrie<[u8; HOST_KEY_LEN], u32> =
-    LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+    LpmTrie::with_max_entries(HOSTS_MAX, BPF_F_NO_PREALLOC);
 
 /// Source of flow and connection ids, per CPU.
 #[map]

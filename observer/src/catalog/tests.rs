@@ -214,6 +214,12 @@ fn shared_hosts_are_neither_ai_by_name_nor_in_the_kernel_table() {
     assert!(!suffix("openai.com"), "a domain is looked at more closely");
     assert!(!suffix("githubcopilot.com"), "telemetry is below it");
     assert!(patterns.len() >= 700, "{}", patterns.len());
+    let room = observer_common::maps::HOSTS_MAX as usize;
+    assert!(
+        patterns.len() * 2 < room / 2,
+        "half of the table is for the user's: {}",
+        patterns.len()
+    );
 }
 
 #[test]

@@ -274,6 +274,32 @@ mod tests {
     }
 
     #[test]
+    fn catalogue_files_are_used_and_their_mistakes_come_all_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("observer.yaml");
+        let good = "version: \"1\"\nproviders:\n  - {name: house, hosts: {llm-api: [llm.corp.example]}}\n";
+        fs::write(&config, "catalog:\n  files: [good.yaml]\n").unwrap();
+        fs::write(dir.path().join("good.yaml"), good).unwrap();
+        let catalog = load(Some(&config)).unwrap().catalog;
+        let found = catalog.explain("llm.corp.example", "/").entry.unwrap();
+        assert!(found.provider == "house" && found.file.ends_with("good.yaml") && found.line == 3);
+        assert!(catalog.host_is_ai("api.openai.com"), "what is built in stays");
+        let text = "catalog:\n  files: [bad.yaml, good.yaml, none.yaml]\n  extra_hosts: [{host: \"*.com\", provider: x}]\n";
+        fs::write(&config, text).unwrap();
+        let bad = "version: \"1\"\nproviders:\n  - name: other\n    hosts: {llm-api: [\"*\", llm.corp.example], llm: [x]}\n";
+        fs::write(dir.path().join("bad.yaml"), bad).unwrap();
+        let problems = load(Some(&config)).unwrap_err();
+        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let has = |part: &str| all.iter().any(|text| text.contains(part));
+        assert!(has("bad.yaml:4:23: ") && has("bad.yaml:4:47: "), "{all:#?}");
+        assert!(has("none.yaml: cannot be read"), "{all:#?}");
+        assert!(
+            has("observer.yaml:3:") && has("whole top-level domain"),
+            "{all:#?}"
+        );
+    }
+
+    #[test]
     fn a_rule_with_a_mistake_is_left_out_and_named_with_its_line() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(

@@ -10,7 +10,7 @@ use aya::{
 use aya_log::EbpfLogger;
 use observer_common::{
     counters,
-    maps::{Flow, FlowKey, HOST_KEY_LEN, Socket},
+    maps::{Flow, FlowKey, HOST_KEY_LEN, HOSTS_MAX, Socket},
     wire::CLASS_AI,
 };
 
@@ -341,7 +341,16 @@ fn fill_hosts(ebpf: &mut Ebpf, hosts: &[(String, bool)]) -> Result<(), LoadError
         .ok_or_else(|| LoadError::Loader("the object has no map HOSTS".into()))?;
     let mut trie: LpmTrie<_, [u8; HOST_KEY_LEN], u32> =
         LpmTrie::try_from(map).map_err(|e| LoadError::Loader(e.to_string()))?;
-    for (name, below) in hosts {
+    let room = HOSTS_MAX as usize;
+    if hosts.len() > room {
+        // Only a catalogue file of the user can be as long. The rest is decided by the daemon, as other names are.
+        tracing::warn!(
+            names = hosts.len(),
+            room,
+            "more catalogue hosts than the kernel's table takes"
+        );
+    }
+    for (name, below) in hosts.iter().take(room) {
         // A name too long for the table stays undecided in the kernel and is decided by the daemon.
         let Some(key) = host_key(name, *below) else {
             continue;

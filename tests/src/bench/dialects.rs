@@ -34,6 +34,7 @@ const HELD: usize = 4_000;
 pub(super) fn run() -> Result<Vec<Row>> {
     let mut rows = Rows::new(Name::Dialects);
     let catalog = Arc::new(Catalog::builtin());
+    catalogue(&mut rows, &catalog);
     for transport in TRANSPORTS {
         for (what, call) in calls::large(LARGE) {
             large(&mut rows, &catalog, what, &call, transport)?;
@@ -50,6 +51,29 @@ pub(super) fn run() -> Result<Vec<Row>> {
         held(&mut rows, &catalog, transport)?;
     }
     Ok(rows.1)
+}
+
+/// What the catalogue costs: once at the start, and for each call.
+fn catalogue(rows: &mut Rows, catalog: &Catalog) {
+    let times = |count: u32, work: &dyn Fn()| {
+        let start = cpu();
+        (0..count).for_each(|_| work());
+        (cpu() - start) * 1e9 / f64::from(count)
+    };
+    let load = || drop(black_box(Catalog::builtin()));
+    let loads: Vec<f64> = (0..REPEATS).map(|_| times(1, &load) / 1e6).collect();
+    let names = catalog.kernel_patterns().len();
+    rows.many("catalogue: read at the start", &loads, "ms")
+        .note(format!("{names} patterns for the kernel's table"));
+    for (what, host) in [
+        ("known", "api.openai.com"),
+        ("regional", "bedrock-runtime.eu-west-1.amazonaws.com"),
+        ("unknown", "a.b.corp.example"),
+    ] {
+        let look = || drop(black_box(catalog.lookup(black_box(host), "/v1/chat/completions")));
+        let looks: Vec<f64> = (0..REPEATS).map(|_| times(20_000, &look)).collect();
+        rows.many(format!("catalogue: look-up of a host, {what}"), &looks, "ns");
+    }
 }
 
 /// Throughput of one large body.

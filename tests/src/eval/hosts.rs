@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use observer::catalog::{Catalog, Explanation, Known, Standing};
+use observer::catalog::{Catalog, Class, Explanation, Known, Standing};
 use serde_json::{Value, json};
 
 use super::{Outcome, input};
@@ -168,7 +168,11 @@ fn judge(catalog: &Catalog, row: &Row) -> (bool, bool, Option<String>) {
     for host in &hosts {
         for (path, found) in answers(catalog, host, &row.paths) {
             let named = |entry: &Known| catalog.is_name_of(&row.provider, &entry.provider);
-            let (known, named) = (is_known(&found), found.entry.as_ref().is_some_and(named));
+            let known = is_known(&found);
+            // Several servers have the same port and paths: each of them is a right answer.
+            let local = |entry: &Known| entry.class == Class::SelfHosted;
+            let also = found.entry.as_ref().is_some_and(local) && found.others.iter().any(named);
+            let named = also || found.entry.as_ref().is_some_and(named);
             ai &= known;
             provider &= named;
             if !(known && named) && why.is_none() {
