@@ -8,9 +8,11 @@ use prometheus::{
 use crate::{
     app::Observed,
     coverage::{Ledger, Stage},
+    evidence::Table,
     kernel::probes::ProbeState,
     pipeline::Totals,
-    store::{LossReason, Table, Writer},
+    spool::LossReason,
+    store::Writer,
 };
 
 /// Counters of the pipeline thread at one moment.
@@ -59,6 +61,9 @@ pub struct Metrics {
     rows: IntCounterVec,
     rows_lost: IntCounterVec,
     lag: GaugeVec,
+    spool: IntGaugeVec,
+    spool_failures: IntCounter,
+    spool_dropped: IntCounter,
 }
 
 impl Metrics {
@@ -93,7 +98,24 @@ impl Metrics {
             &[],
         )?;
         registry.register(Box::new(lag.clone()))?;
+        let spool = IntGaugeVec::new(
+            Opts::new(
+                "observer_spool",
+                "Rows that wait: segments, bytes on disk, bytes in memory",
+            ),
+            &["what"],
+        )?;
+        registry.register(Box::new(spool.clone()))?;
         Ok(Self {
+            spool,
+            spool_failures: counter(
+                "observer_spool_write_failures_total",
+                "Attempts to write to the spool that failed",
+            )?,
+            spool_dropped: counter(
+                "observer_spool_dropped_segments_total",
+                "Segments of the spool that were given up",
+            )?,
             events: counter("observer_events_total", "Records from the kernel")?,
             lost: counters(
                 "observer_lost_total",
@@ -222,7 +244,17 @@ impl Metrics {
     }
 
     fn take_writer(&self, writer: &Writer) {
-        let stats = writer.stats();
+        let stats = writer.spool().stats();
+        for (what, value) in [
+            ("segments", stats.segments()),
+            ("disk_bytes", stats.disk_bytes()),
+            ("memory_bytes", stats.pending_bytes()),
+        ] {
+            let gauge = self.spool.with_label_values(&[what]);
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        raise(&self.spool_failures, stats.disk_failures());
+        raise(&self.spool_dropped, stats.dropped_segments());
         for table in Table::ALL {
             raise(
                 &self.rows.with_label_values(&[table.name()]),
@@ -237,7 +269,7 @@ impl Metrics {
         }
         self.lag
             .with_label_values::<&str>(&[])
-            .set(writer.lag().as_secs_f64());
+            .set(writer.spool().lag().as_secs_f64());
     }
 }
 

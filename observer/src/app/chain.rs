@@ -1,4 +1,5 @@
-//! The chain of this start: which key signs, where it hangs, and the head on disk before a seal goes anywhere.
+//! The chain of this start: which key signs, and where it hangs. The head of the chain is on disk before a seal goes anywhere else: the
+//! spool writes it.
 
 use std::{path::Path, time::Duration};
 
@@ -6,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::Config,
-    evidence::{KeyRow, SealRow, Sequencer, keys::ROLE_HOST},
+    evidence::{KeyRow, Sequencer, keys::ROLE_HOST},
     identity::Host,
     state::{CHAIN_DIR, Head, HeadFile, KEYS_DIR, Keyring},
 };
@@ -24,7 +25,6 @@ pub(super) struct Chain {
     keys: Keyring,
     /// Age at which the key is replaced.
     rotate: Option<Duration>,
-    head: HeadFile,
     /// Words for the next seal.
     notes: Vec<&'static str>,
     /// Certificates that the store should have.
@@ -32,11 +32,17 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// Opens keys and head of `state_dir` and begins the epoch. `now_ns` is the wall clock.
+    /// Opens keys and head of `state_dir` and begins the epoch. `newest` is the newest seal in the spool, `now_ns` the wall clock.
+    /// Gives the file for the heads of this epoch, too.
     ///
     /// # Errors
     /// What is wrong with the files there, and what to do.
-    pub(super) fn open(config: &Config, host: &Host, now_ns: i64) -> anyhow::Result<(Self, Sequencer)> {
+    pub(super) fn open(
+        config: &Config,
+        host: &Host,
+        newest: Option<&Head>,
+        now_ns: i64,
+    ) -> anyhow::Result<(Self, Sequencer, HeadFile)> {
         let state_dir = &config.state_dir;
         let head = HeadFile::open(&state_dir.join(CHAIN_DIR))?;
         let (keys, key_notes) = Keyring::open(
@@ -51,7 +57,7 @@ impl Chain {
             .certificates()
             .iter()
             .any(|c| c.host_id == host.id && c.valid_from < now_ns);
-        let begin = head.begin(&host.id, host.boot_id, now_ns, known_before)?;
+        let begin = head.begin(&host.id, host.boot_id, now_ns, known_before, newest)?;
         let mut notes = begin.notes;
         notes.extend(key_notes.into_iter().map(|note| note.name()));
         if host.machine.is_none() {
@@ -76,11 +82,10 @@ impl Chain {
         let chain = Self {
             keys,
             rotate: config.rotate_keys,
-            head,
             notes,
             certificates,
         };
-        Ok((chain, sequencer))
+        Ok((chain, sequencer, head))
     }
 
     /// Certificates of this host's keys, now and whenever there is a new one.
@@ -135,14 +140,6 @@ impl Chain {
         sequencer.sign_with(self.keys.signer().clone());
         self.certificates.send_replace(own_certificates(&self.keys));
         tracing::info!(key = self.keys.signer().id(), "seals are signed with a new key");
-    }
-
-    /// To be called with each seal before it goes anywhere.
-    pub(super) fn sealed(&mut self, seal: &SealRow) {
-        if let Err(error) = self.head.write(&Head::from(seal)) {
-            tracing::error!(%error, "the head of the chain could not be put on disk");
-            self.notes.push("head_not_on_disk");
-        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! The embedded store as a child process, where no server is configured. When it dies it is started again; rows wait
-//! in the writer meanwhile.
+//! in the spool meanwhile.
 
 use std::{process::Stdio, time::Duration};
 

@@ -38,6 +38,7 @@ use crate::{
         load::{self, LoadOptions},
     },
     metrics::Snapshot,
+    spool::{Spool, SpoolOptions},
     store::{Client, Writer, WriterOptions, migrate},
 };
 pub(crate) use files::read_secret;
@@ -45,7 +46,7 @@ pub(crate) use seals::Observed;
 use worker::Worker;
 
 /// How long the daemon waits at its end for the store to take what is left.
-const DRAIN: Duration = Duration::from_secs(10);
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// State that the parts of the daemon share.
 #[derive(Default)]
@@ -92,6 +93,8 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     let key = files::hmac_key(&config.state_dir)?;
     let host = Host::read(&config.host.id, &config.host.name);
     chain::check(&config.state_dir)?;
+    let (spool, newest) = Spool::open(spool_options(&config))?;
+    let spool = Arc::new(spool);
     let stop_signals = stop_signals()?;
     let kernel = load::load(&load_options(&config, &loaded))?;
     let (discovery, discovery_thread) = Discovery::start(kernel.programs)?;
@@ -100,11 +103,16 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     let shared = Arc::new(Shared::default());
     let store = embedded::Store::start(&config).await?;
     let client = Client::new(&target::of(&config)?)?;
-    let writer = Arc::new(Writer::start(client.clone(), writer_options(&config)));
+    let writer = Arc::new(Writer::start(
+        client.clone(),
+        Arc::clone(&spool),
+        WriterOptions::default(),
+    ));
     let rules = (loaded.rules.list().len(), loaded.rules.left_out().len());
     let metrics = http::serve(&config, Arc::clone(&shared), Arc::clone(&writer), rules).await?;
     // Last of all: an epoch that was opened has a seal.
-    let (chain, sequencer) = chain::Chain::open(&config, &host, wall_ns())?;
+    let (chain, sequencer, head) = chain::Chain::open(&config, &host, newest.as_ref(), wall_ns())?;
+    spool.start(Some(head))?;
     let certificates = chain.certificates();
     let (anchor, host_id) = (anchors::Plan::of(&config), host.id.clone());
     let (judges, changes) = reload::start(&config, Arc::clone(&loaded.judge))?;
@@ -130,14 +138,14 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
         counters: kernel.counters,
         host_probes: kernel.host_probes,
         discovery,
-        writer: Arc::clone(&writer),
+        spool: Arc::clone(&spool),
         shared: Arc::clone(&shared),
         key,
         loaded,
         changes,
     };
     let mut pipeline = tokio::task::spawn_blocking(move || worker.run());
-    // A store that is slow to start does not keep the daemon from observing: rows wait in the writer.
+    // A store that is slow to start does not keep the daemon from observing: rows wait in the spool.
     let result = tokio::select! {
         result = &mut pipeline => result,
         () = stop_signals => {
@@ -150,7 +158,14 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     registers.abort();
     metrics.abort();
     if !writer.flush(Instant::now() + DRAIN).await {
-        tracing::warn!(lost = writer.stop(), "the store did not take all rows in time");
+        tracing::warn!("the store did not take all rows in time");
+    }
+    writer.stop();
+    let (lost, left) = tokio::task::spawn_blocking(move || spool.stop())
+        .await
+        .unwrap_or_default();
+    if lost + left > 0 {
+        tracing::warn!(left, lost, "rows wait on disk for the next start");
     }
     store.stop().await;
     // The probes go with the programs, which the discovery thread owns.
@@ -168,12 +183,15 @@ fn load_options(config: &Config, loaded: &Loaded) -> LoadOptions {
     LoadOptions::new(&config.capture, hosts.collect())
 }
 
-fn writer_options(config: &Config) -> WriterOptions {
-    WriterOptions {
-        batch_rows: config.store.batch_rows as usize,
-        batch_age: config.store.batch_interval,
-        budget_bytes: usize::try_from(config.store.buffer_bytes).unwrap_or(usize::MAX),
-        ..WriterOptions::default()
+fn spool_options(config: &Config) -> SpoolOptions {
+    SpoolOptions {
+        directory: Some(config.spool.directory.clone()),
+        max_bytes: config.spool.max_bytes,
+        fsync: config.spool.fsync,
+        memory_bytes: usize::try_from(config.store.buffer_bytes).unwrap_or(usize::MAX),
+        segment_rows: config.store.batch_rows as usize,
+        segment_age: config.store.batch_interval,
+        ..SpoolOptions::default()
     }
 }
 

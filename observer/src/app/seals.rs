@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 use crate::{
     config::Config,
     coverage::{Ledger, Loss, Stage},
-    evidence::{Book, Coverage, Interval, SealedLoss},
+    evidence::{Book, Coverage, Interval, SealedLoss, Table},
     kernel::probes::ProbeState,
     pipeline::{Rulebook, Totals},
     policy::Judge,
-    store::{LossReason, Table, WriterStats},
+    spool::{LossReason, SpoolStats},
 };
 
 /// All counters at one moment.
@@ -41,6 +41,8 @@ pub(crate) struct Observed {
 pub(crate) struct Rows {
     /// Rows that the sequencer numbered, seals among them.
     pub numbered: u64,
+    /// Rows of earlier starts that were found on disk.
+    pub recovered: u64,
     /// Rows that the store has confirmed.
     pub stored: u64,
     pub lost: u64,
@@ -85,7 +87,7 @@ impl Observed {
         };
         let store = Book {
             stage: Stage::Store.name(),
-            seen: self.rows.numbered,
+            seen: self.rows.numbered + self.rows.recovered,
             delivered: self.rows.stored,
             lost: self.rows.lost,
             held: self.rows.pending,
@@ -96,7 +98,7 @@ impl Observed {
 }
 
 /// Takes the kernel's losses into the ledger, and those of rows.
-pub(super) fn add_ends(ledger: &mut Ledger, kernel: &[Option<u64>], writer: &WriterStats) {
+pub(super) fn add_ends(ledger: &mut Ledger, kernel: &[Option<u64>], spool: &SpoolStats) {
     for (index, unit, name) in counters::ALL {
         let (Some(reason), Some(Some(total))) = (name.strip_prefix("lost_"), kernel.get(*index as usize))
         else {
@@ -113,7 +115,7 @@ pub(super) fn add_ends(ledger: &mut Ledger, kernel: &[Option<u64>], writer: &Wri
         }
     }
     for reason in LossReason::ALL {
-        let events = Table::ALL.iter().map(|table| writer.lost(*table, reason)).sum();
+        let events = Table::ALL.iter().map(|table| spool.lost(*table, reason)).sum();
         if events > 0 {
             ledger.set(Stage::Store, reason.name(), Loss { events, bytes: 0 });
         }
@@ -293,7 +295,7 @@ mod tests {
         kernel[counters::RECORDS as usize] = Some(records);
         kernel[counters::LOST_RING as usize] = Some(lost);
         let mut ledger = Ledger::default();
-        add_ends(&mut ledger, &kernel, &WriterStats::default());
+        add_ends(&mut ledger, &kernel, &SpoolStats::default());
         let stages = ["flow", "protocol", "scan"];
         Observed {
             kernel,

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     cli::setup::Loaded,
-    evidence::{SealKind, Sequencer},
+    evidence::{Dropped, SealKind, Sequencer},
     identity::{Host, ProcessKey, Processes},
     kernel::{
         attach::Inventory,
@@ -34,8 +34,8 @@ use crate::{
     metrics::Snapshot,
     pipeline::{Output, Pipeline, Rulebook},
     sensitive::{Engine, HmacKey},
+    spool::Spool,
     stacks::How,
-    store::Writer,
 };
 
 /// Longest wait for records.
@@ -60,7 +60,7 @@ pub(super) struct Worker {
     pub counters: Counters,
     pub host_probes: Vec<(HostProbe, ProbeState)>,
     pub discovery: Discovery,
-    pub writer: Arc<Writer>,
+    pub spool: Arc<Spool>,
     pub shared: Arc<Shared>,
     pub key: HmacKey,
     pub loaded: Loaded,
@@ -83,7 +83,7 @@ impl Worker {
             counters,
             host_probes,
             discovery,
-            writer,
+            spool,
             shared,
             key,
             loaded,
@@ -114,7 +114,7 @@ impl Worker {
             counters,
             host_probes,
             discovery,
-            writer,
+            spool,
             shared,
             entries: 0,
             for_discovery: 0,
@@ -137,7 +137,7 @@ struct State {
     counters: Counters,
     host_probes: Vec<(HostProbe, ProbeState)>,
     discovery: Discovery,
-    writer: Arc<Writer>,
+    spool: Arc<Spool>,
     shared: Arc<Shared>,
     /// Entries taken out of the ring buffer.
     entries: u64,
@@ -299,7 +299,7 @@ impl State {
         let mut processes = self.opaque.named(&found);
         processes.retain(|process| Some(process.pid) != self.selftest.helper());
         for row in self.pipeline.blind_spots(now_ns, processes) {
-            self.writer.push(self.sequencer.blind_spot(row));
+            self.spool.push(self.sequencer.blind_spot(row));
         }
     }
 
@@ -309,13 +309,13 @@ impl State {
                 Output::Interaction(row, findings) => {
                     let row = self.sequencer.interaction(*row);
                     let hash = row.record_hash;
-                    self.writer.push(row);
+                    self.spool.push(row);
                     for mut finding in findings {
                         finding.interaction_hash = hash;
-                        self.writer.push(self.sequencer.finding(finding));
+                        self.spool.push(self.sequencer.finding(finding));
                     }
                 }
-                Output::Connection(row) => self.writer.push(self.sequencer.connection(*row)),
+                Output::Connection(row) => self.spool.push(self.sequencer.connection(*row)),
                 Output::Decide { flow_id, class } => {
                     // A full table leaves the flow undecided: its prefix ends by itself.
                     self.scopes.decide(flow_id, class);
@@ -346,7 +346,7 @@ impl State {
                 .map(|(probe, state)| (probe.program.to_owned(), state.clone()));
             host.chain(functions).collect()
         });
-        let (kernel, stats) = (self.counters.read(), self.writer.stats());
+        let (kernel, stats) = (self.counters.read(), self.spool.stats());
         let mut ledger = self.pipeline.ledger().clone();
         add_ends(&mut ledger, &kernel, &stats);
         let totals = self.pipeline.totals();
@@ -364,12 +364,13 @@ impl State {
     }
 
     fn rows(&self) -> Rows {
-        let delivery = self.writer.book();
+        let book = self.spool.book();
         Rows {
             numbered: self.sequencer.records() + self.seals_made,
-            stored: delivery.written,
-            lost: delivery.lost,
-            pending: delivery.pending,
+            recovered: book.recovered,
+            stored: book.stored,
+            lost: book.lost,
+            pending: book.pending,
         }
     }
 
@@ -384,13 +385,14 @@ impl State {
         (coverage.procs_net, coverage.procs_readable, coverage.procs_opaque) =
             self.discovery.with_inventory(Inventory::process_counts);
         coverage.notes = self.chain.before_seal(&mut self.sequencer, wall_ns());
+        coverage.notes.extend(self.spool.take_notes());
+        coverage.dropped = self.spool.undeclared().iter().map(Dropped::from).collect();
         let verdict = self.selftest.of_interval(now_ns, &self.pipeline);
         coverage.selftest = verdict.outcome;
         coverage.notes.extend(verdict.note);
         let row = self.sequencer.seal(kind, interval, coverage);
-        self.chain.sealed(&row);
         self.seals_made += 1;
-        self.writer.push(row);
+        self.spool.push(row);
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Config {
     pub rules: RuleFiles,
     /// Capture in the kernel.
     pub capture: Capture,
+    /// Rows on their way to the store.
+    pub spool: Spool,
     /// Where evidence goes.
     pub store: Store,
     /// Address of `/metrics` and `/healthz`; none: switched off.
@@ -130,8 +132,19 @@ pub struct Store {
     pub batch_rows: u32,
     /// Age of a batch at most.
     pub batch_interval: Duration,
-    /// Memory for rows while the store cannot be reached.
+    /// Memory for rows that are not on disk.
     pub buffer_bytes: u64,
+}
+
+/// Rows on their way to the store, on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spool {
+    /// Directory of the segments.
+    pub directory: PathBuf,
+    /// Bytes of all segments.
+    pub max_bytes: u64,
+    /// Segments are synced to the disk before the store sees them.
+    pub fsync: bool,
 }
 
 /// The embedded store.
@@ -239,6 +252,11 @@ impl Default for Config {
                 batch_rows: 1_000,
                 batch_interval: Duration::from_secs(1),
                 buffer_bytes: 32 * 1024 * 1024,
+            },
+            spool: Spool {
+                directory: state_dir.join("spool"),
+                max_bytes: 1 << 30,
+                fsync: true,
             },
             metrics_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
             seal_interval: Duration::from_secs(30),

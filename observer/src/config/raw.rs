@@ -22,6 +22,9 @@ pub(super) struct Raw {
     pub(super) function_probes: Option<usize>,
     pub(super) exclude_executables: Vec<At<String>>,
     pub(super) store: RawStore,
+    pub(super) spool_dir: Text,
+    pub(super) spool_max_bytes: Text,
+    pub(super) spool_fsync: Option<usize>,
     pub(super) metrics_listen: Text,
     pub(super) seal_interval_seconds: Text,
     pub(super) selftest: Option<usize>,
@@ -52,12 +55,13 @@ pub(super) struct RawStore {
     pub(super) buffer_bytes: Text,
 }
 
-const ROOT: [&str; 13] = [
+const ROOT: [&str; 14] = [
     "host",
     "policy",
     "catalog",
     "rules",
     "capture",
+    "spool",
     "store",
     "metrics",
     "seal",
@@ -122,6 +126,11 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
     }
     if let Some(store) = section(reader, &root, "store", &STORE) {
         raw.store = read_store(reader, &store);
+    }
+    if let Some(spool) = section(reader, &root, "spool", &["dir", "max_bytes", "fsync"]) {
+        raw.spool_dir = reader.text_of(&spool, "dir");
+        raw.spool_max_bytes = reader.text_of(&spool, "max_bytes");
+        raw.spool_fsync = reader.word_of(&spool, "fsync", &ON_OFF);
     }
     if let Some(metrics) = section(reader, &root, "metrics", &["listen"]) {
         raw.metrics_listen = reader.text_of(&metrics, "listen");

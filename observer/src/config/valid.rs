@@ -61,9 +61,16 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
     if let Some(path) = raw.state_dir.and_then(|d| v.path(d, "state_dir")) {
         config.store.embedded.data_dir = path.join("store");
         config.anchor.directory = path.join("anchors");
+        config.spool.directory = path.join("spool");
         config.state_dir = path;
     }
     v.set_path(raw.run_dir, "run_dir", &mut config.run_dir);
+    v.set_path(raw.spool_dir, "spool.dir", &mut config.spool.directory);
+    if let Some(bytes) = raw.spool_max_bytes {
+        let bytes = v.size(&bytes, "max_bytes", (MIB, 1024 * GIB));
+        config.spool.max_bytes = bytes.unwrap_or(config.spool.max_bytes);
+    }
+    config.spool.fsync = raw.spool_fsync.unwrap_or(0) == 0;
     v.store(raw.store, &mut config.store);
     if let Some(listen) = raw.metrics_listen {
         config.metrics_listen = if listen.value == "off" {

@@ -32,6 +32,7 @@ pub const REASONS: &[(Stage, &str)] = &[
     (Stage::Store, "over_budget"),
     (Stage::Store, "rejected"),
     (Stage::Store, "shutdown"),
+    (Stage::Store, "damaged"),
 ];
 
 /// Whether a loss can have this reason.
@@ -44,7 +45,7 @@ mod tests {
     use observer_common::counters;
 
     use super::*;
-    use crate::store::LossReason;
+    use crate::spool::LossReason;
 
     #[test]
     fn every_reason_is_in_the_list_once_and_in_the_document() {

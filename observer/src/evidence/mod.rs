@@ -15,7 +15,7 @@ pub mod sign;
 mod table;
 
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
+pub use uuid::Uuid;
 
 pub use anchor::AnchorRow;
 pub use canonical::CANON_V;

@@ -43,10 +43,11 @@ pub fn make_private_dir(path: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// When somebody else holds it (`held` says what that means), or the file cannot be made.
 pub fn lock(path: &Path, held: &str) -> anyhow::Result<File> {
+    // Not for writing: a file that is held open so would keep its file system from being made read only.
+    let flags = (OFlags::CREATE | OFlags::CLOEXEC).bits();
     let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
+        .read(true)
+        .custom_flags(i32::try_from(flags).unwrap_or(0))
         .mode(0o600)
         .open(path)
         .with_context(|| format!("cannot open {}", path.display()))?;

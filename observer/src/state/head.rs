@@ -36,6 +36,13 @@ pub struct Head {
     pub interval_end: i64,
 }
 
+impl Head {
+    /// Which of two is later.
+    fn place(&self) -> (u64, u64) {
+        (self.link.chain_epoch, self.link.seal_seq)
+    }
+}
+
 impl From<&SealRow> for Head {
     fn from(row: &SealRow) -> Self {
         Self {
@@ -101,7 +108,8 @@ impl HeadFile {
         })
     }
 
-    /// How the chain of this start begins. `now_ns` is the wall clock; `known_before`: this host has had a key already.
+    /// How the chain of this start begins. `now_ns` is the wall clock; `known_before`: this host has had a key already; `newest`: a seal
+    /// that was put on disk elsewhere, which counts where it is later: a kill came between it and the head.
     ///
     /// # Errors
     /// When the file cannot be read, is open to others, or is of a newer form. A damaged one is put aside and stated.
@@ -111,6 +119,7 @@ impl HeadFile {
         boot_id: Uuid,
         now_ns: i64,
         known_before: bool,
+        newest: Option<&Head>,
     ) -> anyhow::Result<Begin> {
         let found = match read_private(&self.path)? {
             None => Found::Nothing,
@@ -120,6 +129,13 @@ impl HeadFile {
             // Kept for whoever wants to know what happened.
             let _ = fs::rename(&self.path, self.path.with_extension("json.damaged"));
         }
+        let found = match (found, newest.filter(|seal| seal.host_id == host_id)) {
+            (Found::Head(head), Some(seal)) if head.host_id == host_id && head.place() < seal.place() => {
+                Found::Head(seal.clone())
+            }
+            (Found::Nothing | Found::Damaged, Some(seal)) => Found::Head(seal.clone()),
+            (found, _) => found,
+        };
         Ok(begin(&found, host_id, boot_id, now_ns, known_before))
     }
 
@@ -239,7 +255,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let chain = dir.path().join("chain");
         let file = HeadFile::open(&chain).unwrap();
-        let first = file.begin("h", BOOT, 50, false).unwrap();
+        let first = file.begin("h", BOOT, 50, false, None).unwrap();
         assert_eq!(
             (first.epoch, first.opening, first.notes.len()),
             (50, Opening::default(), 0)
@@ -248,11 +264,43 @@ mod tests {
         drop(file);
         let next = HeadFile::open(&chain)
             .unwrap()
-            .begin("h", BOOT, 500, true)
+            .begin("h", BOOT, 500, true, None)
             .unwrap();
         assert_eq!(next.epoch, 500);
         assert_eq!(next.opening.reason, OpenReason::Restart);
         assert_eq!(next.opening.previous, Some(head(true).link));
+    }
+
+    #[test]
+    fn a_later_seal_in_the_spool_goes_before_the_head() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = HeadFile::open(&dir.path().join("chain")).unwrap();
+        let of_seal = |seal_seq| Head {
+            link: Link {
+                seal_seq,
+                ..head(false).link
+            },
+            ..head(false)
+        };
+        let previous = |newest: &Head| {
+            file.begin("h", BOOT, 500, true, Some(newest))
+                .unwrap()
+                .opening
+                .previous
+        };
+        assert_eq!(previous(&of_seal(3)), Some(of_seal(3).link), "there is no head");
+        file.write(&head(true)).unwrap();
+        assert_eq!(
+            previous(&of_seal(6)),
+            Some(head(true).link),
+            "an older one waits there for the store"
+        );
+        assert_eq!(previous(&of_seal(8)), Some(of_seal(8).link));
+        let other = Head {
+            host_id: "other".into(),
+            ..of_seal(9)
+        };
+        assert_eq!(previous(&other), Some(head(true).link));
     }
 
     #[test]
@@ -299,13 +347,13 @@ mod tests {
         let text = fs::read_to_string(&file.path).unwrap();
         for end in 0..text.len() - 1 {
             write_atomic(&file.path, &text.as_bytes()[..end], 0o600).unwrap();
-            let begin = file.begin("h", BOOT, 500, true).unwrap();
+            let begin = file.begin("h", BOOT, 500, true, None).unwrap();
             assert_eq!(begin.notes, ["chain_state_damaged"], "{end}");
             assert!(file.path.with_extension("json.damaged").exists() && !file.path.exists());
         }
         let newer = text.replace("\"version\":1", "\"version\":2");
         write_atomic(&file.path, newer.as_bytes(), 0o600).unwrap();
-        let error = format!("{:#}", file.begin("h", BOOT, 500, true).unwrap_err());
+        let error = format!("{:#}", file.begin("h", BOOT, 500, true, None).unwrap_err());
         assert!(
             error.contains("head.json: written by a newer observer (form 2"),
             "{error}"

@@ -187,10 +187,12 @@ fn kind_of(code: u32) -> ErrorKind {
         192 | 193 | 194 | 497 | 516 => ErrorKind::Denied,
         // TIMEOUT_EXCEEDED, SOCKET_TIMEOUT
         159 | 209 => ErrorKind::Timeout,
-        // READONLY (failover), TOO_MANY_SIMULTANEOUS_QUERIES, NETWORK_ERROR, TABLE_IS_READ_ONLY,
+        // UNKNOWN_TABLE, UNKNOWN_DATABASE: the schema is still to come; READONLY (failover), TOO_MANY_SIMULTANEOUS_QUERIES, NETWORK_ERROR, TABLE_IS_READ_ONLY,
         // MEMORY_LIMIT_EXCEEDED, NOT_ENOUGH_SPACE, TOO_MANY_PARTS, ABORTED, QUERY_WAS_CANCELLED,
         // KEEPER_EXCEPTION, UNKNOWN_STATUS_OF_INSERT, TOO_FEW_LIVE_REPLICAS, CANNOT_SCHEDULE_TASK
-        164 | 202 | 210 | 242 | 241 | 243 | 252 | 236 | 394 | 999 | 319 | 285 | 439 => ErrorKind::Busy,
+        60 | 81 | 164 | 202 | 210 | 242 | 241 | 243 | 252 | 236 | 394 | 999 | 319 | 285 | 439 => {
+            ErrorKind::Busy
+        }
         _ => ErrorKind::Rejected,
     }
 }

@@ -10,7 +10,6 @@ pub mod history;
 pub mod migrate;
 mod sql;
 pub mod writer;
-mod writer_stats;
 
 pub use certificates::bring_certificates;
 pub use client::{Client, ErrorKind, StoreError, StoreTarget, wait_ready, wait_until};
@@ -18,7 +17,4 @@ pub use governance::{GovernanceFile, RegisterRow, bring_file, bring_register};
 pub use migrate::migrate;
 pub use sql::is_identifier;
 pub(crate) use sql::literal;
-pub use writer::{RowBook, Writer, WriterOptions};
-pub use writer_stats::{LossReason, WriterStats};
-
-pub use crate::evidence::Table;
+pub use writer::{MAX_REFUSALS, Writer, WriterOptions};

@@ -1,5 +1,6 @@
 use super::*;
-use crate::evidence::Sequencer;
+use crate::evidence::{ConnectionRow, FindingRow, InteractionRow, Sequencer};
+use crate::spool::{LossReason, SpoolOptions};
 use crate::store::StoreTarget;
 use axum::Router;
 use axum::http::StatusCode;
@@ -16,14 +17,17 @@ fn client(url: String) -> Client {
     Client::new(&target).expect("client")
 }
 
-fn options() -> WriterOptions {
-    WriterOptions {
-        batch_rows: 10,
-        batch_age: Duration::from_millis(20),
+fn writer(url: String) -> Writer {
+    let spool = Spool::in_memory(SpoolOptions {
+        segment_rows: 10,
+        segment_age: Duration::from_millis(20),
+        ..SpoolOptions::default()
+    });
+    let options = WriterOptions {
         min_pause: Duration::from_millis(2),
         max_pause: Duration::from_millis(10),
-        ..WriterOptions::default()
-    }
+    };
+    Writer::start(client(url), Arc::new(spool.expect("spool")), options)
 }
 
 fn sequencer() -> Sequencer {
@@ -40,74 +44,54 @@ async fn server(status: StatusCode, text: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn beyond_the_budget_oldest_batches_go_and_are_counted() {
-    let row_size = size_of_row(&sequencer().finding(FindingRow::unknown()).into());
-    let options = WriterOptions {
-        budget_bytes: row_size * 55,
-        ..options()
-    };
-    let writer = Writer::start(client("http://127.0.0.1:1".into()), options);
-    let (stats, mut seq) = (writer.stats(), sequencer());
-    for _ in 0..200 {
-        writer.push(seq.finding(FindingRow::unknown()));
-    }
-    let lost = stats.lost(Table::Findings, LossReason::OverBudget);
-    assert!((140..=200).contains(&lost), "{lost}");
-    assert!(
-        stats.pending_bytes() <= (row_size * 60) as u64,
-        "{}",
-        stats.pending_bytes()
+async fn a_store_that_is_not_there_is_asked_again() {
+    let writer = writer("http://127.0.0.1:1".into());
+    writer.spool().push(sequencer().finding(FindingRow::unknown()));
+    assert!(!writer.flush(Instant::now() + Duration::from_millis(200)).await);
+    assert!(writer.failures(ErrorKind::Unreachable) > 1);
+    assert_eq!(writer.last_error(), Some(ErrorKind::Unreachable));
+    assert_eq!(
+        (writer.spool().book().pending, writer.spool().book().lost),
+        (1, 0)
     );
-    assert!(writer.lag() > Duration::ZERO);
-
-    let left = writer.drain(Instant::now() + Duration::from_millis(200)).await;
-    assert_eq!(left, stats.lost(Table::Findings, LossReason::Shutdown));
-    assert_eq!(stats.pushed(Table::Findings), 200);
-    assert_eq!(stats.lost_total(), 200, "every row is accounted for");
-    assert!(stats.failures(ErrorKind::Unreachable) > 0);
-    assert_eq!(stats.last_error(), Some(ErrorKind::Unreachable));
-    assert_eq!(stats.pending_bytes(), 0);
 }
 
 #[tokio::test]
-async fn a_batch_that_never_fits_is_given_up() {
+async fn rows_that_never_fit_are_given_up() {
     let url = server(
         StatusCode::NOT_FOUND,
-        "Code: 60. DB::Exception: Unknown table. (UNKNOWN_TABLE)",
+        "Code: 16. DB::Exception: No such column. (NO_SUCH_COLUMN_IN_TABLE)",
     )
     .await;
-    let writer = Writer::start(client(url), options());
-    let (stats, mut seq) = (writer.stats(), sequencer());
+    let writer = writer(url);
+    let mut seq = sequencer();
     for _ in 0..3 {
-        writer.push(seq.connection(ConnectionRow::unknown()));
+        writer.spool().push(seq.connection(ConnectionRow::unknown()));
     }
     assert!(writer.flush(Instant::now() + Duration::from_secs(10)).await);
+    let stats = writer.spool().stats();
     assert_eq!(stats.lost(Table::Connections, LossReason::Rejected), 3);
-    assert_eq!(stats.failures(ErrorKind::Rejected), u64::from(MAX_REFUSALS));
+    assert_eq!(writer.failures(ErrorKind::Rejected), u64::from(MAX_REFUSALS));
+    assert_eq!(writer.spool().undeclared()[0].lost_records, 3);
 }
 
 #[tokio::test]
-async fn a_busy_store_is_asked_again_without_giving_up() {
-    let url = server(
-        StatusCode::INTERNAL_SERVER_ERROR,
+async fn a_busy_store_and_one_without_tables_yet_are_asked_again_without_giving_up() {
+    for text in [
         "Code: 241. DB::Exception: memory",
-    )
-    .await;
-    let writer = Writer::start(client(url), options());
-    let (stats, mut seq) = (writer.stats(), sequencer());
-    writer.push(seq.interaction(InteractionRow::unknown()));
-    assert!(!writer.flush(Instant::now() + Duration::from_millis(400)).await);
-    assert!(stats.failures(ErrorKind::Busy) > u64::from(MAX_REFUSALS));
-    assert_eq!(stats.lost_total(), 0);
-}
-
-#[tokio::test]
-async fn rows_pushed_after_the_end_are_counted() {
-    let writer = Writer::start(client("http://127.0.0.1:1".into()), options());
-    let stats = writer.stats();
-    writer.stop();
-    writer.push(sequencer().finding(FindingRow::unknown()));
-    assert_eq!(stats.lost(Table::Findings, LossReason::Shutdown), 1);
+        "Code: 60. DB::Exception: Unknown table",
+    ] {
+        let writer = writer(server(StatusCode::INTERNAL_SERVER_ERROR, text).await);
+        writer
+            .spool()
+            .push(sequencer().interaction(InteractionRow::unknown()));
+        assert!(!writer.flush(Instant::now() + Duration::from_millis(800)).await);
+        assert!(
+            writer.failures(ErrorKind::Busy) > u64::from(MAX_REFUSALS),
+            "{text}"
+        );
+        assert_eq!(writer.spool().book().lost, 0);
+    }
 }
 
 #[test]
@@ -116,15 +100,10 @@ fn tokens_tell_batches_apart() {
     let rows: Vec<Row> = (0..4)
         .map(|_| seq.finding(FindingRow::unknown()).into())
         .collect();
-    let batch = |rows: &[Row]| Batch {
-        table: Table::Findings,
-        rows: rows.to_vec(),
-        bytes: 0,
-        first_at: Instant::now(),
-    };
-    let tokens = [&rows[..2], &rows[2..], &rows[..], &rows[..3]].map(|rows| token(&batch(rows)));
+    let of = |rows: &[Row]| token(Table::Findings, rows);
+    let tokens = [&rows[..2], &rows[2..], &rows[..], &rows[..3]].map(of);
     for (i, a) in tokens.iter().enumerate() {
         assert!(tokens[i + 1..].iter().all(|b| a != b));
     }
-    assert_eq!(token(&batch(&rows)), token(&batch(&rows)));
+    assert_eq!(of(&rows), of(&rows));
 }

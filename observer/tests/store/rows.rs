@@ -1,15 +1,17 @@
 //! Schema and rows: what the writer delivers is what can be read.
 
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use observer::evidence::{
     BlindSpotRow, Book, ConnectionRow, Coverage, FindingRow, InteractionRow, Interval, KeyRow, SealKind,
-    SealRow, SealedLoss, SelfTest, Sequencer, Severity, Signer, keys, verify_signature,
+    SealRow, SealedLoss, SelfTest, Sequencer, Severity, Signer, Table, keys, verify_signature,
 };
+use observer::spool::{LossReason, Spool, SpoolOptions};
 use observer::store::migrate;
 use observer::store::migrate::MIGRATIONS;
-use observer::store::{ErrorKind, LossReason, Table, Writer, WriterOptions};
+use observer::store::{ErrorKind, Writer, WriterOptions};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -144,11 +146,19 @@ fn seal(sequencer: &mut Sequencer) -> SealRow {
 
 fn quick() -> WriterOptions {
     WriterOptions {
-        batch_age: Duration::from_millis(50),
         min_pause: Duration::from_millis(20),
         max_pause: Duration::from_millis(200),
-        ..WriterOptions::default()
     }
+}
+
+fn in_memory(rows: usize) -> Arc<Spool> {
+    let options = SpoolOptions {
+        segment_age: Duration::from_millis(50),
+        segment_rows: rows,
+        memory_bytes: 8 << 20,
+        ..SpoolOptions::default()
+    };
+    Arc::new(Spool::in_memory(options).expect("spool"))
 }
 
 #[tokio::test]
@@ -163,15 +173,15 @@ async fn rows_of_every_table_come_back_as_they_were() {
     let c = sequencer.connection(connection());
     let b = sequencer.blind_spot(blind_spot());
     let s = seal(&mut sequencer);
-    let writer = Writer::start(client.clone(), quick());
-    writer.push(i.clone());
-    writer.push(f.clone());
-    writer.push(c.clone());
-    writer.push(b.clone());
-    writer.push(s.clone());
-    assert!(writer.flush(soon()).await, "{:?}", writer.stats());
-    assert_eq!(Table::ALL.map(|t| writer.stats().written(t)), [1; 5]);
-    assert_eq!(writer.lag(), Duration::ZERO);
+    let writer = Writer::start(client.clone(), in_memory(1000), quick());
+    writer.spool().push(i.clone());
+    writer.spool().push(f.clone());
+    writer.spool().push(c.clone());
+    writer.spool().push(b.clone());
+    writer.spool().push(s.clone());
+    assert!(writer.flush(soon()).await, "{:?}", writer.spool().stats());
+    assert_eq!(Table::ALL.map(|t| writer.spool().stats().written(t)), [1; 5]);
+    assert_eq!(writer.spool().lag(), Duration::ZERO);
 
     let raw = client.raw();
     let read_i: InteractionRow = raw
@@ -331,23 +341,22 @@ async fn rows_wait_for_a_store_that_comes_later() {
     let options = WriterOptions {
         min_pause: Duration::from_millis(100),
         max_pause: Duration::from_secs(2),
-        ..quick()
     };
-    let writer = Writer::start(client(format!("http://{address}")), options);
+    let writer = Writer::start(client(format!("http://{address}")), in_memory(1000), options);
     let mut sequencer = sequencer();
     for _ in 0..500 {
-        writer.push(sequencer.interaction(interaction()));
+        writer.spool().push(sequencer.interaction(interaction()));
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(writer.stats().failures(ErrorKind::Unreachable) > 0);
-    assert!(writer.lag() >= Duration::from_millis(250));
+    assert!(writer.failures(ErrorKind::Unreachable) > 0);
+    assert!(writer.spool().lag() >= Duration::from_millis(250));
     let store = Store::start_at(directory.path(), address).await;
     migrate(&store.client()).await.expect("schema");
-    assert!(writer.flush(soon()).await, "{:?}", writer.stats());
+    assert!(writer.flush(soon()).await, "{:?}", writer.spool().stats());
     assert_eq!(
         (
-            writer.stats().written(Table::Interactions),
-            writer.stats().lost_total()
+            writer.spool().stats().written(Table::Interactions),
+            writer.spool().stats().lost_total()
         ),
         (500, 0)
     );
@@ -365,15 +374,10 @@ async fn a_killed_store_has_all_that_it_acknowledged() {
     let address = free_address();
     let store = Store::start_at(directory.path(), address).await;
     migrate(&store.client()).await.expect("schema");
-    let options = WriterOptions {
-        batch_rows: 50,
-        budget_bytes: 8 << 20,
-        ..quick()
-    };
-    let writer = Writer::start(store.client(), options);
-    let (stats, mut sequencer) = (writer.stats(), sequencer());
+    let writer = Writer::start(store.client(), in_memory(50), quick());
+    let (stats, mut sequencer) = (writer.spool().stats(), sequencer());
     let mut push =
-        |count: u32| (0..count).for_each(|_| writer.push(sequencer.finding(finding(&interaction()))));
+        |count: u32| (0..count).for_each(|_| writer.spool().push(sequencer.finding(finding(&interaction()))));
     while stats.written(Table::Findings) < 500 {
         push(100);
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -17,6 +17,7 @@ pub mod records;
 pub mod rules;
 pub mod scan;
 pub mod seeds;
+pub mod spool;
 pub mod sse;
 pub mod store;
 pub mod templates;

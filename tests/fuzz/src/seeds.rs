@@ -46,6 +46,7 @@ fn of(target: &str) -> Vec<Vec<u8>> {
         ],
         "store" => store(),
         "bundle" => bundle(),
+        "spool" => vec![crate::spool::seed()],
         _ => Vec::new(),
     }
 }

@@ -16,8 +16,10 @@ mod recording;
 mod scan;
 mod script;
 mod sink;
+mod spool;
 
 use anyhow::Result;
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 /// One benchmark.
@@ -37,15 +39,18 @@ pub enum Name {
     Policy,
     /// The sensitive-data stage, against vectorscan alone
     Scan,
+    /// Hashing, sealing and writing rows to disk
+    Spool,
 }
 
 impl Name {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Scan,
         Self::Dialects,
         Self::Pipeline,
         Self::Policy,
+        Self::Spool,
         Self::Gate,
         Self::Calls,
         Self::Flood,
@@ -60,6 +65,7 @@ impl Name {
             Self::Dialects => "dialects",
             Self::Policy => "policy",
             Self::Scan => "scan",
+            Self::Spool => "spool",
         }
     }
 }
@@ -156,7 +162,16 @@ pub fn run(name: Name) -> Result<Vec<Row>> {
         Name::Dialects => dialects::run(),
         Name::Policy => policy::run(),
         Name::Scan => scan::run(),
+        Name::Spool => spool::run(),
     }
+}
+
+/// CPU time of this thread, seconds.
+fn cpu() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    #[expect(clippy::cast_precision_loss, reason = "seconds of one run")]
+    let seconds = time.tv_sec as f64 + time.tv_nsec as f64 / 1e9;
+    seconds
 }
 
 /// The middle of the values; 0 when there are none.

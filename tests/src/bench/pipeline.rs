@@ -11,11 +11,10 @@ use observer::pipeline::{Output, Pipeline, Rulebook};
 use observer::policy::Judge;
 use observer::sensitive::{Engine, HmacKey, Rules};
 use observer_common::wire::decode;
-use rustix::time::{ClockId, clock_gettime};
 use vectorscan_rs::StreamingDatabase;
 
 use super::recording::Recording;
-use super::{Name, Row, Rows, number};
+use super::{Name, Row, Rows, cpu, number};
 
 const REPEATS: usize = 5;
 const MIB: f64 = 1024.0 * 1024.0;
@@ -168,12 +167,4 @@ fn process() -> Identity {
             .to_vec(),
         ..Identity::default()
     }
-}
-
-/// CPU time of this thread, seconds.
-pub(super) fn cpu() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    #[expect(clippy::cast_precision_loss, reason = "seconds of one run")]
-    let seconds = time.tv_sec as f64 + time.tv_nsec as f64 / 1e9;
-    seconds
 }

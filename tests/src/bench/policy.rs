@@ -7,8 +7,7 @@ use anyhow::{Result, anyhow};
 use observer::policy::{Attribute, FindingFact, Judge, Policy, Register, Subject};
 use observer::sensitive::Severity;
 
-use super::pipeline::cpu;
-use super::{Name, Row, Rows, number};
+use super::{Name, Row, Rows, cpu, number};
 
 const REPEATS: usize = 5;
 const VERDICTS: u64 = 100_000;

@@ -11,10 +11,12 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::chain::{ChainReport, check_chain};
 use super::client::Client;
 use super::metrics::Metrics;
 use super::process::Process;
-use super::store::{DATABASE, Store, free_address, http, table_rows};
+use super::proxy::FaultProxy;
+use super::store::{DATABASE, Store, free_address, http, query, table_rows};
 use crate::endpoint::{Endpoint, Settings};
 
 /// How long rows may take from the last call to the store.
@@ -46,6 +48,10 @@ pub struct Options {
     pub selftest_library: Option<PathBuf>,
     /// Register of AI systems; none: the daemon has none.
     pub register: Option<String>,
+    /// A proxy between the daemon and the store.
+    pub proxy: bool,
+    /// More lines of the configuration.
+    pub more: String,
 }
 
 impl Default for Options {
@@ -59,6 +65,8 @@ impl Default for Options {
             selftest: false,
             selftest_library: None,
             register: None,
+            proxy: false,
+            more: String::new(),
         }
     }
 }
@@ -72,6 +80,7 @@ pub struct Host {
     /// The AI endpoint.
     pub endpoint: Endpoint,
     store_address: SocketAddr,
+    proxy: Option<FaultProxy>,
     metrics_address: SocketAddr,
     plain_port: u16,
     options: Options,
@@ -139,12 +148,18 @@ impl Host {
             Some(store) => store.address(),
             None => free_address()?,
         };
+        let proxy = if options.proxy {
+            Some(FaultProxy::start(store_address)?)
+        } else {
+            None
+        };
         let with_daemon = options.daemon;
         let mut host = Self {
             daemon: None,
             store,
             endpoint,
             store_address,
+            proxy,
             metrics_address: free_address()?,
             plain_port,
             options,
@@ -226,6 +241,93 @@ impl Host {
         self.dir.path().join("policy.yaml")
     }
 
+    /// The proxy between daemon and store.
+    pub fn proxy(&self) -> Result<&FaultProxy> {
+        self.proxy.as_ref().context("this test has no proxy")
+    }
+
+    /// Folder of the spool.
+    pub fn spool(&self) -> PathBuf {
+        let elsewhere = self
+            .options
+            .more
+            .lines()
+            .find_map(|line| line.strip_prefix("  dir: "));
+        elsewhere.map_or_else(|| self.dir.path().join("state/spool"), PathBuf::from)
+    }
+
+    /// Kills the daemon.
+    pub fn kill_daemon(&mut self) -> Result<()> {
+        let mut daemon = self.daemon.take().context("the daemon is not running")?;
+        daemon.signal(rustix::process::Signal::KILL)?;
+        daemon.wait(STORE_TIME)?;
+        Ok(())
+    }
+
+    /// Ends the daemon in order; an error when it takes too long or fails.
+    pub fn stop_daemon(&mut self) -> Result<()> {
+        let mut daemon = self.daemon.take().context("the daemon is not running")?;
+        let status = daemon.stop()?;
+        anyhow::ensure!(
+            status.success(),
+            "the daemon ended with {status}. It printed:\n{}",
+            daemon.output()
+        );
+        Ok(())
+    }
+
+    /// Kills the store.
+    pub fn kill_store(&mut self) -> Result<()> {
+        self.store.as_mut().context("no store")?.kill()
+    }
+
+    /// Starts the store again.
+    pub fn resume_store(&mut self) -> Result<()> {
+        self.store.as_mut().context("no store")?.resume()
+    }
+
+    /// Waits until there are at least so many seals.
+    pub fn wait_for_seals(&mut self, count: usize) -> Result<()> {
+        let start = Instant::now();
+        while self
+            .rows("evidence_seals", "seal_seq")
+            .map_or(0, |rows| rows.len())
+            < count
+        {
+            anyhow::ensure!(
+                start.elapsed() < STORE_TIME,
+                "no {count} seals: {}",
+                self.daemon()?.output()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Checks what a reader of the store sees: every row once, every seal and its records.
+    pub fn check_chain(&self) -> Result<ChainReport> {
+        let seals = self.rows("v_seals", "chain_epoch, seal_seq")?;
+        let keys = self.rows("host_keys", "valid_from")?;
+        let records = query(
+            self.store_address,
+            &format!(
+                "SELECT DISTINCT chain_epoch, seal_seq, rec_seq, lower(hex(record_hash)) AS record_hash FROM {DATABASE}.v_records"
+            ),
+        )?;
+        let report = check_chain(&seals, &keys, &records)?;
+        let view = |name: &str| self.rows(name, "host_id").map(|rows| rows.len());
+        let mut seen = 0;
+        for name in ["v_interactions", "v_findings", "v_connections", "v_blind_spots"] {
+            seen += view(name)?;
+        }
+        anyhow::ensure!(
+            seen == records.len(),
+            "{seen} rows in the views, {} records",
+            records.len()
+        );
+        Ok(report)
+    }
+
     fn configuration(&self) -> String {
         let dir = self.dir.path().display();
         let store = if self.options.embedded_store {
@@ -235,7 +337,11 @@ impl Host {
                 super::library().display()
             )
         } else {
-            format!("  url: http://{}\n", self.store_address)
+            let address = self
+                .proxy
+                .as_ref()
+                .map_or(self.store_address, FaultProxy::address);
+            format!("  url: http://{address}\n")
         };
         let mut text = format!(
             "policy:\n  file: {dir}/policy.yaml\nstore:\n  database: {DATABASE}\n  batch_seconds: 1\n{store}metrics:\n  \
@@ -259,7 +365,7 @@ impl Host {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  ring_buffer_bytes: {bytes}");
         }
-        text
+        text + &self.options.more
     }
 
     fn ca_file(&self) -> PathBuf {

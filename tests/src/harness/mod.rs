@@ -8,18 +8,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 
+mod chain;
 mod client;
 mod expect;
 mod host;
 mod metrics;
 mod process;
+mod proxy;
 mod store;
 
+pub use chain::{ChainReport, check_chain};
 pub use client::{Client, Finished, Running};
 pub use expect::{Expected, check};
 pub use host::{Book, Host, Options, Record, UNDECIDED_PREFIX};
 pub use metrics::Metrics;
 pub use process::Process;
+pub use proxy::{Fault, FaultProxy};
 pub use store::{DATABASE, Store, document};
 
 /// Environment variable that lets live tests run. `cargo xtask test` sets it; plain `cargo test` skips them.

@@ -61,6 +61,15 @@ impl Store {
         Ok(())
     }
 
+    /// Kills it; its data stay as they are.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.signal(rustix::process::Signal::KILL)?;
+            process.wait(TIMEOUT)?;
+        }
+        Ok(())
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -27,6 +27,8 @@ pub(crate) enum Name {
     Pipeline,
     /// A verdict by a thousand rules, against one by ten
     Policy,
+    /// Hashing, sealing and writing rows to disk, without a kernel
+    Spool,
     /// A write that is not AI, against empty probes and no probes
     Gate,
     /// 160 keep-alive calls over 8 connections, by several clients
@@ -44,6 +46,7 @@ impl Name {
             Self::Scan => "scan",
             Self::Pipeline => "pipeline",
             Self::Policy => "policy",
+            Self::Spool => "spool",
             Self::Gate => "gate",
             Self::Calls => "calls",
             Self::Flood => "flood",
@@ -68,6 +71,7 @@ pub(crate) fn run(name: Option<Name>, format: Format) -> Result<()> {
             Name::Dialects,
             Name::Pipeline,
             Name::Policy,
+            Name::Spool,
             Name::Gate,
             Name::Calls,
             Name::Flood,

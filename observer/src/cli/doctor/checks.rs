@@ -1,7 +1,7 @@
 //! Judgements on what was read from the host. Pure: texts and facts in, lines out.
 
 use crate::{
-    config::yaml::Problem,
+    config::{self, yaml::Problem},
     kernel::{
         attach::{AttachedStack, TlsFile},
         btf::{Btf, kernel_offsets},
@@ -297,6 +297,28 @@ pub(super) fn directory(name: &str, path: &str, exists: bool, writable: bool) ->
             format!("{path} cannot be written"),
             format!("change its owner, or set `{name}` elsewhere"),
         ),
+    }
+}
+
+/// The spool: what it may hold, and whether there is room for it. `room`: free bytes of its file system.
+pub(super) fn spool(spool: &config::Spool, room: Option<u64>) -> Check {
+    const NAME: &str = "spool";
+    const MIB: u64 = 1 << 20;
+    let path = text::safe(&spool.directory.display().to_string());
+    let fsync = if spool.fsync { "" } else { ", without fsync" };
+    let found = format!("{path}, up to {} MiB{fsync}", spool.max_bytes / MIB);
+    match room {
+        Some(room) if room < spool.max_bytes => warning(
+            NAME,
+            format!("{found}, {} MiB free", room / MIB),
+            "a store that is away for long then fills the disk: lower `spool.max_bytes` or make room",
+        ),
+        _ if !spool.fsync => warning(
+            NAME,
+            found,
+            "a power cut can lose rows that are sealed: set `spool.fsync` to on",
+        ),
+        _ => ok(NAME, found),
     }
 }
 

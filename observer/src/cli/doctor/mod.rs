@@ -25,6 +25,7 @@ use crate::{
         table::{Tone, Value, left, render, toned},
         text,
     },
+    spool::room,
     store::{Client, embedded::find_library, wait_until},
 };
 use checks::{Check, State, failure, ok, warning};
@@ -73,6 +74,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     report.extend(kernel_checks(&config));
     report.push(store_check(&config)?);
     report.push(directory_check("state_dir", &config.state_dir));
+    report.push(directory_check("spool.dir", &config.spool.directory));
+    report.push(checks::spool(&config.spool, room(&config.spool.directory)));
     report.push(directory_check("run_dir", &config.run_dir));
     report.push(checks::rules(loaded.rules.list().len(), loaded.rules.left_out()));
     match args.format {
