@@ -26,7 +26,7 @@ pub(super) fn run(shared: &Shared, head: Option<&HeadFile>) {
     let mut retry_at = Instant::now();
     loop {
         match next(shared, retry_at) {
-            Work::Write(segment) => write(shared, head, segment, &mut retry_at),
+            Work::Write(segment) => write(shared, head, *segment, &mut retry_at),
             Work::Tidy => {}
             Work::Over => return,
         }
@@ -37,7 +37,7 @@ pub(super) fn run(shared: &Shared, head: Option<&HeadFile>) {
 /// What the thread does next.
 enum Work {
     /// Write this segment.
-    Write(Closed),
+    Write(Box<Closed>),
     /// Do what the disk has not done yet.
     Tidy,
     /// Everything is written that can be.
@@ -58,7 +58,7 @@ fn next(shared: &Shared, retry_at: Instant) -> Work {
         }
         if let Some(segment) = queue.closed.front().cloned() {
             queue.writing = true;
-            return Work::Write(segment);
+            return Work::Write(Box::new(segment));
         }
         if queue.stopped {
             return Work::Over;
