@@ -10,7 +10,7 @@ use observer::protocol::Side;
 use observer::sensitive::{Cost, Engine, Rules};
 use vectorscan_rs::{Error as HsError, Flag, Pattern, Scan as Flow, StreamingDatabase};
 
-use super::pipeline::cpu;
+use super::cpu;
 use super::{Name, Row, Rows, number};
 
 const REPEATS: usize = 5;
