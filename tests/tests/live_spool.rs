@@ -246,8 +246,11 @@ fn on_a_small_disk(bytes: u64) -> Result<(tempfile::TempDir, SmallDisk, Host)> {
 fn whole(host: &mut Host) -> Result<ChainReport> {
     host.stop_daemon()?;
     let report = host.check_chain()?;
-    println!("{report:?}");
-    assert_eq!((report.epochs, report.unsealed, report.declared), (1, 0, 0));
+    assert_eq!(
+        (report.epochs, report.unsealed, report.declared),
+        (1, 0, 0),
+        "{report:?}"
+    );
     Ok(report)
 }
 
@@ -331,10 +334,7 @@ fn a_budget_that_is_full_loses_the_oldest_and_the_seals_say_which() -> Result<()
     println!("{report:?}");
     assert!(report.declared > 50, "{report:?}");
     let seals = host.rows("v_seals", "chain_epoch, seal_seq")?;
-    let open = seals
-        .iter()
-        .filter(|seal| seal["seal_kind"] == "open")
-        .next_back();
+    let open = seals.iter().rfind(|seal| seal["seal_kind"] == "open");
     let open = open.context("no open seal")?;
     assert_eq!(open["dropped_reason"][0], "over_budget", "{open:#}");
     let last = seals.last().context("no seal")?;
