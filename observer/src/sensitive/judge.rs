@@ -1,7 +1,8 @@
 //! Whether a value that a pattern fits counts: placeholders, surroundings, checksum, entropy, context.
 
-use super::Confidence;
+use super::{Class, Confidence};
 use super::context::{Around, speaks};
+use super::placeholder::{self, Look};
 use super::rules::{BEFORE_BYTES, Rule};
 use super::validate::{Check, entropy};
 
@@ -36,7 +37,11 @@ pub enum Refusal {
 pub(super) fn judge(rule: &Rule, around: &Around<'_>, value: &[u8]) -> Result<Verdict, Refusal> {
     let normal = rule.validator.map(|v| v.normalise(value));
     let normal = normal.as_deref().unwrap_or(value);
-    if rule.placeholders.iter().any(|p| p.is_match(value)) {
+    let look = match rule.class {
+        Class::Secret | Class::Credential => placeholder::look(value),
+        Class::Pii | Class::SourceCode | Class::Custom => Look::Real,
+    };
+    if look == Look::Placeholder || rule.placeholders.iter().any(|p| p.is_match(value)) {
         return Err(Refusal::Placeholder);
     }
     let before = around.before;
@@ -45,7 +50,7 @@ pub(super) fn judge(rule: &Rule, around: &Around<'_>, value: &[u8]) -> Result<Ve
         return Err(Refusal::Before);
     }
     let check = rule.validator.map_or(Check::Plausible, |v| v.check(value));
-    let documented = rule.documented.iter().any(|d| d.is_match(normal));
+    let documented = look == Look::Example || rule.documented.iter().any(|d| d.is_match(normal));
     if check == Check::Reject && !documented {
         return Err(Refusal::Check);
     }

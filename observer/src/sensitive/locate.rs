@@ -9,6 +9,8 @@
 //! What is found depends on the text alone: places are settled in their order, each one sees the same bytes before and
 //! behind it, however the text was cut into pieces.
 
+use std::cmp::Ordering;
+
 use super::Confidence;
 use super::context::{AFTER_BYTES, ALONE_BYTES, Around, only_values};
 use super::engine::{Engine, Hit};
@@ -476,7 +478,7 @@ impl Tape {
 
     /// Keeps a value until nothing that follows can change it any more. Two overlapping values of one rule are
     /// one value. A rule yields to one of a higher rank, whichever comes first; where two of the same rank know no
-    /// form of their own, the first one stays.
+    /// form of their own, the first one stays; of two secrets with one, the longer.
     fn keep(&mut self, found: Located, at: u64, tools: &mut Tools<'_>) {
         let rank = |located: &Located| tools.engine.rules()[located.rule].rank;
         for located in self.pending.extract_if(.., |p| p.end + FINAL_AFTER <= at) {
@@ -484,13 +486,24 @@ impl Tape {
         }
         let overlaps = |other: &Located| other.start < found.end && found.start < other.end;
         let own = rank(&found);
+        let secret = |located: &Located| tools.engine.rules()[located.rule].class.hashes_values();
+        // Of two secrets in one place the longer value is the one; of two equal ones that of the earlier rule.
+        let size = |located: &Located| (located.end - located.start, std::cmp::Reverse(located.rule));
         let beats = |other: &Located| {
-            other.rule != found.rule && (rank(other) > own || (rank(other) == own && own < Rank::Special))
+            other.rule != found.rule
+                && match rank(other).cmp(&own) {
+                    Ordering::Greater => true,
+                    Ordering::Equal if own < Rank::Special => true,
+                    Ordering::Equal => secret(other) && secret(&found) && size(other) > size(&found),
+                    Ordering::Less => false,
+                }
         };
         if self.pending.iter().any(|p| beats(p) && overlaps(p)) {
             return;
         }
-        self.pending.retain(|p| rank(p) >= own || !overlaps(p));
+        let yields =
+            |p: &Located| rank(p) < own || (p.rule != found.rule && rank(p) == own && secret(p) && secret(&found));
+        self.pending.retain(|p| !(overlaps(p) && yields(p)));
         let twin = self
             .pending
             .iter_mut()

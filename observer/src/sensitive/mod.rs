@@ -11,10 +11,12 @@
 
 mod context;
 pub mod engine;
+mod explain;
 mod find;
 pub mod judge;
 pub mod key;
 mod locate;
+mod placeholder;
 pub mod redact;
 pub mod rules;
 pub mod scan;
@@ -26,6 +28,7 @@ mod tests;
 use crate::dialect::Place;
 
 pub use engine::{Cost, Engine, EngineError};
+pub use explain::{ExampleVerdict, examples};
 pub use key::HmacKey;
 pub use redact::{LineFinding, LineReport, LineScan, Redacted, redact, scan_text};
 pub use rules::{Rule, Rules};

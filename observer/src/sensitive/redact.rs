@@ -73,7 +73,7 @@ impl LineScan {
         self.report.undecided_matches = self.meter.undecided;
         self.report
             .findings
-            .sort_by(|a, b| (a.line, &a.rule_id).cmp(&(b.line, &b.rule_id)));
+            .sort_by(|a, b| (a.line, &a.rule_id, a.start).cmp(&(b.line, &b.rule_id, b.start)));
         self.report
     }
 

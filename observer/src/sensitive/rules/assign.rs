@@ -10,7 +10,7 @@ use crate::config::yaml::{Map, Reader};
 /// quotes and brackets, an operator, opening quotes and brackets, and a word such as `Bearer`; or nothing but space.
 const OPERATOR: &str = concat!(
     r#"(?:[A-Za-z0-9_ .\t-]{0,40}[\x22\x27`\]\)}\\]{0,4}\s{0,4}(?:[:?.+|!]{0,3}=[>=]?|\|\||:|,|>|<-|\()"#,
-    r#"[\s\x22\x27`=(\[{\\@]{0,12}(?:(?i:bearer|basic|token|key|string|str|secretstr|default)[\s:(]{1,2}[\x22\x27`]?)?"#,
+    r#"[\s\x22\x27`=(\[{\\@]{0,24}(?:(?i:bearer|basic|token|key|string|str|secretstr|default)[\s:(]{1,2}[\x22\x27`]?)?"#,
     r#"|[A-Za-z0-9_.-]{0,40}[\x22\x27`]?\s{1,8}[\x22\x27`]?)"#
 );
 /// Words that say that a value is a secret, for names that stand further away from that of the service.

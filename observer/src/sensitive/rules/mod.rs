@@ -114,6 +114,21 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Patterns of values that are never reported.
+    pub fn placeholders(&self) -> impl Iterator<Item = &str> {
+        self.placeholders.iter().map(Regex::as_str)
+    }
+
+    /// Patterns of published examples.
+    pub fn documented(&self) -> impl Iterator<Item = &str> {
+        self.documented.iter().map(Regex::as_str)
+    }
+
+    /// Patterns of what may not stand before a value.
+    pub fn unless_before(&self) -> impl Iterator<Item = &str> {
+        self.unless_before.iter().map(Regex::as_str)
+    }
+
     /// File and line in which it is written.
     pub fn source(&self) -> (&str, usize) {
         (&self.file, self.at.line)

@@ -11,6 +11,7 @@ mod europe_east;
 mod europe_north;
 mod europe_west;
 mod payment;
+mod secret;
 mod sums;
 mod token;
 mod us;
@@ -363,4 +364,37 @@ validators! {
     Mixed = "mixed" => token::mixed, AsIs;
     /// Random-looking text: digits and letters both occur, digits more than once.
     Random = "random" => token::random, AsIs;
+    /// Letters and digits of which the last six are the CRC-32 of the others in base 62 (GitHub, npm). A wrong sum
+    /// is no reason to refuse it.
+    Crc32Base62 = "crc32_base62" => secret::crc32_base62, AsIs;
+    /// `=` and the CRC-32 of what stands before it, hexadecimal (Atlassian).
+    Crc32Hex = "crc32_hex" => secret::crc32_hex, AsIs;
+    /// Routable token of GitLab with its CRC-32 in base 36; other tokens are plausible.
+    GitlabRoutable = "gitlab_routable" => secret::gitlab_routable, AsIs;
+    /// Service account token of Grafana with its CRC-32.
+    Grafana = "grafana" => secret::grafana, AsIs;
+    /// Private key of a Bitcoin address in the wallet import form, Base58Check.
+    Wif = "wif" => secret::wif, AsIs;
+    /// Base58 with a right checksum (BIP 32 keys and others).
+    Base58Check = "base58check" => secret::base58check, AsIs;
+    /// Bech32 (BIP 173); with a wrong checksum it is plausible.
+    Bech32 = "bech32" => secret::bech32, AsIs;
+    /// Bech32 (BIP 173) with a right checksum.
+    Bech32Strict = "bech32_strict" => secret::bech32_strict, AsIs;
+    /// Secret seed of a Stellar account: base32 and CRC-16 (SEP-23).
+    StellarSeed = "stellar_seed" => secret::stellar_seed, AsIs;
+    /// JSON Web Token encoded in base64 once more.
+    JwtBase64 = "jwt_base64" => secret::jwt_base64, AsIs;
+    /// Letters of both cases.
+    MixedCase = "mixed_case" => secret::mixed_case, AsIs;
+    /// Password: no word that stands for one, no name of a variable, no call, no template.
+    Password = "password" => secret::password, AsIs;
+    /// Password with a digit or a sign in it, as [`Self::Password`].
+    RandomPassword = "random_password" => secret::random_password, AsIs;
+    /// As [`Self::Random`], for what stands after the last colon.
+    RandomTail = "random_tail" => secret::random_tail, AsIs;
+    /// Base64 in groups of four.
+    Base64 = "base64" => secret::base64, AsIs;
+    /// `user:password` of a command line.
+    UserPassword = "user_password" => secret::user_password, AsIs;
 }

@@ -15,7 +15,7 @@ pub(super) fn jwt(value: &[u8]) -> Check {
 }
 
 /// Decodes base64url without padding (RFC 4648, section 5).
-fn base64url(text: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn base64url(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len() / 4 * 3 + 3);
     let (mut bits, mut count) = (0u32, 0u32);
     for byte in text {

@@ -43,12 +43,12 @@ pub(super) fn wallet(value: &[u8]) -> Check {
     verdict(Some(bech32(value) || base_58()))
 }
 
-/// Bytes of a Base58 text, for at most 64 characters.
+/// Bytes of a Base58 text, for at most 128 characters.
 fn base58(text: &[u8], alphabet: &[u8]) -> Option<Vec<u8>> {
-    if text.is_empty() || text.len() > 64 {
+    if text.is_empty() || text.len() > 128 {
         return None;
     }
-    let mut bytes: Vec<u8> = Vec::with_capacity(48);
+    let mut bytes: Vec<u8> = Vec::with_capacity(96);
     for letter in text {
         let mut carry = u32::try_from(alphabet.iter().position(|b| b == letter)?).ok()?;
         for byte in &mut bytes {
@@ -74,8 +74,13 @@ fn base58_payload(text: &[u8], alphabet: &[u8]) -> Option<Vec<u8>> {
     (twice[..4] == check[..]).then_some(bytes)
 }
 
+/// The bytes before the checksum of a text in Base58Check with Bitcoin's alphabet, where it is right.
+pub(super) fn base58check(text: &[u8]) -> Option<Vec<u8>> {
+    base58_payload(text, BITCOIN)
+}
+
 /// Whether the checksum of Bech32 or Bech32m is right.
-fn bech32(text: &[u8]) -> bool {
+pub(super) fn bech32(text: &[u8]) -> bool {
     let mixed = text.iter().any(u8::is_ascii_lowercase) && text.iter().any(u8::is_ascii_uppercase);
     let lower = text.to_ascii_lowercase();
     let Some(one) = lower.iter().rposition(|b| *b == b'1') else {
