@@ -48,7 +48,11 @@ pub fn examples(engine: &Engine, rule: &Rule) -> Vec<ExampleVerdict> {
                 wanted,
                 found,
                 others,
-                refused: if found { None } else { refusal(rule, text.as_bytes()) },
+                refused: if found {
+                    None
+                } else {
+                    refusal(rule, text.as_bytes())
+                },
             }
         })
         .collect()
@@ -90,12 +94,22 @@ mod tests {
         let text = "version: '1'\nrules:\n  - {id: acme, name: n, class: credential, severity: low, pattern: 'acme_[a-z0-9]{8,20}', \
                     entropy: 3.0, match: ['acme_<lower:12>', 'acme_1'], no_match: ['acme_aabbaabbaabb', 'other', 'acme_<lower:10>', 'acme_xxxxxxxx']}\n";
         let (rules, problems) = Rules::parse("a", text);
-        assert!(problems.is_empty() && rules.left_out().is_empty(), "{problems:?} {:?}", rules.left_out());
+        assert!(
+            problems.is_empty() && rules.left_out().is_empty(),
+            "{problems:?} {:?}",
+            rules.left_out()
+        );
         let engine = Engine::new(&rules).unwrap();
         let verdicts = examples(&engine, &rules.list()[0]);
         let right: Vec<bool> = verdicts.iter().map(ExampleVerdict::is_right).collect();
         assert_eq!(right, [true, false, true, true, false, true], "{verdicts:?}");
-        assert!(matches!(verdicts[2].refused, Some(Refusal::Entropy { .. })), "{verdicts:?}");
-        assert_eq!((verdicts[3].refused, verdicts[5].refused), (None, Some(Refusal::Placeholder)));
+        assert!(
+            matches!(verdicts[2].refused, Some(Refusal::Entropy { .. })),
+            "{verdicts:?}"
+        );
+        assert_eq!(
+            (verdicts[3].refused, verdicts[5].refused),
+            (None, Some(Refusal::Placeholder))
+        );
     }
 }

@@ -1,10 +1,10 @@
 //! Whether a value that a pattern fits counts: placeholders, surroundings, checksum, entropy, context.
 
-use super::{Class, Confidence};
 use super::context::{Around, speaks};
 use super::placeholder::{self, Look};
 use super::rules::{BEFORE_BYTES, Rule};
 use super::validate::{Check, entropy};
+use super::{Class, Confidence};
 
 /// A value that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

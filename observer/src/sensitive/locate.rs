@@ -478,7 +478,8 @@ impl Tape {
 
     /// Keeps a value until nothing that follows can change it any more. Two overlapping values of one rule are
     /// one value. A rule yields to one of a higher rank, whichever comes first; where two of the same rank know no
-    /// form of their own, the first one stays; of two secrets with one, the longer.
+    /// form of their own, the first one stays (of equal values that of the earlier rule); of two secrets with one, the
+    /// longer.
     fn keep(&mut self, found: Located, at: u64, tools: &mut Tools<'_>) {
         let rank = |located: &Located| tools.engine.rules()[located.rule].rank;
         for located in self.pending.extract_if(.., |p| p.end + FINAL_AFTER <= at) {
@@ -487,13 +488,19 @@ impl Tape {
         let overlaps = |other: &Located| other.start < found.end && found.start < other.end;
         let own = rank(&found);
         let secret = |located: &Located| tools.engine.rules()[located.rule].class.hashes_values();
-        // Of two secrets in one place the longer value is the one; of two equal ones that of the earlier rule.
-        let size = |located: &Located| (located.end - located.start, std::cmp::Reverse(located.rule));
+        // Of two secrets in one place the longer value is the one; of two equal ones that of the rule that asks for a
+        // word near it, or of the earlier one.
+        let size = |located: &Located| {
+            let context = tools.engine.rules()[located.rule].context.as_ref();
+            let asks = context.is_some_and(|context| context.required);
+            (located.end - located.start, asks, std::cmp::Reverse(located.rule))
+        };
+        let same = |other: &Located| (other.start, other.end) == (found.start, found.end);
         let beats = |other: &Located| {
             other.rule != found.rule
                 && match rank(other).cmp(&own) {
                     Ordering::Greater => true,
-                    Ordering::Equal if own < Rank::Special => true,
+                    Ordering::Equal if own < Rank::Special => !same(other) || other.rule < found.rule,
                     Ordering::Equal => secret(other) && secret(&found) && size(other) > size(&found),
                     Ordering::Less => false,
                 }
@@ -501,8 +508,10 @@ impl Tape {
         if self.pending.iter().any(|p| beats(p) && overlaps(p)) {
             return;
         }
-        let yields =
-            |p: &Located| rank(p) < own || (p.rule != found.rule && rank(p) == own && secret(p) && secret(&found));
+        let yields = |p: &Located| {
+            let twins = p.rule != found.rule && rank(p) == own;
+            rank(p) < own || twins && (same(p) && own < Rank::Special || secret(p) && secret(&found))
+        };
         self.pending.retain(|p| !(overlaps(p) && yields(p)));
         let twin = self
             .pending

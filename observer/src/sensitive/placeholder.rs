@@ -27,9 +27,37 @@ const LONGEST_STRETCH: usize = 12;
 const EXAMPLE_WORDS: [&str; 4] = ["example", "a1b2c3d4", "d4c3b2a1", "abc123xyz"];
 /// Words of placeholders.
 const PLACEHOLDER_WORDS: [&str; 31] = [
-    "placeholder", "changeme", "change_me", "change-me", "changeit", "redacted", "your_", "your-", "yourtoken", "yourkey",
-    "yourapi", "yoursecret", "yourpass", "youraccess", "yourown", "insert", "replace", "dummy", "sample", "xxxxx", "*****",
-    "...", "_here", "-here", "todo", "fixme", "notreal", "not-real", "not_real", "goeshere", "somesecret",
+    "placeholder",
+    "changeme",
+    "change_me",
+    "change-me",
+    "changeit",
+    "redacted",
+    "your_",
+    "your-",
+    "yourtoken",
+    "yourkey",
+    "yourapi",
+    "yoursecret",
+    "yourpass",
+    "youraccess",
+    "yourown",
+    "insert",
+    "replace",
+    "dummy",
+    "sample",
+    "xxxxx",
+    "*****",
+    "...",
+    "_here",
+    "-here",
+    "todo",
+    "fixme",
+    "notreal",
+    "not-real",
+    "not_real",
+    "goeshere",
+    "somesecret",
 ];
 
 /// Looks at one value.
@@ -40,7 +68,11 @@ pub(super) fn look(value: &[u8]) -> Look {
     let lower = value.to_ascii_lowercase();
     let has = |word: &&str| memchr::memmem::find(&lower, word.as_bytes()).is_some();
     let template = |pair: &[u8]| value.starts_with(&pair[..1]) && value.ends_with(&pair[1..]);
-    if PLACEHOLDER_WORDS.iter().any(|w| has(w)) || longest_run(value) >= RUN || template(b"<>") || template(b"{}") {
+    if PLACEHOLDER_WORDS.iter().any(|w| has(w))
+        || longest_run(value) >= RUN
+        || template(b"<>")
+        || template(b"{}")
+    {
         Look::Placeholder
     } else if EXAMPLE_WORDS.iter().any(|w| has(w)) || ascends(&lower) {
         Look::Example
@@ -64,7 +96,10 @@ fn longest_run(value: &[u8]) -> usize {
 
 /// Whether a value, or much of it, is `abcdef...`, `012345...` and the like, in stretches.
 fn ascends(lower: &[u8]) -> bool {
-    let follows = |a: u8, b: u8| (b == a.wrapping_add(1) || (a == b'9' && b == b'0') || (a == b'9' && b == b'a')) && b.is_ascii_alphanumeric();
+    let follows = |a: u8, b: u8| {
+        (b == a.wrapping_add(1) || (a == b'9' && b == b'0') || (a == b'9' && b == b'a'))
+            && b.is_ascii_alphanumeric()
+    };
     let (mut covered, mut longest, mut run) = (0, 0, 1);
     for at in 1..=lower.len() {
         if at < lower.len() && follows(lower[at - 1], lower[at]) {
@@ -85,17 +120,42 @@ mod tests {
     #[test]
     fn placeholders_examples_and_what_may_be_real() {
         for text in [
-            "xxxxxxxx", "ghp_xxxxxxxxxxxx", "your-api-key", "YOUR_TOKEN", "changeme", "00000000-0000", "<token>", "{key}",
-            "REPLACE_ME_NOW", "token_goes_here", "[REDACTED]", "a.....b",
+            "xxxxxxxx",
+            "ghp_xxxxxxxxxxxx",
+            "your-api-key",
+            "YOUR_TOKEN",
+            "changeme",
+            "00000000-0000",
+            "<token>",
+            "{key}",
+            "REPLACE_ME_NOW",
+            "token_goes_here",
+            "[REDACTED]",
+            "a.....b",
         ] {
             assert_eq!(look(text.as_bytes()), Look::Placeholder, "{text}");
         }
-        for text in ["AKIAIOSFODNN7EXAMPLE", "abcdefghijklmnop", "1234567890", "0123456789abcdef0123456789abcdef"] {
+        for text in [
+            "AKIAIOSFODNN7EXAMPLE",
+            "abcdefghijklmnop",
+            "1234567890",
+            "0123456789abcdef0123456789abcdef",
+        ] {
             assert_eq!(look(text.as_bytes()), Look::Example, "{text}");
         }
-        for text in ["q7k2m9x4r8t3", "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAA", "hunter2", "", "Passw0rd1234"] {
+        for text in [
+            "q7k2m9x4r8t3",
+            "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAA",
+            "hunter2",
+            "",
+            "Passw0rd1234",
+        ] {
             assert_eq!(look(text.as_bytes()), Look::Real, "{text}");
         }
-        assert_eq!(look(&[b'x'; LONGEST + 1]), Look::Real, "too long to judge by its letters");
+        assert_eq!(
+            look(&[b'x'; LONGEST + 1]),
+            Look::Real,
+            "too long to judge by its letters"
+        );
     }
 }

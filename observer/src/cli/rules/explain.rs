@@ -61,12 +61,29 @@ fn asks(rule: &Rule) -> Vec<(&'static str, String)> {
         asks.push(("entropy", format!("{} bits per byte at least", rule.entropy)));
     }
     if let Some(context) = &rule.context {
-        let words: Vec<&str> = context.words.iter().chain(&context.whole).map(String::as_str).collect();
-        let effect = if context.required { "needed" } else { "raises the confidence" };
-        let place = if context.after { "before or after" } else { "before" };
+        let words: Vec<&str> = context
+            .words
+            .iter()
+            .chain(&context.whole)
+            .map(String::as_str)
+            .collect();
+        let effect = if context.required {
+            "needed"
+        } else {
+            "raises the confidence"
+        };
+        let place = if context.after {
+            "before or after"
+        } else {
+            "before"
+        };
         asks.push((
             "context",
-            format!("{}: {effect}, within {} bytes {place} the value", words.join(", "), context.within),
+            format!(
+                "{}: {effect}, within {} bytes {place} the value",
+                words.join(", "),
+                context.within
+            ),
         ));
     }
     asks
@@ -85,7 +102,11 @@ fn literals(rule: &Rule) -> Vec<String> {
 }
 
 fn looked_for(rule: &Rule) -> String {
-    let all = literals(rule).iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(" ");
+    let all = literals(rule)
+        .iter()
+        .map(|l| format!("`{l}`"))
+        .collect::<Vec<_>>()
+        .join(" ");
     match rule.trigger() {
         Trigger::Inside(_) => format!("{all} in the match"),
         Trigger::Before(_, span) => format!("{all} at most {span} bytes before the match"),
@@ -94,7 +115,10 @@ fn looked_for(rule: &Rule) -> String {
 }
 
 fn described(validator: Validator) -> String {
-    let at = Validator::ALL.iter().position(|v| *v == validator).unwrap_or_default();
+    let at = Validator::ALL
+        .iter()
+        .position(|v| *v == validator)
+        .unwrap_or_default();
     format!("{}:{}", Validator::NAMES[at], Validator::SUMMARIES[at])
 }
 
@@ -137,7 +161,11 @@ fn as_text(rule: &Rule, verdicts: &[ExampleVerdict]) -> String {
     let rows: Vec<Vec<_>> = verdicts
         .iter()
         .map(|verdict| {
-            let (mark, tone) = if verdict.is_right() { ("ok", Tone::Good) } else { ("WRONG", Tone::Bad) };
+            let (mark, tone) = if verdict.is_right() {
+                ("ok", Tone::Good)
+            } else {
+                ("WRONG", Tone::Bad)
+            };
             vec![
                 toned(mark, tone),
                 if verdict.wanted { "match" } else { "no_match" }.into(),
@@ -146,7 +174,12 @@ fn as_text(rule: &Rule, verdicts: &[ExampleVerdict]) -> String {
             ]
         })
         .collect();
-    let columns = [left(""), left("example"), left("outcome"), left("text, templates not filled")];
+    let columns = [
+        left(""),
+        left("example"),
+        left("outcome"),
+        left("text, templates not filled"),
+    ];
     if rows.is_empty() {
         text.push_str("\nno examples\n");
     } else {
@@ -229,8 +262,20 @@ mod tests {
              - {id: acme_bad, name: n, class: credential, severity: high, pattern: 'aa('}\n",
         )
         .0;
-        assert!(no_such_rule(&rules, "acme_token").to_string().contains("near to it: acme_key"));
-        assert!(no_such_rule(&rules, "acme_bad").to_string().contains("mine.yaml:4"));
-        assert!(no_such_rule(&rules, "zzz").to_string().contains("observer rules list"));
+        assert!(
+            no_such_rule(&rules, "acme_token")
+                .to_string()
+                .contains("near to it: acme_key")
+        );
+        assert!(
+            no_such_rule(&rules, "acme_bad")
+                .to_string()
+                .contains("mine.yaml:4")
+        );
+        assert!(
+            no_such_rule(&rules, "zzz")
+                .to_string()
+                .contains("observer rules list")
+        );
     }
 }

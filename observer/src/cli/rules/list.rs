@@ -54,7 +54,12 @@ fn table(rules: &Rules, chosen: &[&Rule]) -> String {
         ]
     };
     let rows: Vec<Vec<Value>> = chosen.iter().map(values).collect();
-    let columns = [left("rule"), left("kind"), left("severity"), left("what it finds")];
+    let columns = [
+        left("rule"),
+        left("kind"),
+        left("severity"),
+        left("what it finds"),
+    ];
     let of = match rules.list().len() {
         all if all == rows.len() => String::new(),
         all => format!(" of {all}"),
@@ -98,7 +103,10 @@ mod tests {
                     - {id: c, name: n, class: pii, severity: high, pattern: 'cccc'}\n";
         let rules = Rules::parse("mine.yaml", text).0;
         let ids = |class, severity| -> Vec<String> {
-            choose(&rules, class, severity).iter().map(|r| r.id.clone()).collect()
+            choose(&rules, class, severity)
+                .iter()
+                .map(|r| r.id.clone())
+                .collect()
         };
         assert_eq!(ids(None, None), ["a", "b", "c"]);
         assert_eq!(ids(Some("pii"), None), ["b", "c"]);

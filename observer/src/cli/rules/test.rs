@@ -55,11 +55,15 @@ fn read(args: &Args) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match args.file.to_str() {
         Some("-") => io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes)?,
-        _ => File::open(&args.file)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?,
+        _ => File::open(&args.file)?
+            .take(MAX_BYTES + 1)
+            .read_to_end(&mut bytes)?,
     };
     if bytes.len() as u64 > MAX_BYTES {
         let most = text::bytes(MAX_BYTES);
-        return Err(io::Error::other(format!("larger than {most}; use `observer scan`")));
+        return Err(io::Error::other(format!(
+            "larger than {most}; use `observer scan`"
+        )));
     }
     Ok(bytes)
 }
@@ -109,7 +113,9 @@ fn table(report: &LineReport, text: &[u8]) -> String {
     out.push('\n');
     if report.undecided_matches + report.dropped_matches > 0 {
         let (undecided, dropped) = (report.undecided_matches, report.dropped_matches);
-        out.push_str(&format!("not decided: {undecided}, found but not listed: {dropped}\n"));
+        out.push_str(&format!(
+            "not decided: {undecided}, found but not listed: {dropped}\n"
+        ));
     }
     out
 }
@@ -152,9 +158,15 @@ mod tests {
         let text = "first\nkey: acme_qwerty and acme_zuiopl\n".as_bytes();
         let report = scan_text(&engine, [text]);
         let (table, json) = (table(&report, text), as_json(&report, text));
-        assert!(!table.contains("qwerty") && !json.to_string().contains("qwerty"), "{table}");
+        assert!(
+            !table.contains("qwerty") && !json.to_string().contains("qwerty"),
+            "{table}"
+        );
         let at = |i: usize, key: &str| json["findings"][i][key].as_u64().unwrap_or_default();
-        assert_eq!((at(0, "line"), at(0, "column"), at(0, "offset"), at(0, "bytes")), (2, 6, 11, 11));
+        assert_eq!(
+            (at(0, "line"), at(0, "column"), at(0, "offset"), at(0, "bytes")),
+            (2, 6, 11, 11)
+        );
         assert_eq!((at(1, "line"), at(1, "column")), (2, 22));
         assert_eq!(column(b"", 5), 1);
     }

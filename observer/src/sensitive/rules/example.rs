@@ -36,8 +36,17 @@ const CHECKED: [(&str, [&str; 2]); 4] = [
             "VvvNKmPGJxWUtg6LnF5kejMRNNU3TGtRBeJgk33yuGBxrMPHi",
         ],
     ),
-    ("stellar", ["SAFTAVL2T7COSDRTLB62FR7MCE3F", "XAFFZLXRIOK6QOUM34QXHRQYNR3M"]),
-    ("nsec", ["nsec1pvc9275lcn5suv6c0k3v0mq3xedc", "pfw2au2rjh5r4rxly9euvxrqvxwxfv"]),
+    (
+        "stellar",
+        ["SAFTAVL2T7COSDRTLB62FR7MCE3F", "XAFFZLXRIOK6QOUM34QXHRQYNR3M"],
+    ),
+    (
+        "nsec",
+        [
+            "nsec1pvc9275lcn5suv6c0k3v0mq3xedc",
+            "pfw2au2rjh5r4rxly9euvxrqvxwxfv",
+        ],
+    ),
 ];
 
 fn fill(inside: &str) -> Option<String> {

@@ -145,21 +145,122 @@ pub(super) fn jwt_base64(value: &[u8]) -> Check {
 
 /// Words that stand where a password could, and are none.
 const NO_PASSWORDS: &[&str] = &[
-    "password", "passwd", "passwort", "pass", "pwd", "secret", "token", "string", "text", "hidden", "none", "null",
-    "nil", "true", "false", "undefined", "required", "optional", "invalid", "incorrect", "wrong", "missing", "forgot",
-    "forgotten", "reset", "change", "changed", "confirm", "confirmation", "current", "new", "old", "enter", "test",
-    "username", "user", "email", "login", "key", "value", "unset", "empty", "blank", "notset", "not-set", "not_set",
-    "input", "label", "name", "type", "field", "function", "return", "const", "self", "this", "admin_password", "varchar",
-    "str", "bytes", "object", "boolean", "number", "integer", "char", "basic", "bearer", "plain", "md5", "sha1", "sha256",
-    "bcrypt", "scrypt", "argon2", "here", "prompt", "strong", "weak", "short", "long", "hash", "hashed", "encrypted",
-    "plaintext", "credentials", "apikey", "api_key", "api-key", "access_token", "client_secret", "and", "for", "the",
-    "with", "must", "should", "cannot", "not", "your", "mypassword", "masked", "redacted", "sensitive", "unknown",
-    "something", "whatever", "anything", "autocomplete", "current-password", "new-password", "one-time-code",
+    "password",
+    "passwd",
+    "passwort",
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "string",
+    "text",
+    "hidden",
+    "none",
+    "null",
+    "nil",
+    "true",
+    "false",
+    "undefined",
+    "required",
+    "optional",
+    "invalid",
+    "incorrect",
+    "wrong",
+    "missing",
+    "forgot",
+    "forgotten",
+    "reset",
+    "change",
+    "changed",
+    "confirm",
+    "confirmation",
+    "current",
+    "new",
+    "old",
+    "enter",
+    "test",
+    "username",
+    "user",
+    "email",
+    "login",
+    "key",
+    "value",
+    "unset",
+    "empty",
+    "blank",
+    "notset",
+    "not-set",
+    "not_set",
+    "input",
+    "label",
+    "name",
+    "type",
+    "field",
+    "function",
+    "return",
+    "const",
+    "self",
+    "this",
+    "admin_password",
+    "varchar",
+    "str",
+    "bytes",
+    "object",
+    "boolean",
+    "number",
+    "integer",
+    "char",
+    "basic",
+    "bearer",
+    "plain",
+    "md5",
+    "sha1",
+    "sha256",
+    "bcrypt",
+    "scrypt",
+    "argon2",
+    "here",
+    "prompt",
+    "strong",
+    "weak",
+    "short",
+    "long",
+    "hash",
+    "hashed",
+    "encrypted",
+    "plaintext",
+    "credentials",
+    "apikey",
+    "api_key",
+    "api-key",
+    "access_token",
+    "client_secret",
+    "and",
+    "for",
+    "the",
+    "with",
+    "must",
+    "should",
+    "cannot",
+    "not",
+    "your",
+    "mypassword",
+    "masked",
+    "redacted",
+    "sensitive",
+    "unknown",
+    "something",
+    "whatever",
+    "anything",
+    "autocomplete",
+    "current-password",
+    "new-password",
+    "one-time-code",
 ];
 /// What stands in names of variables that hold secrets.
 const NAME_PARTS: &[&str] = &[
-    "pass", "secret", "token", "key", "pwd", "auth", "config", "env", "user", "cred", "param", "args", "settings",
-    "input", "field", "value", "var",
+    "pass", "secret", "token", "key", "pwd", "auth", "config", "env", "user", "cred", "param", "args",
+    "settings", "input", "field", "value", "var",
 ];
 
 /// Password: no word that merely stands for one, no name of a variable, no call, no template.
@@ -168,7 +269,9 @@ pub(super) fn password(value: &[u8]) -> Check {
         return Check::Plausible;
     };
     let lower = text.to_ascii_lowercase();
-    let template = ["${", "{{", "$(", "%(", "#{", "()", "<%", "getenv", "environ", "://"];
+    let template = [
+        "${", "{{", "$(", "%(", "#{", "()", "<%", "getenv", "environ", "://",
+    ];
     let refused = NO_PASSWORDS.contains(&lower.trim_matches(|c: char| !c.is_ascii_alphanumeric()))
         || lower.starts_with(['$', '%', '{', '<', '[', '(', '*', '&', '|'])
         || template.iter().any(|t| lower.contains(t))
@@ -179,7 +282,10 @@ pub(super) fn password(value: &[u8]) -> Check {
 
 /// As [`password`], with something that is no letter: no word of a sentence.
 pub(super) fn random_password(value: &[u8]) -> Check {
-    if value.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b'.' | b'!' | b'?' | b':' | b')')) {
+    if value
+        .iter()
+        .all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b'.' | b'!' | b'?' | b':' | b')'))
+    {
         return Check::Reject;
     }
     password(value)
@@ -200,7 +306,8 @@ pub(super) fn base64(value: &[u8]) -> Check {
 /// Whether a text looks like the name of a variable, a field or a message: words without digits, of which one says
 /// that it holds a secret, or that are joined by dots.
 fn is_name(lower: &str) -> bool {
-    let letters = |b: u8| b.is_ascii_lowercase() || matches!(b, b'_' | b'.' | b'-' | b'[' | b']' | b'/' | b':' | b'#');
+    let letters =
+        |b: u8| b.is_ascii_lowercase() || matches!(b, b'_' | b'.' | b'-' | b'[' | b']' | b'/' | b':' | b'#');
     let joined = lower.bytes().any(|b| !b.is_ascii_lowercase());
     lower.bytes().all(letters)
         && (lower.contains(['.', '['])
@@ -212,7 +319,11 @@ pub(super) fn user_password(value: &[u8]) -> Check {
     let at = value.iter().position(|b| *b == b':').unwrap_or(value.len());
     let (user, secret) = (&value[..at], value.get(at + 1..).unwrap_or_default());
     if secret.is_empty() {
-        return if user.len() < 8 { Check::Reject } else { random(user) };
+        return if user.len() < 8 {
+            Check::Reject
+        } else {
+            random(user)
+        };
     }
     let port = secret.len() <= 5 && secret.iter().all(u8::is_ascii_digit) && user.contains(&b'.');
     if port || user.starts_with(b"$") || secret.len() < 3 || secret == user && user.len() < 6 {
@@ -241,17 +352,33 @@ mod tests {
         let text = format!("glsa_{body}aB");
         let sum = hex::encode(crc32fast::hash(text.as_bytes()).to_le_bytes());
         check_all(Validator::Grafana, Check::Valid, &[&format!("{text}_{sum}")]);
-        check_all(Validator::Grafana, Check::Plausible, &[&format!("{text}_00000000")]);
+        check_all(
+            Validator::Grafana,
+            Check::Plausible,
+            &[&format!("{text}_00000000")],
+        );
 
         let text = format!("glpat-{body}.01.");
         let sum = String::from_utf8(in_base(crc32fast::hash(text.as_bytes()), BASE_36, 7)).unwrap();
-        check_all(Validator::GitlabRoutable, Check::Valid, &[&format!("{text}{sum}")]);
-        check_all(Validator::GitlabRoutable, Check::Plausible, &[body, "glpat-a.01.0000000"]);
+        check_all(
+            Validator::GitlabRoutable,
+            Check::Valid,
+            &[&format!("{text}{sum}")],
+        );
+        check_all(
+            Validator::GitlabRoutable,
+            Check::Plausible,
+            &[body, "glpat-a.01.0000000"],
+        );
 
         let text = format!("ATATT3x{body}");
         let sum = format!("{:08X}", crc32fast::hash(text.as_bytes()));
         check_all(Validator::Crc32Hex, Check::Valid, &[&format!("{text}={sum}")]);
-        check_all(Validator::Crc32Hex, Check::Plausible, &[&format!("{text}=00000000"), body]);
+        check_all(
+            Validator::Crc32Hex,
+            Check::Plausible,
+            &[&format!("{text}=00000000"), body],
+        );
     }
 
     #[test]
@@ -280,14 +407,40 @@ mod tests {
 
     #[test]
     fn passwords_and_what_is_none() {
-        let good = ["hunter2", "super$ecret", "open-sesame", "Tr0ub4dor&3", "blooberry", "VMware1!"];
+        let good = [
+            "hunter2",
+            "super$ecret",
+            "open-sesame",
+            "Tr0ub4dor&3",
+            "blooberry",
+            "VMware1!",
+        ];
         check_all(Validator::Password, Check::Plausible, &good);
         let none = [
-            "password", "Required", "${PW}", "$PASS", "{{ pw }}", "os.environ", "config.password", "get_password",
-            "db_password", "getenv('X')", "xxxxx", "%PASS%", "<password>",
+            "password",
+            "Required",
+            "${PW}",
+            "$PASS",
+            "{{ pw }}",
+            "os.environ",
+            "config.password",
+            "get_password",
+            "db_password",
+            "getenv('X')",
+            "xxxxx",
+            "%PASS%",
+            "<password>",
         ];
         check_all(Validator::Password, Check::Reject, &none);
-        check_all(Validator::UserPassword, Check::Plausible, &["elastic:hunter2", ":d2LkV78", "d2LkV78zLx:"]);
-        check_all(Validator::UserPassword, Check::Reject, &["test:test", "user:password", "a.b:8080", "user:", "x"]);
+        check_all(
+            Validator::UserPassword,
+            Check::Plausible,
+            &["elastic:hunter2", ":d2LkV78", "d2LkV78zLx:"],
+        );
+        check_all(
+            Validator::UserPassword,
+            Check::Reject,
+            &["test:test", "user:password", "a.b:8080", "user:", "x"],
+        );
     }
 }
