@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_rule_is_explained_with_the_verdicts_of_its_examples() {
         let text = "version: '1'\nrules:\n  - {id: acme, name: Token of ACME, class: credential, severity: high, pattern: \
-                    'acme_[a-z]{6}', validator: random, entropy: 2.5, context: {words: [gateway]}, match: ['acme_<alpha:6>'], \
+                    'acme_[a-z0-9]{6}', validator: random, entropy: 2.5, context: {words: [gateway]}, match: ['acme_<lower:6>'], \
                     no_match: ['acme_1']}\n";
         let rules = Rules::parse("mine.yaml", text).0;
         let engine = Engine::new(&rules).unwrap();
@@ -239,7 +239,7 @@ mod tests {
         for part in [
             "acme: Token of ACME",
             "mine.yaml:3",
-            "acme_[a-z]{6}",
+            "acme_[a-z0-9]{6}",
             "`acme_` in the match",
             "2.5 bits",
             "gateway: raises the confidence, within 64 bytes before",

@@ -21,7 +21,7 @@ mod trigger;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use regex::bytes::Regex;
 use sha2::{Digest, Sha256};
@@ -166,15 +166,19 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The built-in packs; an error is a mistake in them that a test finds before a user does.
+    /// The built-in packs, read once; an error is a mistake in them that a test finds before a user does.
     pub fn builtin() -> Result<Self, Vec<Problem>> {
-        let (rules, mut problems) = Self::load(BUILTIN, &[]);
-        problems.extend(rules.left_out.iter().cloned());
-        if problems.is_empty() {
-            Ok(rules)
-        } else {
-            Err(problems)
-        }
+        static RULES: OnceLock<Result<Rules, Vec<Problem>>> = OnceLock::new();
+        let read = || {
+            let (rules, mut problems) = Self::load(BUILTIN, &[]);
+            problems.extend(rules.left_out.iter().cloned());
+            if problems.is_empty() {
+                Ok(rules)
+            } else {
+                Err(problems)
+            }
+        };
+        RULES.get_or_init(read).clone()
     }
 
     /// One pack, as [`Self::load`].
