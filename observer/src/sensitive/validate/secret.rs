@@ -300,7 +300,7 @@ pub(super) fn random_tail(value: &[u8]) -> Check {
 pub(super) fn base64(value: &[u8]) -> Check {
     let end = value.iter().rposition(|b| *b != b'=').map_or(0, |at| at + 1);
     let letters = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
-    form(value.len() % 4 == 0 && value.len() - end <= 2 && value[..end].iter().all(letters))
+    form(value.len().is_multiple_of(4) && value.len() - end <= 2 && value[..end].iter().all(letters))
 }
 
 /// Whether a text looks like the name of a variable, a field or a message: words without digits, of which one says
