@@ -68,11 +68,7 @@ pub(super) fn look(value: &[u8]) -> Look {
     let lower = value.to_ascii_lowercase();
     let has = |word: &&str| memchr::memmem::find(&lower, word.as_bytes()).is_some();
     let template = |pair: &[u8]| value.starts_with(&pair[..1]) && value.ends_with(&pair[1..]);
-    if PLACEHOLDER_WORDS.iter().any(has)
-        || longest_run(value) >= RUN
-        || template(b"<>")
-        || template(b"{}")
-    {
+    if PLACEHOLDER_WORDS.iter().any(has) || longest_run(value) >= RUN || template(b"<>") || template(b"{}") {
         Look::Placeholder
     } else if EXAMPLE_WORDS.iter().any(has) || ascends(&lower) {
         Look::Example
