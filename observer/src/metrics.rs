@@ -11,6 +11,7 @@ use crate::{
     evidence::Table,
     kernel::probes::ProbeState,
     pipeline::Totals,
+    policy::Verdict,
     spool::LossReason,
     store::Writer,
 };
@@ -54,6 +55,8 @@ pub struct Metrics {
     flows: IntCounter,
     open_flows: IntGauge,
     exchanges: IntCounterVec,
+    verdicts: IntCounterVec,
+    went_dark: IntCounter,
     findings: IntCounter,
     connections: IntCounterVec,
     probes: IntGaugeVec,
@@ -139,6 +142,15 @@ impl Metrics {
                 "HTTP exchanges by what they were",
                 &["kind"],
             )?,
+            verdicts: counters(
+                "observer_verdicts_total",
+                "AI exchanges by verdict of register and policy",
+                &["verdict"],
+            )?,
+            went_dark: counter(
+                "observer_programs_went_dark_total",
+                "Programs that were read and are not any more while they go on connecting to AI",
+            )?,
             findings: counter("observer_findings_total", "Findings of sensitive data")?,
             connections: counters(
                 "observer_ai_connections_total",
@@ -217,6 +229,10 @@ impl Metrics {
         let totals = &snapshot.totals;
         raise(&self.flows, totals.flows);
         raise(&self.findings, totals.findings);
+        raise(&self.went_dark, totals.went_dark);
+        for (verdict, total) in Verdict::NAMES.into_iter().zip(totals.verdicts) {
+            raise(&self.verdicts.with_label_values(&[verdict]), total);
+        }
         let whole = totals.exchanges - totals.exchanges_partial;
         for (kind, total) in [
             ("decoded", whole),

@@ -31,7 +31,7 @@ use crate::{
     evidence::{Book, ConnectionRow, FindingRow, InteractionRow},
     flow::Direction,
     identity::{Identity, ProcessKey},
-    policy::Judge,
+    policy::{Judge, Verdict},
     sensitive::{Engine, HmacKey},
 };
 use agents::Agents;
@@ -126,6 +126,10 @@ pub struct Totals {
     pub exchanges_partial: u64,
     /// Exchanges that were no AI.
     pub exchanges_other: u64,
+    /// AI exchanges by verdict, in the order of `Verdict::NAMES`.
+    pub verdicts: [u64; Verdict::NAMES.len()],
+    /// Times that a program which was read went dark.
+    pub went_dark: u64,
     /// Findings.
     pub findings: u64,
     /// Bytes of text of AI exchanges.
@@ -485,6 +489,9 @@ impl Pipeline {
                     let partial = row.visibility != rows::DECODED;
                     self.totals.exchanges += 1;
                     self.totals.exchanges_partial += u64::from(partial);
+                    if let Some(at) = Verdict::NAMES.iter().position(|name| *name == row.policy_verdict) {
+                        self.totals.verdicts[at] += 1;
+                    }
                     self.totals.findings += findings.len() as u64;
                     self.totals.text_seen += report.bytes_seen;
                     self.totals.text_scanned += report.bytes_scanned.min(report.bytes_seen);
@@ -570,6 +577,7 @@ impl Pipeline {
                     .dark
                     .connection(&row.process_executable_path, &row.container_id, was_read)
             {
+                self.totals.went_dark += 1;
                 self.outputs.push(Output::WentDark {
                     executable: row.process_executable_path.clone(),
                     server: row.server_address.clone(),
