@@ -1,3 +1,11 @@
+-- Schema of the evidence store for a cluster. Made from observer/src/store/schema by the test
+-- `the_deployed_cluster_script_is_the_migrations`; do not edit. Every statement can be repeated, so a newer version of this file is
+-- applied as a whole. The servers need the macros {cluster}, {shard} and {replica}, and Keeper; then:
+-- clickhouse-client --multiquery < cluster.sql
+--
+-- ai_evidence_local has the tables of a shard, ai_evidence the Distributed tables over them and the views. Agents write to
+-- ai_evidence with insert_distributed_sync = 1, so that the answer means "stored"; for seals insert_quorum = 'auto' as well.
+
 CREATE DATABASE IF NOT EXISTS ai_evidence ON CLUSTER '{cluster}';
 
 CREATE DATABASE IF NOT EXISTS ai_evidence_local ON CLUSTER '{cluster}';

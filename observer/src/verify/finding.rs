@@ -82,6 +82,7 @@ kinds! {
     ClockJump = Remark "clock_jump" "wall clock and boot clock of an interval differ by more than a second";
     NoAnchor = Remark "no_anchor" "no anchor holds a seal of this host: whoever has its key could have written all of it anew";
     RetentionExpired = Remark "retention_expired" "records of seals that are older than the time records are kept";
+    DeclaredLoss = Remark "declared_loss" "rows that the host itself, in a signed seal, says it gave up";
 }
 
 /// Where in a chain.

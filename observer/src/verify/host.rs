@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use super::anchors::Anchored;
 use super::finding::{Findings, Kind, Place};
 use super::keybook::KeyBook;
+use super::loss::Losses;
 use crate::evidence::{SealKind, SealRow, keys::ROLE_HOST, sign::UNSIGNED, verify_signature};
 
 /// Wall clock and boot clock of an interval may differ by so much.
@@ -78,6 +79,7 @@ pub struct HostCheck<'k> {
     anchored: Vec<Anchored>,
     next_anchored: usize,
     last: Option<Last>,
+    losses: Losses,
     /// First and last wall time of seals, ns.
     pub span: Option<(i64, i64)>,
     /// What was counted.
@@ -98,6 +100,7 @@ impl<'k> HostCheck<'k> {
             anchored,
             next_anchored: 0,
             last: None,
+            losses: Losses::default(),
             span: None,
             counts: Counts::default(),
             findings,
@@ -203,6 +206,9 @@ impl<'k> HostCheck<'k> {
             .into_iter()
             .map(|seal| (seal, self.judge(seal)))
             .max_by_key(|(seal, wrong)| (wrong.is_empty(), linked(seal)))?;
+        if wrong.is_empty() {
+            self.losses.declare(best);
+        }
         for (kind, detail) in wrong {
             self.findings
                 .add(kind, Place::seal(best.chain_epoch, best.seal_seq), 1, detail);
@@ -314,8 +320,9 @@ impl<'k> HostCheck<'k> {
         if seal.seal_seq > expected {
             let (first, until) = (expected, seal.seal_seq - 1);
             let missing = Place::epoch(seal.chain_epoch).with_seals(first, until);
-            self.findings
-                .add(Kind::SealMissing, missing, until - first + 1, "");
+            let count = until - first + 1;
+            self.losses
+                .seals_missing(Kind::SealMissing, missing, count, "", &mut self.findings);
             return;
         }
         if seal.prev_seal_hash != last.row.seal_hash {
@@ -331,11 +338,12 @@ impl<'k> HostCheck<'k> {
         let place = Place::seal(seal.chain_epoch, seal.seal_seq);
         if seal.seal_seq != 1 {
             let missing = Place::epoch(seal.chain_epoch).with_seals(1, seal.seal_seq - 1);
-            self.findings.add(
+            self.losses.seals_missing(
                 Kind::SealMissing,
                 missing,
                 seal.seal_seq - 1,
                 "at the beginning of an epoch",
+                &mut self.findings,
             );
             return;
         }
@@ -372,11 +380,12 @@ impl<'k> HostCheck<'k> {
                 (named.1, 1)
             };
             let missing = Place::epoch(named.0).with_seals(first, named.1);
-            self.findings.add(
+            self.losses.seals_missing(
                 Kind::SealMissing,
                 missing,
                 count,
                 "the next start names the last of them",
+                &mut self.findings,
             );
         } else if named < there {
             let detail = format!(
@@ -396,21 +405,14 @@ impl<'k> HostCheck<'k> {
         let place = Place::seal(seal.chain_epoch, seal.seal_seq);
         let twins: Vec<&[Record]> = numbers.iter().copied().filter(|g| g.len() > 1).collect();
         let missing = u64::from(seal.n_records) - numbers.len() as u64;
-        if missing > 0 {
-            let expired = seal.interval_end < self.limits.until.saturating_sub(self.limits.keep_records);
-            let kind = if expired {
-                Kind::RetentionExpired
-            } else {
-                Kind::RecordMissing
-            };
-            let last = seal.first_rec_seq.saturating_add(u64::from(seal.n_records) - 1);
-            let hole = first_hole(seal.first_rec_seq, &numbers);
-            let detail = match seal.records_dropped_spool {
-                0 => String::new(),
-                n => format!("the seal says that {n} rows were dropped before delivery"),
-            };
-            self.findings
-                .add(kind, place.with_records(hole, last), missing, detail);
+        let expired = seal.interval_end < self.limits.until.saturating_sub(self.limits.keep_records);
+        if missing > 0 && expired {
+            self.findings.add(Kind::RetentionExpired, place, missing, "");
+        } else if missing > 0 {
+            for run in holes(seal, &numbers) {
+                self.losses
+                    .records_missing(seal.chain_epoch, run, place, &mut self.findings);
+            }
         }
         for twin in &twins {
             let place = place.with_records(twin[0].rec_seq, twin[0].rec_seq);
@@ -429,8 +431,14 @@ impl<'k> HostCheck<'k> {
             let (first, last) = (group[0], group[group.len() - 1]);
             let place =
                 Place::seal(first.chain_epoch, first.seal_seq).with_records(first.rec_seq, last.rec_seq);
-            let kind = self.kind_of_uncovered(&first, next);
-            self.findings.add(kind, place, group.len() as u64, "");
+            let (kind, count) = (self.kind_of_uncovered(&first, next), group.len() as u64);
+            // Their seal may be one that the host gave up.
+            if kind == Kind::RecordUnsealed {
+                self.losses
+                    .seals_missing(kind, place, count, "", &mut self.findings);
+            } else {
+                self.findings.add(kind, place, count, "");
+            }
         }
     }
 
@@ -500,6 +508,7 @@ impl<'k> HostCheck<'k> {
                 self.anchored_is_missing(&held);
             }
         }
+        self.losses.settle(&mut self.findings);
         if self.counts.anchored == 0 && self.counts.seals > 0 {
             self.findings.add(Kind::NoAnchor, Place::default(), 1, "");
         }
@@ -522,16 +531,18 @@ impl<'k> HostCheck<'k> {
     }
 }
 
-/// Number of the first record that is not there.
-fn first_hole(first: u64, numbers: &[&[Record]]) -> u64 {
-    let mut expected = first;
-    for group in numbers {
-        if group[0].rec_seq != expected {
-            break;
+/// The runs of records that are not there.
+fn holes(seal: &SealRow, numbers: &[&[Record]]) -> Vec<(u64, u64)> {
+    let end = seal.first_rec_seq.saturating_add(seal.n_records.into());
+    let mut expected = seal.first_rec_seq;
+    let mut runs = Vec::new();
+    for next in numbers.iter().map(|group| group[0].rec_seq).chain([end]) {
+        if next > expected {
+            runs.push((expected, next - 1));
         }
-        expected = expected.saturating_add(1);
+        expected = next.saturating_add(1);
     }
-    expected
+    runs
 }
 
 /// Whether one record for each number gives the digest. Where numbers are there twice, some choices are tried.

@@ -320,3 +320,43 @@ fn numbers_at_their_limits_do_not_break_the_check() {
     host.records[1].seal_seq = u64::MAX;
     assert!(!words(&host.check()).is_empty());
 }
+
+#[test]
+fn what_the_host_gave_up_and_says_so_is_no_removal() {
+    let mut host = good();
+    let epoch = host.seals[0].chain_epoch;
+    // Records 2 to 4 and the seal 3 were given up; the fifth seal says so.
+    let dropped = SealRow {
+        dropped_reason: vec!["over_budget".into(), "rejected".into()],
+        dropped_chain_epoch: vec![epoch; 2],
+        dropped_first_rec_seq: vec![2, 0],
+        dropped_last_rec_seq: vec![4, 0],
+        dropped_records: vec![3, 0],
+        dropped_first_seal_seq: vec![0, 3],
+        dropped_last_seal_seq: vec![0, 3],
+        dropped_seals: vec![0, 1],
+        ..host.seals[4].clone()
+    };
+    host.seals[4] = dropped;
+    host.seals[4].seal_hash = host.seals[4].digest();
+    host.seals[4].signature = host.signer.sign(&host.seals[4].seal_hash);
+    host.records.drain(1..4);
+    host.seals.remove(2);
+    let findings = host.check();
+    assert_eq!(words(&findings), []);
+    // Two records, one seal, and the two records of that seal that are there without it.
+    assert_eq!(findings.count(Kind::DeclaredLoss), 2 + 1 + 2);
+    // One more than declared is a removal; and a seal that does not hold declares nothing.
+    host.records.remove(0);
+    assert_eq!(words(&host.check()), [("record_missing", 1)]);
+    host.seals[3].signature = UNSIGNED;
+    assert_eq!(
+        words(&host.check()),
+        [
+            ("record_missing", 3),
+            ("record_unsealed", 2),
+            ("seal_unsigned", 1),
+            ("seal_missing", 1)
+        ]
+    );
+}

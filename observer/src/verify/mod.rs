@@ -9,6 +9,7 @@ mod anchors;
 mod finding;
 mod host;
 mod keybook;
+mod loss;
 mod report;
 mod run;
 mod source;
