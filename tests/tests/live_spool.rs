@@ -59,7 +59,12 @@ fn kills_at_any_point_lose_no_sealed_row_and_double_none() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
     let (rounds, seed) = (number("OBSERVER_ROUNDS", 3), number("OBSERVER_SEED", 0x5eed));
     let mut chance = Chance(seed.max(1));
-    let mut host = Host::start(Options::default())?;
+    // Links are quick to detach, and this is about what comes behind the probes.
+    let mut host = Host::start(Options {
+        more: "  function_probes: auto\n".to_owned(),
+        ..Options::default()
+    })?;
+    host.wait_for_seals(1)?;
     // Calls one after the other, from three processes, through all of it.
     let load = |host: &Host| -> Result<Vec<_>> {
         let start = |_| host.python("openai_chat.py").args(["--count", "100000"]).start();
@@ -145,7 +150,6 @@ fn a_daemon_that_is_told_to_stop_while_the_store_is_away_keeps_all_for_the_next_
     host.proxy()?.set(Fault::Refuse);
     let finished = host.python("openai_chat.py").args(["--count", "20"]).run()?;
     assert_eq!(finished.reports.len(), 20);
-    // `Process::stop` fails when it takes longer than the grace period.
     host.stop_daemon()?;
     assert!(host.rows("ai_interactions", "ts")?.is_empty());
     assert!(!segments(&host.spool())?.is_empty());
