@@ -328,6 +328,31 @@ ALTER TABLE ai_evidence_local.ai_connections ON CLUSTER '{cluster}'
   ADD COLUMN IF NOT EXISTS agent_name LowCardinality(String) AFTER invoking_user_id,
   ADD COLUMN IF NOT EXISTS agent_session_id String CODEC(ZSTD(1)) AFTER agent_name;
 
+ALTER TABLE ai_evidence_local.ai_interactions ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS time_to_first_byte_ns Nullable(UInt64) CODEC(ZSTD(1)) AFTER time_to_first_chunk_ns,
+  ADD COLUMN IF NOT EXISTS request_seq UInt64 CODEC(Delta(8), ZSTD(1)) AFTER connection_id,       -- attempts of a request share it; 0: older agent
+  ADD COLUMN IF NOT EXISTS attempt_number Nullable(UInt16) AFTER request_seq,                     -- from 1
+  ADD COLUMN IF NOT EXISTS response_request_id String CODEC(ZSTD(1)) AFTER gen_ai_response_id,
+  ADD COLUMN IF NOT EXISTS previous_response_id String CODEC(ZSTD(1)) AFTER gen_ai_conversation_id,
+  ADD COLUMN IF NOT EXISTS error_class LowCardinality(String) AFTER error_type,
+  ADD COLUMN IF NOT EXISTS tool_call_count Nullable(UInt32) AFTER tool_names,
+  ADD COLUMN IF NOT EXISTS tool_call_names Array(LowCardinality(String)) AFTER tool_call_count,
+  ADD COLUMN IF NOT EXISTS tool_call_bytes Array(UInt64) AFTER tool_call_names,
+  ADD COLUMN IF NOT EXISTS tool_result_count Nullable(UInt32) AFTER tool_call_bytes,
+  ADD COLUMN IF NOT EXISTS tool_result_names Array(LowCardinality(String)) AFTER tool_result_count,
+  ADD COLUMN IF NOT EXISTS tool_result_bytes Array(UInt64) AFTER tool_result_names,
+  ADD COLUMN IF NOT EXISTS gen_ai_usage_input_audio_tokens Nullable(UInt64) AFTER gen_ai_usage_reasoning_output_tokens,
+  ADD COLUMN IF NOT EXISTS gen_ai_usage_output_audio_tokens Nullable(UInt64) AFTER gen_ai_usage_input_audio_tokens,
+  ADD COLUMN IF NOT EXISTS ratelimit_requests_limit Nullable(UInt64) AFTER error_class,
+  ADD COLUMN IF NOT EXISTS ratelimit_requests_remaining Nullable(UInt64) AFTER ratelimit_requests_limit,
+  ADD COLUMN IF NOT EXISTS ratelimit_requests_reset_ms Nullable(UInt64) AFTER ratelimit_requests_remaining,
+  ADD COLUMN IF NOT EXISTS ratelimit_tokens_limit Nullable(UInt64) AFTER ratelimit_requests_reset_ms,
+  ADD COLUMN IF NOT EXISTS ratelimit_tokens_remaining Nullable(UInt64) AFTER ratelimit_tokens_limit,
+  ADD COLUMN IF NOT EXISTS ratelimit_tokens_reset_ms Nullable(UInt64) AFTER ratelimit_tokens_remaining,
+  ADD COLUMN IF NOT EXISTS retry_after_ms Nullable(UInt64) AFTER ratelimit_tokens_reset_ms,
+  ADD COLUMN IF NOT EXISTS mcp_session_id String CODEC(ZSTD(1)) AFTER mcp_method_name,
+  ADD COLUMN IF NOT EXISTS mcp_protocol_version LowCardinality(String) AFTER mcp_session_id;
+
 CREATE TABLE IF NOT EXISTS ai_evidence_local.schema_migrations ON CLUSTER '{cluster}' (
   version UInt32, name String, sha256 FixedString(32),
   applied_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
@@ -470,6 +495,24 @@ CREATE OR REPLACE VIEW ai_evidence.v_agent_sessions ON CLUSTER '{cluster}' AS
     arraySort(groupUniqArrayArray(100)(tool_names)) AS tools, countIf(policy_verdict = 'unsanctioned') AS unsanctioned
   FROM ai_evidence.v_interactions WHERE agent_session_id != '' GROUP BY host_id, agent_session_id;
 
+CREATE OR REPLACE VIEW ai_evidence.v_interactions ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_interactions LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_interactions ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_interactions WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_requests ON CLUSTER '{cluster}' AS
+  SELECT *, min(ts) OVER request AS first_ts, max(attempt_number) OVER request AS attempts, count() OVER request AS attempts_seen,
+    groupArray(error_class) OVER request AS attempt_error_classes
+  FROM ai_evidence.v_interactions
+  WINDOW request AS (PARTITION BY host_id, chain_epoch, request_seq, if(request_seq = 0, rec_seq, 0) ORDER BY ts, rec_seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+  QUALIFY row_number() OVER (PARTITION BY host_id, chain_epoch, request_seq, if(request_seq = 0, rec_seq, 0) ORDER BY ts DESC, rec_seq DESC) = 1;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_requests ON CLUSTER '{cluster}' AS
+  SELECT *, min(ts) OVER request AS first_ts, max(attempt_number) OVER request AS attempts, count() OVER request AS attempts_seen,
+    groupArray(error_class) OVER request AS attempt_error_classes
+  FROM (SELECT * FROM ai_evidence.ai_interactions WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash)
+  WINDOW request AS (PARTITION BY host_id, chain_epoch, request_seq, if(request_seq = 0, rec_seq, 0) ORDER BY ts, rec_seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+  QUALIFY row_number() OVER (PARTITION BY host_id, chain_epoch, request_seq, if(request_seq = 0, rec_seq, 0) ORDER BY ts DESC, rec_seq DESC) = 1;
+
 -- migrations that are in it
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 1, 'records', unhex('0deca859ae365dd3c54cdfdfa27f194f9c03a977c1218f7ec087aa803041ea38') WHERE 1 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 2, 'registers', unhex('99837c2b15c0b81783314d05a6d5466d869deaffe6be1bae5a8fc2749a23aefd') WHERE 2 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
@@ -480,3 +523,4 @@ INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 6, 'cha
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 7, 'dropped', unhex('e739556fd09979cf9c0ca712e375c98dc8a3ce8cdc67edab8138711fe5682545') WHERE 7 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 8, 'policy', unhex('96f4056723e12841a00e10071bf17d02f83b458710648daa13122355e90f3c37') WHERE 8 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 9, 'accounts', unhex('0d71877e5fdc26edaee0c14962462c691d5161f32df63fc21131916bf9bf7ba0') WHERE 9 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 10, 'calls', unhex('8e46ef60ef85de68d383800406d205194950cfdabe1a3dfd87cc10771b36bf7a') WHERE 10 NOT IN (SELECT version FROM ai_evidence.schema_migrations);

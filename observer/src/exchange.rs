@@ -92,6 +92,42 @@ pub enum Dialect {
     GrpcGenerate,
     /// Embeddings over gRPC.
     GrpcEmbeddings,
+    /// Model Context Protocol over HTTP: an agent and its tools.
+    Mcp,
+    /// Agent2Agent: an agent and another.
+    A2a,
+    /// Files handed to OpenAI, Anthropic and those like them.
+    OpenAiFiles,
+    /// OpenAI batches: many requests in a file.
+    OpenAiBatches,
+    /// Anthropic message batches: many requests in one.
+    AnthropicBatches,
+    /// OpenAI assistants.
+    OpenAiAssistants,
+    /// OpenAI threads and their messages.
+    OpenAiThreads,
+    /// OpenAI runs: an assistant works on a thread.
+    OpenAiRuns,
+    /// OpenAI vector stores.
+    OpenAiVectorStores,
+    /// OpenAI realtime over a WebSocket: one exchange for each response.
+    OpenAiRealtime,
+    /// Gemini live over a WebSocket: one exchange for each turn.
+    GeminiLive,
+    /// ChatGPT in the browser.
+    ChatGptWeb,
+    /// Claude in the browser.
+    ClaudeWeb,
+    /// Gemini in the browser.
+    GeminiWeb,
+    /// Other chats in the browser.
+    WebChat,
+    /// Amazon Q and Kiro.
+    AmazonQ,
+    /// KServe version 2 and Triton.
+    KserveInfer,
+    /// SageMaker endpoints, in whatever shape their model takes.
+    SageMakerInvoke,
 }
 
 impl Dialect {
@@ -138,6 +174,24 @@ impl Dialect {
             Self::GrpcChat => "grpc-chat",
             Self::GrpcGenerate => "grpc-generate-content",
             Self::GrpcEmbeddings => "grpc-embeddings",
+            Self::Mcp => "mcp",
+            Self::A2a => "a2a",
+            Self::OpenAiFiles => "openai-files",
+            Self::OpenAiBatches => "openai-batches",
+            Self::AnthropicBatches => "anthropic-batches",
+            Self::OpenAiAssistants => "openai-assistants",
+            Self::OpenAiThreads => "openai-threads",
+            Self::OpenAiRuns => "openai-runs",
+            Self::OpenAiVectorStores => "openai-vector-stores",
+            Self::OpenAiRealtime => "openai-realtime",
+            Self::GeminiLive => "gemini-live",
+            Self::ChatGptWeb => "chatgpt-web",
+            Self::ClaudeWeb => "claude-web",
+            Self::GeminiWeb => "gemini-web",
+            Self::WebChat => "web-chat",
+            Self::AmazonQ => "amazon-q",
+            Self::KserveInfer => "kserve-infer",
+            Self::SageMakerInvoke => "sagemaker-invoke",
         }
     }
 
@@ -153,6 +207,13 @@ impl Dialect {
             | Self::BedrockConverse
             | Self::BedrockInvokeChat
             | Self::MistralConversations
+            | Self::OpenAiRealtime
+            | Self::GeminiLive
+            | Self::ChatGptWeb
+            | Self::ClaudeWeb
+            | Self::GeminiWeb
+            | Self::WebChat
+            | Self::AmazonQ
             | Self::GrpcChat => "chat",
             Self::OpenAiEmbeddings
             | Self::GeminiEmbed
@@ -168,14 +229,24 @@ impl Dialect {
             | Self::HfInference
             | Self::WatsonxGeneration
             | Self::AlephAlphaComplete
+            | Self::SageMakerInvoke
             | Self::LlamaCppCompletion => "text_completion",
-            Self::GeminiGenerate | Self::ReplicatePredictions | Self::GrpcGenerate => "generate_content",
+            Self::GeminiGenerate | Self::ReplicatePredictions | Self::GrpcGenerate | Self::KserveInfer => {
+                "generate_content"
+            }
             Self::OpenAiImages | Self::GeminiImages => "image_generation",
             Self::OpenAiVideos | Self::GeminiVideos => "video_generation",
             Self::OpenAiSpeech | Self::ElevenLabsSpeech | Self::DeepgramSpeak => "speech",
             Self::OpenAiTranscriptions | Self::DeepgramListen => "transcription",
             Self::MistralOcr => "ocr",
-            Self::BedrockAgent => "invoke_agent",
+            Self::BedrockAgent | Self::OpenAiRuns => "invoke_agent",
+            Self::OpenAiAssistants => "create_agent",
+            Self::OpenAiThreads => "thread",
+            Self::OpenAiFiles => "file",
+            Self::OpenAiBatches | Self::AnthropicBatches => "batch",
+            Self::OpenAiVectorStores => "vector_store",
+            Self::Mcp => "mcp",
+            Self::A2a => "a2a",
             Self::OpenAiModerations => "moderation",
             Self::Rerank => "rerank",
             Self::CountTokens => "count_tokens",
@@ -225,6 +296,86 @@ pub struct Usage {
     pub cache_creation_input_tokens: Option<u64>,
     /// `gen_ai.usage.reasoning.output_tokens`.
     pub reasoning_output_tokens: Option<u64>,
+    /// The part of the input that is audio.
+    pub input_audio_tokens: Option<u64>,
+    /// The part of the output that is audio.
+    pub output_audio_tokens: Option<u64>,
+}
+
+/// Most tool calls, and most tool results, that are listed one by one; further ones are counted.
+pub const MAX_TOOL_USES: usize = 64;
+
+/// A call of a tool, or the result of one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ToolUse {
+    /// Name of the tool; empty where the body does not say.
+    pub name: String,
+    /// Size in bytes: of the arguments as JSON text, or of the text of the result.
+    pub bytes: u64,
+}
+
+/// Calls of tools, or results, of one body in their order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ToolUses {
+    /// The first [`MAX_TOOL_USES`].
+    pub first: Vec<ToolUse>,
+    /// All of them.
+    pub count: u32,
+}
+
+impl ToolUses {
+    /// One more.
+    pub fn push(&mut self, one: ToolUse) {
+        self.count = self.count.saturating_add(1);
+        if self.first.len() < MAX_TOOL_USES {
+            self.first.push(one);
+        }
+    }
+}
+
+/// What an answer says of one limit. `None`: it does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How much is allowed.
+    pub limit: Option<u64>,
+    /// How much of it is left.
+    pub remaining: Option<u64>,
+    /// When it is whole again, in milliseconds after the answer.
+    pub reset_ms: Option<u64>,
+}
+
+/// What an answer says of limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Of requests.
+    pub requests: RateLimit,
+    /// Of tokens.
+    pub tokens: RateLimit,
+    /// How long to wait before the next attempt, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// What tells attempts of the same request from different requests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// Hash of method, path and body as sent, equal in all attempts; `None` when the body was not read whole. Exists in
+    /// memory only: whoever has a prompt could look for it.
+    pub fingerprint: Option<u64>,
+    /// Number of the attempt, counted from 1, where the client says it.
+    pub stated: Option<u16>,
+    /// Number that the client gave to the request and all its attempts.
+    pub invocation: Option<String>,
+}
+
+/// Facts of calls between agents and tools.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rpc {
+    /// Method that is called; empty outside of MCP and A2A, and where none is.
+    pub method: String,
+    /// `mcp.session.id`.
+    pub session: Option<String>,
+    /// `mcp.protocol.version`.
+    pub version: Option<String>,
 }
 
 /// Facts of one exchange. Times are nanoseconds of the clock that the records carry (CLOCK_BOOTTIME).
@@ -234,6 +385,10 @@ pub struct Exchange {
     pub dialect: Dialect,
     /// Why it was taken for that.
     pub evidence: DialectEvidence,
+    /// `gen_ai.operation.name`: the dialect's, or what the method of the call says.
+    pub operation: &'static str,
+    /// What stands in a call of MCP or A2A beside the rest.
+    pub rpc: Rpc,
     /// `gen_ai.provider.name`; `unknown` where neither catalogue nor host says.
     pub provider: String,
     /// Host of the request (`Host` field).
@@ -248,8 +403,12 @@ pub struct Exchange {
     pub response_model: Option<String>,
     /// `gen_ai.response.id`.
     pub response_id: Option<String>,
-    /// `gen_ai.conversation.id` (previous response or conversation named in the request).
+    /// Number that the server gave to the request, for its support to find it.
+    pub request_id: Option<String>,
+    /// `gen_ai.conversation.id`: conversation, thread or session; else the previous response named in the request.
     pub conversation_id: Option<String>,
+    /// Response that the request goes on from.
+    pub previous_response_id: Option<String>,
     /// `gen_ai.request.stream`: what the request asks for; where it is silent, whether the answer was a stream.
     pub stream: bool,
     /// Token counts.
@@ -258,10 +417,20 @@ pub struct Exchange {
     pub finish_reasons: BTreeSet<String>,
     /// Names of tools that the answer calls, each once.
     pub tool_names: BTreeSet<String>,
+    /// Calls of tools in the answer; `None` where it cannot be known.
+    pub tool_calls: Option<ToolUses>,
+    /// Results of tools in the request, those of earlier turns included; `None` where it cannot be known.
+    pub tool_results: Option<ToolUses>,
     /// `http.response.status_code`; `None` when no response head was seen.
     pub status: Option<u16>,
     /// `error.type`: provider's error type, else the status code as text; empty when there was no error.
     pub error_type: String,
+    /// What kind of error it was (`dialect::errors`); empty when there was none.
+    pub error_class: &'static str,
+    /// Limits as the answer states them.
+    pub rate_limits: RateLimits,
+    /// Whether it is another attempt of a request.
+    pub attempt: Attempt,
     /// `User-Agent`, at most 256 bytes.
     pub user_agent: String,
     /// Key or token that the request carries, for a keyed hash only. Never stored, never shown.

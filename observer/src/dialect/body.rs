@@ -9,6 +9,7 @@ use crate::protocol::eventstream::{EventStreamDecoder, Message};
 use crate::protocol::json::{JsonEvents, JsonWalker};
 use crate::protocol::multipart::{MultipartDecoder, Part, PartEvents};
 use crate::protocol::sse::SseDecoder;
+use crate::protocol::urlencoded::UrlencodedDecoder;
 use crate::protocol::{Fields, Incomplete, Side};
 
 /// Takes the content of a body.
@@ -40,13 +41,15 @@ enum Mode {
     Sniff,
     Json(JsonWalker),
     Sse(SseDecoder),
-    /// An AWS event stream.
-    Events(EventStreamDecoder),
+    /// An AWS event stream, and the body whose parts are its events (SageMaker).
+    Events(EventStreamDecoder, Option<Box<Mode>>),
     /// Behind a hole in JSON by lines: up to the next line.
     ToLine,
     Raw,
     /// A form, and whether the current part of it is a file.
     Form(MultipartDecoder, bool),
+    /// A form without files.
+    Fields(UrlencodedDecoder),
     /// Messages of gRPC or Connect.
     Messages(Box<Envelopes>),
     /// Audio, images or files.
@@ -63,6 +66,8 @@ enum Form {
     Lines,
     /// An AWS event stream.
     Events,
+    /// A form without files, unless it is JSON all the same.
+    Fields,
     Binary,
 }
 
@@ -80,6 +85,8 @@ impl Form {
             Self::Lines
         } else if response && media.contains("vnd.amazon.eventstream") {
             Self::Events
+        } else if !response && media.starts_with("application/x-www-form-urlencoded") {
+            Self::Fields
         } else if starts(&["audio/", "image/", "video/", "multipart/"]) {
             Self::Binary
         } else {
@@ -141,7 +148,7 @@ impl Body {
     /// Whether the body is a stream of events or of JSON by lines.
     pub(super) fn is_stream(&self) -> bool {
         let sniffing = matches!(self.mode, Mode::Sniff);
-        matches!(self.mode, Mode::Sse(_) | Mode::Events(_))
+        matches!(self.mode, Mode::Sse(_) | Mode::Events(..))
             || self.form == Form::Lines
             || (self.form == Form::Sse && sniffing)
     }
@@ -178,9 +185,13 @@ impl Body {
                 sse.gap();
                 document.broken();
             }
-            Mode::Events(events) => {
+            Mode::Events(events, parts) => {
                 events.gap();
                 document.broken();
+                // Where the body in the parts goes on is not known.
+                if let Some(parts) = parts {
+                    **parts = Mode::Raw;
+                }
             }
             Mode::Json(_) | Mode::Sniff if self.form == Form::Lines => {
                 document.broken();
@@ -196,49 +207,64 @@ impl Body {
                 form.close(&mut Parts { document, file });
                 self.mode = Mode::Binary;
             }
+            Mode::Fields(form) => {
+                let file = &mut false;
+                form.close(&mut Parts { document, file });
+            }
             Mode::ToLine | Mode::Binary => {}
         }
     }
 
     /// The body is over; `clean` as far as the framing knows.
     pub(super) fn close(&mut self, clean: bool, document: &mut impl Document) {
-        match &mut self.mode {
-            Mode::Json(walker) => {
-                if walker.close(document).is_err() {
-                    document.broken();
-                    self.incomplete.get_or_insert(Incomplete::Malformed);
-                }
-            }
-            Mode::Sse(sse) => {
-                let incomplete = &mut self.incomplete;
-                sse.close(&mut |name, data| event(name, data, document, incomplete));
-                if sse.lost() > 0 {
-                    self.incomplete.get_or_insert(Incomplete::OverBudget);
-                }
-            }
-            Mode::Events(events) => {
-                events.close();
-                if events.lost() > 0 {
-                    self.incomplete.get_or_insert(Incomplete::Malformed);
-                }
-            }
-            Mode::Messages(messages) => {
-                if let Some(loss) = messages.close(document) {
-                    self.incomplete.get_or_insert(loss);
-                }
-            }
-            Mode::Form(form, file) => {
-                if !form.is_over() {
-                    self.incomplete.get_or_insert(Incomplete::Malformed);
-                }
-                form.close(&mut Parts { document, file });
-            }
-            Mode::Raw | Mode::Sniff | Mode::ToLine | Mode::Binary => {}
-        }
+        end(&mut self.mode, document, &mut self.incomplete);
         document.raw_end();
         if clean && !self.decoder.is_complete() {
             self.incomplete.get_or_insert(Incomplete::Encoding);
         }
+    }
+}
+
+/// A body ends in this mode.
+fn end(mode: &mut Mode, document: &mut impl Document, incomplete: &mut Option<Incomplete>) {
+    match mode {
+        Mode::Json(walker) => {
+            if walker.close(document).is_err() {
+                document.broken();
+                incomplete.get_or_insert(Incomplete::Malformed);
+            }
+        }
+        Mode::Sse(sse) => {
+            sse.close(&mut |name, data| event(name, data, document, incomplete));
+            if sse.lost() > 0 {
+                incomplete.get_or_insert(Incomplete::OverBudget);
+            }
+        }
+        Mode::Events(events, parts) => {
+            if let Some(parts) = parts {
+                end(parts, document, incomplete);
+            }
+            events.close();
+            if events.lost() > 0 {
+                incomplete.get_or_insert(Incomplete::Malformed);
+            }
+        }
+        Mode::Messages(messages) => {
+            if let Some(loss) = messages.close(document) {
+                incomplete.get_or_insert(loss);
+            }
+        }
+        Mode::Form(form, file) => {
+            if !form.is_over() {
+                incomplete.get_or_insert(Incomplete::Malformed);
+            }
+            form.close(&mut Parts { document, file });
+        }
+        Mode::Fields(form) => {
+            let file = &mut false;
+            form.close(&mut Parts { document, file });
+        }
+        Mode::Raw | Mode::Sniff | Mode::ToLine | Mode::Binary => {}
     }
 }
 
@@ -297,10 +323,21 @@ fn content(
             }
         }
         Mode::Sse(sse) => sse.push(rest, &mut |name, data| event(name, data, document, incomplete)),
-        Mode::Events(events) => events.push(rest, &mut |message| told(message, document, incomplete)),
+        Mode::Events(events, parts) => events.push(rest, &mut |message| {
+            if message.name == b"PayloadPart" {
+                let parts = parts.get_or_insert_with(|| Box::new(Mode::Sniff));
+                content(parts, side, Form::Other, message.payload, document, incomplete);
+            } else {
+                told(message, document, incomplete);
+            }
+        }),
         Mode::Raw => document.raw(rest),
         Mode::Messages(messages) => messages.push(rest, document, incomplete),
         Mode::Form(form, file) => form.push(rest, &mut Parts { document, file }),
+        Mode::Fields(form) => {
+            let file = &mut false;
+            form.push(rest, &mut Parts { document, file });
+        }
         Mode::Binary => document.binary(rest.len() as u64),
         Mode::Sniff | Mode::ToLine => {}
     }
@@ -338,7 +375,7 @@ impl<D: Document> PartEvents for Parts<'_, D> {
 fn sniff(side: Side, form: Form, piece: &[u8]) -> Option<(Mode, usize)> {
     match form {
         Form::Events if piece.first() == Some(&0) => {
-            return Some((Mode::Events(EventStreamDecoder::default()), 0));
+            return Some((Mode::Events(EventStreamDecoder::default(), None), 0));
         }
         Form::Binary => return Some((Mode::Binary, 0)),
         _ => {}
@@ -349,6 +386,7 @@ fn sniff(side: Side, form: Form, piece: &[u8]) -> Option<(Mode, usize)> {
         b'{' | b'[' => Mode::Json(JsonWalker::new()),
         b'd' | b'e' | b'i' | b'r' | b':' if side == Side::Response => Mode::Sse(SseDecoder::new()),
         _ if form == Form::Sse => Mode::Sse(SseDecoder::new()),
+        _ if form == Form::Fields => Mode::Fields(UrlencodedDecoder::default()),
         _ => Mode::Raw,
     };
     Some((mode, skip))

@@ -1,62 +1,16 @@
 //! Puts together the facts of a finished exchange.
 
+use std::collections::BTreeSet;
+
 use super::reader::ExchangeReader;
-use super::response::error_word;
-use super::{account, caller, paths};
-use crate::exchange::{Dialect, DialectEvidence, Exchange, Usage};
-use crate::protocol::{Fields, grpc};
+use super::{account, caller, errors, heads, paths, rpc};
+use crate::exchange::{Attempt, Dialect, DialectEvidence, Exchange, Rpc, ToolUse, ToolUses, Usage};
+use crate::protocol::Fields;
 
 /// Longest user agent kept.
 const MAX_USER_AGENT: usize = 256;
 /// Port that Ollama listens on unless told otherwise.
 const OLLAMA_PORT: u16 = 11_434;
-/// Facts that stand in the head of a response (Bedrock).
-#[derive(Debug, Default)]
-pub(super) struct HeadFacts {
-    usage: Usage,
-    error: Option<String>,
-    /// Organisation as the service names it.
-    organization: Option<String>,
-}
-
-impl HeadFacts {
-    pub(super) fn of(fields: &Fields) -> Self {
-        let count = |name: &str| {
-            fields
-                .get(&format!("x-amzn-bedrock-{name}-token-count"))?
-                .parse()
-                .ok()
-        };
-        let error = fields.get("x-amzn-errortype").or_else(|| grpc_error(fields));
-        let word = |text: String| {
-            text.split(':')
-                .next()
-                .and_then(|word| error_word(word.to_owned()))
-        };
-        Self {
-            usage: Usage {
-                input_tokens: count("input"),
-                output_tokens: count("output"),
-                cache_read_input_tokens: count("cache-read-input"),
-                cache_creation_input_tokens: count("cache-write-input"),
-                reasoning_output_tokens: None,
-            },
-            organization: account::named_by_service(fields),
-            error: error.and_then(word).filter(|word| !word.is_empty()),
-        }
-    }
-
-    /// What stands behind the body (gRPC).
-    pub(super) fn trailers(&mut self, fields: &Fields) {
-        self.error = grpc_error(fields).or(self.error.take());
-    }
-}
-
-/// How a call of gRPC failed, where its status says so.
-fn grpc_error(fields: &Fields) -> Option<String> {
-    let status = fields.get("grpc-status")?;
-    grpc::status_name(status.trim()).map(str::to_owned)
-}
 
 /// The facts of `reader`; `streamed` says whether the answer was an event stream.
 pub(super) fn exchange(
@@ -71,9 +25,14 @@ pub(super) fn exchange(
     let unlisted = unlisted(&reader, dialect);
     let path = reader.head.as_ref().map_or("", |h| h.path.as_str());
     let path_model = paths::model(path);
-    let session = (dialect == Dialect::BedrockAgent)
-        .then(|| paths::session(path))
-        .flatten();
+    let conversation_id = conversation(&reader);
+    let error_class = error_class(&reader, &error_type);
+    let attempt = attempt(&reader);
+    let readable = !paths::is_grpc(path);
+    let (calls, results) = called(&reader, dialect).unzip();
+    let rpc = rpc_facts(&reader, dialect);
+    let operation = operation(dialect, path, &rpc.method);
+    let response_id = response_id(&reader, dialect);
     let asked = paths::asks_stream(path);
     let stream = stream(dialect, reader.request.stream.or(asked), streamed);
     let streamed = streamed || asked == Some(true);
@@ -83,16 +42,14 @@ pub(super) fn exchange(
         owner,
         request,
         response,
+        head_facts,
         ..
     } = reader;
-    let mut finish_reasons = response.finish;
-    if let (true, Dialect::OpenAiResponses, Some(status)) =
-        (finish_reasons.is_empty(), dialect, response.status)
-    {
-        finish_reasons.insert(status);
-    }
+    let tool_calls = calls.or_else(|| readable.then(|| response.tool_calls()));
+    let tool_names = tool_names(dialect, response.tools, tool_calls.as_ref());
+    let finish_reasons = finish_reasons(dialect, response.finish, response.status);
     let credential = head.as_ref().and_then(account::credential);
-    let named = reader.head_facts.organization;
+    let named = head_facts.organization;
     let account = head
         .as_ref()
         .map(|head| account::account(head, credential.as_ref(), named))
@@ -108,6 +65,8 @@ pub(super) fn exchange(
     Exchange {
         dialect,
         evidence,
+        operation,
+        rpc,
         provider: owner.unwrap_or_else(|| unlisted.to_owned()),
         host,
         path_template: head
@@ -122,16 +81,24 @@ pub(super) fn exchange(
                     .filter(|_| dialect == Dialect::ReplicatePredictions)
             })
             .or(path_model)
-            .or(in_query),
+            .or(in_query)
+            .map(|model| bare(dialect, model)),
         response_model: response.model,
-        response_id: response.id,
-        conversation_id: request.conversation.or(session),
+        response_id,
+        request_id: head_facts.request_id.or(response.request_id.clone()),
+        conversation_id,
+        previous_response_id: request.previous,
         stream,
         usage,
         finish_reasons,
-        tool_names: response.tools,
+        tool_calls,
+        tool_results: results.or_else(|| readable.then_some(request.tools.results)),
+        tool_names,
         status: reader.status,
         error_type,
+        error_class,
+        rate_limits: head_facts.rate_limits,
+        attempt,
         user_agent: cut(user_agent, MAX_USER_AGENT),
         credential: credential.map(|(credential, _)| credential),
         account,
@@ -148,6 +115,132 @@ pub(super) fn exchange(
         request_incomplete: reader.request_end.incomplete,
         response_incomplete: reader.response_end.incomplete,
     }
+}
+
+fn response_id(reader: &ExchangeReader, dialect: Dialect) -> Option<String> {
+    match dialect {
+        // Numbers of JSON-RPC name nothing.
+        Dialect::Mcp => None,
+        Dialect::A2a => reader.response.task.clone(),
+        _ => reader.response.id.clone(),
+    }
+}
+
+/// Names of tools that are called: by the answer, or by the request itself.
+fn tool_names(dialect: Dialect, named: BTreeSet<String>, calls: Option<&ToolUses>) -> BTreeSet<String> {
+    if dialect != Dialect::Mcp {
+        return named;
+    }
+    let calls = calls.into_iter().flat_map(|calls| &calls.first);
+    calls.map(|call| call.name.clone()).collect()
+}
+
+/// Finish reasons; the state of a response stands for one where there is none.
+fn finish_reasons(
+    dialect: Dialect,
+    mut reasons: BTreeSet<String>,
+    status: Option<String>,
+) -> BTreeSet<String> {
+    if let (true, Dialect::OpenAiResponses, Some(status)) = (reasons.is_empty(), dialect, status) {
+        reasons.insert(status);
+    }
+    reasons
+}
+
+/// The name of a model without the collection that it stands in (Gemini live: `models/…`).
+fn bare(dialect: Dialect, model: String) -> String {
+    match model.strip_prefix("models/") {
+        Some(name) if dialect == Dialect::GeminiLive => name.to_owned(),
+        _ => model,
+    }
+}
+
+/// The call that a request of MCP is, and its result.
+fn called(reader: &ExchangeReader, dialect: Dialect) -> Option<(ToolUses, ToolUses)> {
+    if dialect != Dialect::Mcp {
+        return None;
+    }
+    let (mut calls, mut results) = (ToolUses::default(), ToolUses::default());
+    let name = reader.request.called.clone().unwrap_or_default();
+    if reader.request.method.as_deref() == Some("tools/call") {
+        let bytes = reader.request.tools.arguments;
+        calls.push(ToolUse {
+            name: name.clone(),
+            bytes,
+        });
+        let bytes = reader.response.result_bytes();
+        if bytes > 0 {
+            results.push(ToolUse { name, bytes });
+        }
+    }
+    Some((calls, results))
+}
+
+/// Method, session and version of a call between agents and tools.
+fn rpc_facts(reader: &ExchangeReader, dialect: Dialect) -> Rpc {
+    if !matches!(dialect, Dialect::Mcp | Dialect::A2a) {
+        return Rpc::default();
+    }
+    let (request, response) = (&reader.request, &reader.response);
+    let head = reader.head.as_ref();
+    let path = head.map_or("", |head| head.path.as_str());
+    let method = request
+        .method
+        .clone()
+        .or_else(|| rpc::rest_method(path).map(str::to_owned))
+        .or_else(|| response.method.clone());
+    let of_head = |read: fn(&Fields) -> Option<String>| head.and_then(|head| read(&head.fields));
+    Rpc {
+        method: method.unwrap_or_default(),
+        session: of_head(rpc::session).or_else(|| reader.head_facts.session.clone()),
+        // What was agreed on goes before what was asked for.
+        version: response
+            .protocol_version
+            .clone()
+            .or_else(|| of_head(rpc::version))
+            .or_else(|| reader.head_facts.version.clone())
+            .or_else(|| request.protocol_version.clone()),
+    }
+}
+
+fn operation(dialect: Dialect, path: &str, method: &str) -> &'static str {
+    match dialect {
+        Dialect::OpenAiVectorStores if path.trim_end_matches('/').ends_with("/search") => "retrieval",
+        dialect => rpc::operation(dialect, method),
+    }
+}
+
+/// Conversation, thread or session: as the body of the request names it, its head, its path, or the answer; else the
+/// response that it goes on from.
+fn conversation(reader: &ExchangeReader) -> Option<String> {
+    let (request, response) = (&reader.request, &reader.response);
+    let head = reader.head.as_ref();
+    request
+        .conversation
+        .clone()
+        .or_else(|| request.user_session.clone())
+        .or_else(|| head.and_then(|head| heads::session(&head.fields)))
+        .or_else(|| head.and_then(|head| paths::conversation(&head.path)))
+        .or_else(|| response.conversation.clone())
+        .or_else(|| request.previous.clone())
+}
+
+/// Kind of the error that `error_type` names.
+fn error_class(reader: &ExchangeReader, error_type: &str) -> &'static str {
+    if error_type.is_empty() {
+        return "";
+    }
+    let response = &reader.response;
+    let words = [error_type, response.error_code.as_deref().unwrap_or_default()];
+    errors::class(reader.status, &words, &response.error_text)
+}
+
+/// What tells attempts apart. A body that was not read whole may be any.
+fn attempt(reader: &ExchangeReader) -> Attempt {
+    let whole = reader.request_end.incomplete.is_none();
+    let fingerprint = whole.then(|| reader.fingerprint()).flatten();
+    let head = reader.head.as_ref();
+    head.map_or_else(Attempt::default, |head| heads::attempt(&head.fields, fingerprint))
 }
 
 /// Provider on a host that the catalogue does not know. Ollama runs anywhere: nobody else speaks its dialect, and where it
@@ -175,7 +268,9 @@ fn routed_model(fields: &Fields) -> Option<String> {
 
 fn query_model(dialect: Dialect, query: &str) -> Option<String> {
     match dialect {
-        Dialect::DeepgramSpeak | Dialect::DeepgramListen => paths::model_in_query(query),
+        Dialect::DeepgramSpeak | Dialect::DeepgramListen | Dialect::OpenAiRealtime => {
+            paths::model_in_query(query)
+        }
         _ => None,
     }
 }
@@ -212,13 +307,14 @@ fn usage(dialect: Dialect, stated: Usage, total: Option<u64>) -> Usage {
         cache_read_input_tokens: read,
         cache_creation_input_tokens: created,
         reasoning_output_tokens: thoughts,
+        ..
     } = stated;
     match dialect {
         Dialect::AnthropicMessages | Dialect::BedrockConverse | Dialect::BedrockInvokeChat => Usage {
             input_tokens: add(add(input_tokens, read), created),
             ..stated
         },
-        Dialect::GeminiGenerate => Usage {
+        Dialect::GeminiGenerate | Dialect::GeminiLive => Usage {
             output_tokens: add(output_tokens, thoughts),
             ..stated
         },
@@ -245,12 +341,15 @@ fn error_type(reader: &ExchangeReader) -> String {
         .kind
         .clone()
         .filter(|_| response.object.as_deref() == Some("error"));
+    // The answer is fine; what the tool did is not.
+    let tool = response.tool_failed.then(|| "tool_error".to_owned());
     let stated = response
         .error_type
         .clone()
         .or_else(|| reader.head_facts.error.clone())
         .or_else(|| response.error_code.clone())
-        .or(flat);
+        .or(flat)
+        .or(tool);
     stated
         .or_else(|| failed.map(|status| status.to_string()))
         .unwrap_or_default()

@@ -1,22 +1,28 @@
 //! Dialect stage: HTTP messages in, exchanges out, with the text of the bodies handed on as it passes.
 
 mod account;
+mod agent_rules;
 mod body;
 mod caller;
 mod clients;
 mod envelope;
 pub mod connection;
+pub(crate) mod errors;
 mod facts;
+mod heads;
 mod locate;
 pub mod reader;
 mod recognise;
 mod request;
 mod response;
+mod rpc;
 mod rules;
 mod socket;
+mod socket_turns;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod tools;
 mod transport;
 mod vendor_rules;
 mod paths;

@@ -1,5 +1,6 @@
 //! What the path of a request says: dialect, model, and what of it may be stored.
 
+use super::heads::identifier;
 use crate::exchange::Dialect;
 
 /// How much a path ending says.
@@ -76,6 +77,68 @@ const SUFFIXES: &[(&str, Dialect, Strength)] = &[
         Host,
     ),
     ("/predictions", Dialect::ReplicatePredictions, Body),
+    ("/text/chat", Dialect::OpenAiChat, Host),
+    ("/text/chat_stream", Dialect::OpenAiChat, Host),
+    ("/text/generation", Dialect::WatsonxGeneration, Host),
+    ("/text/generation_stream", Dialect::WatsonxGeneration, Host),
+    ("/tokenize", Dialect::CountTokens, Body),
+    ("/pooling", Dialect::OpenAiEmbeddings, Body),
+    ("/score", Dialect::Rerank, Body),
+    ("/messages/batches", Dialect::AnthropicBatches, Host),
+    ("/v1/batches", Dialect::OpenAiBatches, Host),
+    ("/openai/batches", Dialect::OpenAiBatches, Host),
+    ("/v1/files", Dialect::OpenAiFiles, Host),
+    ("/openai/files", Dialect::OpenAiFiles, Host),
+    ("/realtime", Dialect::OpenAiRealtime, Host),
+    ("/StreamGenerate", Dialect::GeminiWeb, Host),
+    ("/rest/sse/perplexity_ask", Dialect::WebChat, Host),
+    ("/api/v0/chat/completion", Dialect::WebChat, Host),
+    ("/rest/app-chat/conversations/new", Dialect::WebChat, Host),
+    ("/generateAssistantResponse", Dialect::AmazonQ, Host),
+    ("/SendMessageStreaming", Dialect::AmazonQ, Host),
+];
+/// Paths with a name in the middle: what they contain, how they end, and the dialect.
+const AROUND: &[(&str, &[&str], Dialect, Strength)] = &[
+    ("/agentAliases/", &["/text"], Dialect::BedrockAgent, Body),
+    ("/v1/text-to-speech/", &[""], Dialect::ElevenLabsSpeech, Body),
+    (
+        "/threads/",
+        &["/runs", "/submit_tool_outputs"],
+        Dialect::OpenAiRuns,
+        Host,
+    ),
+    ("/threads/", &["/messages"], Dialect::OpenAiThreads, Host),
+    ("/v1/threads", &["/threads"], Dialect::OpenAiThreads, Host),
+    ("/openai/threads", &["/threads"], Dialect::OpenAiThreads, Host),
+    ("/v1/assistants", &[""], Dialect::OpenAiAssistants, Host),
+    ("/openai/assistants", &[""], Dialect::OpenAiAssistants, Host),
+    ("/vector_stores", &[""], Dialect::OpenAiVectorStores, Host),
+    ("/backend-api/", &["/conversation"], Dialect::ChatGptWeb, Host),
+    ("/backend-anon/", &["/conversation"], Dialect::ChatGptWeb, Host),
+    (
+        "/chat_conversations/",
+        &["/completion", "/retry_completion"],
+        Dialect::ClaudeWeb,
+        Host,
+    ),
+    (
+        "/v2/models/",
+        &["/infer", "/generate", "/generate_stream"],
+        Dialect::KserveInfer,
+        Body,
+    ),
+    (
+        "/endpoints/",
+        &["/invocations", "/invocations-response-stream"],
+        Dialect::SageMakerInvoke,
+        Host,
+    ),
+    (
+        "/ws/google.",
+        &["BidiGenerateContent", "BidiGenerateContentConstrained"],
+        Dialect::GeminiLive,
+        Host,
+    ),
 ];
 /// Verbs behind the last colon of a Google path.
 const VERBS: &[(&str, Dialect)] = &[
@@ -115,6 +178,45 @@ const CALLS: &[(&str, &str, Dialect, bool)] = &[
     ),
     ("aiserver.v1.AiService", "StreamChat", Dialect::GrpcChat, true),
     ("aiserver.v1.AiService", "StreamCpp", Dialect::GrpcChat, true),
+    ("aiserver.v1.CppService", "StreamCpp", Dialect::GrpcChat, true),
+    ("aiserver.v1.AiService", "StreamComposer", Dialect::GrpcChat, true),
+    ("agent.v1.AgentService", "RunSSE", Dialect::GrpcChat, true),
+    (
+        "aiserver.v1.ChatService",
+        "StreamUnifiedChatWithToolsSSE",
+        Dialect::GrpcChat,
+        true,
+    ),
+    (
+        "exa.api_server_pb.ApiServerService",
+        "GetCompletions",
+        Dialect::GrpcChat,
+        false,
+    ),
+    (
+        "exa.api_server_pb.ApiServerService",
+        "GetStreamingExternalChatCompletions",
+        Dialect::GrpcChat,
+        true,
+    ),
+    (
+        "exa.api_server_pb.ApiServerService",
+        "GetEmbeddings",
+        Dialect::GrpcEmbeddings,
+        false,
+    ),
+    (
+        "inference.GRPCInferenceService",
+        "ModelInfer",
+        Dialect::GrpcGenerate,
+        false,
+    ),
+    (
+        "inference.GRPCInferenceService",
+        "ModelStreamInfer",
+        Dialect::GrpcGenerate,
+        true,
+    ),
     (
         "exa.api_server_pb.ApiServerService",
         "GetChatMessage",
@@ -131,7 +233,7 @@ const CALLS: &[(&str, &str, Dialect, bool)] = &[
 const AIPLATFORM: &str = "google.cloud.aiplatform.*.PredictionService";
 const GENERATIVE: &str = "google.ai.generativelanguage.*.GenerativeService";
 /// Path endings of dialects that are not read.
-const FOREIGN: &[&str] = &["/messages/batches"];
+const FOREIGN: &[&str] = &["/fine_tuning/jobs", "/fine-tunes"];
 /// Longest model name taken from a path.
 const MAX_MODEL: usize = 256;
 /// Segments that a model follows.
@@ -227,6 +329,38 @@ const SEGMENTS: &[&str] = &[
     "transcriptions",
     "translations",
     "variations",
+    "backend-anon",
+    "f",
+    "conversation",
+    "chat_conversations",
+    "organizations",
+    "retry_completion",
+    "threads",
+    "runs",
+    "submit_tool_outputs",
+    "assistants",
+    "vector_stores",
+    "search",
+    "files",
+    "file_batches",
+    "batches",
+    "realtime",
+    "versions",
+    "infer",
+    "invocations-response-stream",
+    "chat_stream",
+    "tokenize",
+    "pooling",
+    "score",
+    "mcp",
+    "sse",
+    "rest",
+    "app-chat",
+    "new",
+    "perplexity_ask",
+    "v0",
+    "generateAssistantResponse",
+    "SendMessageStreaming",
 ];
 
 /// Dialects that a path may mean, likeliest first.
@@ -238,10 +372,10 @@ pub(super) fn dialects(path: &str) -> impl Iterator<Item = (Dialect, Strength)> 
     let strength = if path.contains(":predict") { Body } else { Alone };
     let verbs = verbs.map(move |(_, dialect)| (*dialect, strength));
     let call = call(path).map(|(_, _, dialect, _)| (*dialect, Alone));
-    let agent = path.contains("/agentAliases/") && path.ends_with("/text");
-    let agent = agent.then_some((Dialect::BedrockAgent, Body));
-    let speech = path.contains("/v1/text-to-speech/");
-    let speech = speech.then_some((Dialect::ElevenLabsSpeech, Body));
+    let around = AROUND.iter().filter(move |(inside, ends, ..)| {
+        path.contains(inside) && ends.iter().any(|end| path.ends_with(end))
+    });
+    let around = around.map(|(.., dialect, strength)| (*dialect, *strength));
     let bedrock = path.contains("/model/");
     let known = !is_foreign(path);
     let suffixes = SUFFIXES.iter().filter(move |(suffix, dialect, _)| {
@@ -250,7 +384,7 @@ pub(super) fn dialects(path: &str) -> impl Iterator<Item = (Dialect, Strength)> 
         known && (!needs_model || bedrock) && path.ends_with(suffix)
     });
     let suffixes = suffixes.map(|(_, dialect, strength)| (*dialect, *strength));
-    verbs.chain(call).chain(agent).chain(speech).chain(suffixes)
+    verbs.chain(call).chain(suffixes).chain(around)
 }
 
 /// Whether a path is a call of gRPC that is known.
@@ -323,11 +457,23 @@ pub(super) fn model_in_query(query: &str) -> Option<String> {
     decoded(name).filter(|name| !name.is_empty() && name.len() <= MAX_MODEL)
 }
 
-/// Session of an agent that a path names.
-pub(super) fn session(path: &str) -> Option<String> {
+/// Segments that the name of a conversation, thread or session follows.
+const CONVERSATION_BEHIND: &[&str] = &[
+    "sessions",
+    "threads",
+    "conversations",
+    "chat_conversations",
+    "conversation",
+];
+
+/// Conversation, thread or session that a path names.
+pub(super) fn conversation(path: &str) -> Option<String> {
     let mut segments = path.split('/');
-    segments.find(|segment| *segment == "sessions")?;
-    decoded(segments.next()?).filter(|name| !name.is_empty() && name.len() <= MAX_MODEL)
+    segments.find(|segment| CONVERSATION_BEHIND.contains(segment))?;
+    let name = decoded(segments.next()?)?;
+    // A word of an API is no name.
+    let counted = name.bytes().any(|b| b.is_ascii_digit()) || name.contains('_');
+    identifier(&name).filter(|_| counted || path.contains("/agentAliases/"))
 }
 
 /// The verb behind the last colon of a path, if it is one.

@@ -1,15 +1,19 @@
 //! Reads one exchange: heads and bodies in, facts and text out.
 
+use std::hash::Hasher;
 use std::sync::Arc;
+
+use twox_hash::XxHash64;
 
 use super::body::Body;
 use super::clients;
 use super::envelope;
-use super::facts::HeadFacts;
+use super::heads::HeadFacts;
 use super::paths::{self, Strength};
 use super::recognise;
 use super::request::{RequestBody, RequestDoc};
 use super::response::{ResponseBody, ResponseDoc};
+use super::rpc;
 use super::rules::Mark;
 use super::{TextSink, facts};
 use crate::catalog::{Catalog, Match};
@@ -86,6 +90,8 @@ pub struct ExchangeReader {
     pub(super) first_response_ns: Option<u64>,
     request_body: Option<Body>,
     response_body: Option<Body>,
+    /// The request may ask for a stream of events from an MCP server.
+    listens: bool,
     /// The request is one that cannot carry a body in JSON.
     request_foreign: bool,
     /// The request is a message on a WebSocket.
@@ -99,6 +105,8 @@ pub struct ExchangeReader {
     pub(super) request_end: Ended,
     pub(super) response_end: Ended,
     ended_ns: Option<u64>,
+    /// Over the body of the request as sent.
+    digest: XxHash64,
     verdict: Verdict,
 }
 
@@ -148,10 +156,12 @@ impl ExchangeReader {
                 .as_ref()
                 .map(|h| Body::new(Side::Request, &h.fields, h.unknown_fields > 0)),
             request_foreign: !socket
-                && head
-                    .as_ref()
-                    .is_some_and(|h| !may_post(h) || !(may_be_json(&h.fields, false) || takes_files(h))),
+                && head.as_ref().is_some_and(|h| {
+                    (!may_post(h) && !rpc::may_listen(h))
+                        || !(may_be_json(&h.fields, false) || takes_files(h))
+                }),
             socket,
+            listens: !socket && head.as_ref().is_some_and(rpc::may_listen),
             head,
             status: None,
             started_ns,
@@ -164,6 +174,7 @@ impl ExchangeReader {
             request_end: Ended::default(),
             response_end: Ended::default(),
             ended_ns: None,
+            digest: XxHash64::with_seed(0),
             verdict: Verdict::Undecided(false),
         };
         if reader.head.is_none() {
@@ -206,6 +217,9 @@ impl ExchangeReader {
     pub fn body(&mut self, side: Side, data: &[u8], now_ns: u64, sink: &mut dyn TextSink) {
         if matches!(self.verdict, Verdict::NotAi(_)) {
             return;
+        }
+        if side == Side::Request {
+            self.digest.write(data);
         }
         self.with_body(side, now_ns, sink, |body, document| match document {
             Doc::Request(mut doc) => body.push(data, &mut doc),
@@ -292,6 +306,21 @@ impl ExchangeReader {
         }
     }
 
+    /// Hash of method, path and body, equal in all attempts of a request; `None` for a request without a body.
+    pub(super) fn fingerprint(&self) -> Option<u64> {
+        let head = self.head.as_ref()?;
+        let empty = XxHash64::with_seed(0).finish();
+        if self.digest.finish() == empty {
+            return None;
+        }
+        let mut digest = self.digest.clone();
+        for part in [&head.method, &head.path, &self.host] {
+            digest.write(&[0]);
+            digest.write(part.as_bytes());
+        }
+        Some(digest.finish())
+    }
+
     fn with_body(
         &mut self,
         side: Side,
@@ -338,6 +367,20 @@ impl ExchangeReader {
         let path = self.head.as_ref().map_or("", |h| h.path.as_str());
         if self.request_foreign {
             return Verdict::NotAi(self.not_ai());
+        }
+        if let Some((dialect, evidence)) = self.rpc() {
+            let evidence = if self.catalog.is_some() {
+                By::Host
+            } else {
+                evidence
+            };
+            return Verdict::Ai(dialect, evidence);
+        }
+        if self.listens {
+            return match self.over() {
+                true => Verdict::NotAi(self.not_ai()),
+                false => Verdict::Undecided(false),
+            };
         }
         let response = self.response_shape();
         let shape = recognise::by_request(self.request.marks, self.names_anthropic());
@@ -389,6 +432,8 @@ impl ExchangeReader {
                 Dialect::BedrockInvokeText => {
                     recognise::invoked(&paths::model(path).unwrap_or_default(), self.request.marks)
                 }
+                // The model's own shape says more.
+                Dialect::SageMakerInvoke => shape.unwrap_or(dialect),
                 dialect => dialect,
             };
             Some(Verdict::Ai(dialect, evidence))
@@ -427,6 +472,36 @@ impl ExchangeReader {
         silent && self.request_unread() && self.over() && self.head.as_ref().is_some_and(client)
     }
 
+    /// Calls between agents and tools: the method tells, else the head, else the first event of a stream.
+    fn rpc(&self) -> Option<(Dialect, DialectEvidence)> {
+        let head = self.head.as_ref();
+        let has = |mark: Mark| self.request.marks & mark as u64 != 0;
+        if has(Mark::JsonRpc)
+            && let Some(method) = &self.request.method
+        {
+            let versioned = self.request.protocol_version.is_some();
+            let dialect = rpc::by_method(method, versioned, head)?;
+            return Some((dialect, DialectEvidence::RequestShape));
+        }
+        let head = head?;
+        if self.listens {
+            let streams = self.response_body.as_ref().is_some_and(Body::is_stream);
+            if !streams || self.status != Some(200) {
+                return None;
+            }
+            if rpc::is_mcp(&head.fields) {
+                return Some((Dialect::Mcp, DialectEvidence::ClientHeaders));
+            }
+            let first = self.response.first_event.as_deref();
+            return (first == Some("endpoint")).then_some((Dialect::Mcp, DialectEvidence::ResponseShape));
+        }
+        // The client's answer to what the server asked.
+        if has(Mark::JsonRpc) && rpc::is_mcp(&head.fields) && self.request_end.over {
+            return Some((Dialect::Mcp, DialectEvidence::ClientHeaders));
+        }
+        rpc::by_rest_path(head, has(Mark::Message)).then_some((Dialect::A2a, DialectEvidence::PathSuffix))
+    }
+
     /// Whether nothing more can be learnt: too much of the request without a shape, or request and response read.
     fn over(&self) -> bool {
         let decoded = |body: &Option<Body>| body.as_ref().map_or(0, Body::decoded);
@@ -434,8 +509,11 @@ impl ExchangeReader {
         let response_long = decoded(&self.response_body) >= SHAPE_BUDGET;
         let response = self.response_end.over || response_long || self.response_foreign;
         // A request without a body has no shape, and its path was judged before.
-        let bodiless = self.head.is_some() && self.request_end.over && decoded(&self.request_body) == 0;
+        let heard = self.listens && self.response.first_event.is_some();
+        let bodiless =
+            !self.listens && self.head.is_some() && self.request_end.over && decoded(&self.request_body) == 0;
         request_long
+            || heard
             || (self.request_end.over && response)
             || (bodiless && self.request_end.incomplete.is_none())
     }
@@ -489,9 +567,10 @@ fn takes_files(head: &RequestHead) -> bool {
     let media = head.fields.get("content-type").unwrap_or_default();
     let media = media.to_ascii_lowercase();
     let takes = |dialect| match dialect {
-        Dialect::OpenAiTranscriptions | Dialect::OpenAiImages | Dialect::OpenAiVideos => {
-            media.starts_with("multipart/form-data")
-        }
+        Dialect::OpenAiTranscriptions
+        | Dialect::OpenAiImages
+        | Dialect::OpenAiVideos
+        | Dialect::OpenAiFiles => media.starts_with("multipart/form-data"),
         Dialect::DeepgramListen => media.starts_with("audio/") || media.starts_with("video/"),
         _ if paths::is_grpc(&head.path) => envelope::is_media(&media),
         _ => false,

@@ -9,7 +9,10 @@ pub(super) fn by_request(marks: u64, anthropic: bool) -> Option<Dialect> {
     if has(Mark::Parts) && has(Mark::Contents) {
         return Some(Dialect::GeminiGenerate);
     }
-    if has(Mark::Foreign) {
+    if has(Mark::ConversationState) {
+        return Some(Dialect::AmazonQ);
+    }
+    if has(Mark::Foreign) || has(Mark::WebChat) || has(Mark::JsonRpc) {
         return None;
     }
     // Where the model is in the path, the version stands in the body.
@@ -56,7 +59,28 @@ pub(super) fn agrees(dialect: Dialect, marks: u64) -> bool {
         Dialect::OllamaChat | Dialect::CohereChat => model && has(Mark::Messages) && has(Mark::MessageRole),
         Dialect::CohereChatV1 => has(Mark::ChatMessage) && (model || has(Mark::History)),
         Dialect::CohereEmbed => model && (has(Mark::Texts) || has(Mark::Inputs)),
-        Dialect::CountTokens => has(Mark::Contents) || (model && (has(Mark::Messages) || has(Mark::Input))),
+        Dialect::CountTokens => {
+            let asks = [Mark::Messages, Mark::Input, Mark::Text, Mark::Prompt];
+            has(Mark::Contents) || (model && asks.into_iter().any(has))
+        }
+        Dialect::OpenAiBatches | Dialect::AnthropicBatches => has(Mark::Batch),
+        Dialect::OpenAiAssistants => model && (has(Mark::Tools) || has(Mark::Responses)),
+        Dialect::OpenAiRuns => has(Mark::Assistant),
+        Dialect::ChatGptWeb => has(Mark::WebChat),
+        Dialect::ClaudeWeb => has(Mark::Prompt),
+        Dialect::AmazonQ => has(Mark::ConversationState),
+        Dialect::KserveInfer => has(Mark::Tensor) || has(Mark::Prompt),
+        // Their heads and paths tell, not their keys.
+        Dialect::Mcp
+        | Dialect::A2a
+        | Dialect::OpenAiFiles
+        | Dialect::OpenAiThreads
+        | Dialect::OpenAiVectorStores
+        | Dialect::OpenAiRealtime
+        | Dialect::GeminiLive
+        | Dialect::GeminiWeb
+        | Dialect::WebChat
+        | Dialect::SageMakerInvoke => false,
         Dialect::Rerank => {
             has(Mark::Query) && (has(Mark::Documents) || (model && (has(Mark::Texts) || has(Mark::Inputs))))
         }
@@ -120,6 +144,8 @@ pub(super) fn by_response(
     match (object, kind) {
         (Some("chat.completion" | "chat.completion.chunk"), _) => Some(Dialect::OpenAiChat),
         (Some("response"), _) => Some(Dialect::OpenAiResponses),
+        (Some("realtime.response"), _) => Some(Dialect::OpenAiRealtime),
+        (Some("thread.run"), _) => Some(Dialect::OpenAiRuns),
         (Some("text_completion" | "text.completion"), _) => Some(Dialect::OpenAiCompletions),
         (Some("list"), _) if embeddings => Some(Dialect::OpenAiEmbeddings),
         (None, Some("message" | "message_start" | "message_delta" | "message_stop")) if usage => {

@@ -1,9 +1,12 @@
 //! Reads request bodies: facts, shape and text.
 
 use super::body::Document;
+use super::heads::identifier;
 use super::locate::Locator;
+use super::rpc;
 use super::rules::{Fact, Mark, Slot};
 use super::texts::{Action, MAX_FACT, StringReader, Text, Texts, plain_key};
+use super::tools::RequestTools;
 use super::{TextRole, TextSink};
 use crate::protocol::Side;
 use crate::protocol::json::{Container, JsonEvents, Literal};
@@ -17,6 +20,10 @@ const ROLES: &[&[u8]] = &[
     b"tool",
     b"function",
 ];
+/// The result of a tool that is JSON.
+const RESULT_TREE: Slot = Slot::Tree(TextRole::ToolResult);
+/// Arguments of a tool.
+const ARGUMENT_TREE: Slot = Slot::Tree(TextRole::ToolArguments);
 /// Digits from which on an integer is handed on as text: it could be a card or account number.
 const MIN_NUMBER_TEXT: usize = 12;
 
@@ -47,6 +54,17 @@ pub(super) struct RequestBody {
     pub(super) kind: Option<String>,
     pub(super) stream: Option<bool>,
     pub(super) conversation: Option<String>,
+    /// The response that the request goes on from.
+    pub(super) previous: Option<String>,
+    /// Session inside the name of a user (Claude Code).
+    pub(super) user_session: Option<String>,
+    pub(super) tools: RequestTools,
+    /// Method of JSON-RPC.
+    pub(super) method: Option<String>,
+    /// Tool, prompt or resource that it is for.
+    pub(super) called: Option<String>,
+    /// Version of MCP.
+    pub(super) protocol_version: Option<String>,
 }
 
 impl RequestBody {
@@ -64,6 +82,12 @@ impl RequestBody {
             kind: None,
             stream: None,
             conversation: None,
+            previous: None,
+            user_session: None,
+            tools: RequestTools::default(),
+            method: None,
+            called: None,
+            protocol_version: None,
         }
     }
 
@@ -73,6 +97,15 @@ impl RequestBody {
             Fact::Version => self.version = Some(value),
             Fact::Type => self.kind = Some(value),
             Fact::Conversation => self.conversation = Some(value),
+            Fact::Previous => self.previous = Some(value),
+            Fact::User => self.user_session = session_of(&value),
+            Fact::CallId => self.tools.call(value),
+            Fact::AnswersId => self.tools.answers(value),
+            Fact::ItemName => self.tools.name(value),
+            Fact::ItemType => self.tools.kind(&value),
+            Fact::Method => self.method = rpc::method_name(&value),
+            Fact::Called => self.called = Some(value),
+            Fact::ProtocolVersion => self.protocol_version = identifier(&value),
             Fact::Role => {
                 if ROLES.contains(&value.as_bytes()) {
                     self.marks |= Mark::MessageRole as u64;
@@ -93,6 +126,18 @@ pub(super) struct RequestDoc<'a> {
     pub(super) sink: &'a mut dyn TextSink,
 }
 
+impl RequestDoc<'_> {
+    /// A number or a word of this length, perhaps in arguments or the result of a tool.
+    fn word_in_tree(&mut self, len: usize) {
+        let body = &mut *self.body;
+        let slot = body.at.slot();
+        if is_tree(slot) {
+            let size = body.tools.size.word(len, body.at.cursor.is_first());
+            body.tools.tree(slot == RESULT_TREE, size);
+        }
+    }
+}
+
 impl JsonEvents for RequestDoc<'_> {
     fn begin(&mut self, container: Container) {
         let body = &mut *self.body;
@@ -100,16 +145,40 @@ impl JsonEvents for RequestDoc<'_> {
         if container == Container::Object && body.at.cursor.depth() == 2 {
             body.message = TextRole::Prompt;
         }
+        let slot = body.at.slot();
+        if is_tree(slot) {
+            let size = body.tools.size.begin(body.at.cursor.is_first());
+            body.tools.tree(slot == RESULT_TREE, size);
+        }
+        if container == Container::Object && body.at.marks() & Mark::Item as u64 != 0 {
+            body.tools.begin();
+        }
         body.at.cursor.begin(container);
     }
 
-    fn end(&mut self, _: Container) {
-        self.body.at.cursor.end();
+    fn end(&mut self, container: Container) {
+        let body = &mut *self.body;
+        body.at.cursor.leave();
+        let slot = body.at.slot();
+        if is_tree(slot) {
+            let size = body.tools.size.end();
+            body.tools.tree(slot == RESULT_TREE, size);
+        }
+        if container == Container::Object && body.at.marks() & Mark::Item as u64 != 0 {
+            body.tools.end();
+        }
+        body.at.cursor.value_end();
     }
 
     fn key(&mut self, key: &[u8], _: bool) {
         let body = &mut *self.body;
-        if body.at.cursor.key(key) {
+        let known = body.at.cursor.key(key);
+        let slot = body.at.slot();
+        if is_tree(slot) {
+            let size = body.tools.size.key(key.len());
+            body.tools.tree(slot == RESULT_TREE, size);
+        }
+        if known {
             body.marks |= body.at.marks();
         } else if !plain_key(key) {
             body.texts.whole(
@@ -130,6 +199,13 @@ impl JsonEvents for RequestDoc<'_> {
                 .begin(action, &mut self.body.texts, &self.body.at.cursor);
         }
         let body = &mut *self.body;
+        match body.at.slot() {
+            Slot::Message if body.message == TextRole::ToolResult => body.tools.result(piece.len() as u64),
+            Slot::Message => body.tools.text(piece.len() as u64),
+            Slot::Text(TextRole::ToolResult) | RESULT_TREE => body.tools.result(piece.len() as u64),
+            ARGUMENT_TREE => body.tools.tree(false, piece.len() as u64),
+            _ => {}
+        }
         body.strings
             .piece(piece, &mut body.texts, &body.at.cursor, self.sink);
     }
@@ -137,15 +213,31 @@ impl JsonEvents for RequestDoc<'_> {
     fn string_end(&mut self) {
         let slot = self.body.at.slot();
         let body = &mut *self.body;
+        if is_tree(slot) {
+            let size = body.tools.size.string_end(body.at.cursor.is_first());
+            body.tools.tree(slot == RESULT_TREE, size);
+        }
         let kept = body.strings.end(&mut body.texts, &body.at.cursor, self.sink);
         let kept = kept.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         if let (Slot::Fact(fact), Some(value)) = (slot, kept) {
+            if matches!(fact, Fact::ItemName | Fact::User | Fact::Called) {
+                // It may be the name of a person.
+                let path = body.at.cursor.path();
+                body.texts.whole(
+                    &body.at.cursor,
+                    path,
+                    TextRole::Other,
+                    value.as_bytes(),
+                    self.sink,
+                );
+            }
             body.fact(fact, value);
         }
         body.at.cursor.value_end();
     }
 
     fn number(&mut self, text: &[u8]) {
+        self.word_in_tree(text.len());
         if long_integer(text)
             && let Slot::Text(role) | Slot::Tree(role) = self.body.at.slot()
         {
@@ -157,6 +249,7 @@ impl JsonEvents for RequestDoc<'_> {
     }
 
     fn literal(&mut self, literal: Literal) {
+        self.word_in_tree(if literal == Literal::False { 5 } else { 4 });
         if self.body.at.slot() == Slot::Fact(Fact::Stream) && literal != Literal::Null {
             self.body.stream = Some(literal == Literal::True);
         }
@@ -170,6 +263,7 @@ impl Document for RequestDoc<'_> {
     fn broken(&mut self) {
         let body = &mut *self.body;
         body.strings.abort(&mut body.texts, &body.at.cursor, self.sink);
+        body.tools.broken();
         body.at.cursor.reset();
     }
 
@@ -183,6 +277,8 @@ impl Document for RequestDoc<'_> {
         };
         let (field, action) = match name {
             "model" => (Field::Model, keep(MAX_FACT)),
+            // Gemini in the browser: JSON in a field.
+            "f.req" => (Field::Text, Action::Raw),
             "stream" => (Field::Stream, keep(MAX_FACT)),
             "prompt" | "input" => (Field::Text, Action::Text(TextRole::Prompt)),
             _ => (Field::Text, Action::Text(TextRole::Other)),
@@ -225,6 +321,21 @@ impl Document for RequestDoc<'_> {
             self.body.texts.end(text, self.sink);
         }
     }
+}
+
+fn is_tree(slot: Slot) -> bool {
+    slot == RESULT_TREE || slot == ARGUMENT_TREE
+}
+
+/// The session that Claude Code puts into the name of the user: `user_…_account_…_session_{uuid}`, or as a member of
+/// JSON.
+fn session_of(user: &str) -> Option<String> {
+    let (_, session) = match user.rsplit_once("_session_") {
+        Some(found) => found,
+        None => user.split_once("\"session_id\"")?,
+    };
+    let session = session.trim_start_matches([':', ' ', '"']);
+    identifier(session.split('"').next()?)
 }
 
 /// Whether a number is handed on as text.

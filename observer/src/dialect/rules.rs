@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::TextRole::{self, Answer, Other, Prompt, ToolArguments, ToolResult};
 use super::texts::{Action, MAX_FACT, MAX_FRAGMENT};
-use super::vendor_rules as vendor;
+use super::{agent_rules as agents, vendor_rules as vendor};
 
 /// A fact that a value states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,30 @@ pub(super) enum Fact {
     Model,
     Stream,
     Conversation,
+    /// The response that a request goes on from.
+    Previous,
+    /// A user as the client names it, perhaps with a session in it.
+    User,
+    /// Number of a tool call in an earlier turn.
+    CallId,
+    /// Number of the tool call that a result answers.
+    AnswersId,
+    /// Name of a tool in a request, or of whoever speaks.
+    ItemName,
+    /// Type of an item.
+    ItemType,
+    /// The server's number of the request.
+    RequestId,
+    /// Method of JSON-RPC.
+    Method,
+    /// Name of the tool, prompt or resource that a call of MCP is for.
+    Called,
+    /// Version of MCP.
+    ProtocolVersion,
+    /// Whether a tool failed.
+    ToolFailed,
+    /// Task of another agent.
+    Task,
     Role,
     Id,
     Object,
@@ -25,6 +49,8 @@ pub(super) enum Fact {
     CacheRead,
     CacheCreation,
     Reasoning,
+    InputAudio,
+    OutputAudio,
     /// Input and output together.
     Total,
     /// What a server says of itself.
@@ -71,6 +97,12 @@ pub(super) enum Slot {
     TypedDelta,
     /// Repeats what came as fragments.
     Repeat(TextRole),
+    /// The whole of a streamed text so far.
+    SoFar(TextRole),
+    /// What was heard or said.
+    Transcript,
+    /// What went wrong, in words.
+    ErrorText,
     /// Repeats the request.
     Echo,
     /// One choice of a streamed answer.
@@ -124,6 +156,23 @@ pub(super) enum Mark {
     Predict = 1 << 31,
     /// How many tokens were evaluated.
     Evaluated = 1 << 32,
+    /// An object that may be a tool call or a result: at its beginning, not by its key.
+    Item = 1 << 33,
+    /// The same, where it may repeat what was streamed.
+    RepeatedItem = 1 << 34,
+    JsonRpc = 1 << 35,
+    /// A message to another agent.
+    Message = 1 << 36,
+    Assistant = 1 << 37,
+    Tools = 1 << 38,
+    /// Many requests.
+    Batch = 1 << 39,
+    /// Messages with an author.
+    WebChat = 1 << 40,
+    Tensor = 1 << 41,
+    ConversationState = 1 << 42,
+    /// The turn of a live session is over.
+    TurnComplete = 1 << 43,
 }
 
 /// Tables of one side.
@@ -137,9 +186,36 @@ const REQUEST: &[(&str, Slot)] = &[
     ("$.model", Slot::Fact(Fact::Model)),
     ("$.stream", Slot::Fact(Fact::Stream)),
     ("$.type", Slot::Fact(Fact::Type)),
-    ("$.previous_response_id", Slot::Fact(Fact::Conversation)),
+    ("$.previous_response_id", Slot::Fact(Fact::Previous)),
     ("$.conversation", Slot::Fact(Fact::Conversation)),
     ("$.conversation.id", Slot::Fact(Fact::Conversation)),
+    ("$.conversation_id", Slot::Fact(Fact::Conversation)),
+    ("$.session_id", Slot::Fact(Fact::Conversation)),
+    ("$.thread_id", Slot::Fact(Fact::Conversation)),
+    ("$.request.session_id", Slot::Fact(Fact::Conversation)),
+    ("$.metadata.session_id", Slot::Fact(Fact::Conversation)),
+    ("$.metadata.user_id", Slot::Fact(Fact::User)),
+    // Tools of earlier turns.
+    ("$.messages[*].tool_calls[*].id", Slot::Fact(Fact::CallId)),
+    (
+        "$.messages[*].tool_calls[*].function.name",
+        Slot::Fact(Fact::ItemName),
+    ),
+    (
+        "$.messages[*].tool_calls[*].custom.name",
+        Slot::Fact(Fact::ItemName),
+    ),
+    ("$.messages[*].tool_call_id", Slot::Fact(Fact::AnswersId)),
+    ("$.messages[*].name", Slot::Fact(Fact::ItemName)),
+    ("$.messages[*].content[*].id", Slot::Fact(Fact::CallId)),
+    ("$.messages[*].content[*].name", Slot::Fact(Fact::ItemName)),
+    (
+        "$.messages[*].content[*].tool_use_id",
+        Slot::Fact(Fact::AnswersId),
+    ),
+    ("$.input[*].call_id", Slot::Fact(Fact::CallId)),
+    ("$.input[*].name", Slot::Fact(Fact::ItemName)),
+    ("$.input[*].type", Slot::Fact(Fact::ItemType)),
     ("$.messages[*].role", Slot::Fact(Fact::Role)),
     ("$.messages[*].content", Slot::Message),
     ("$.messages[*].content[*]", Slot::Message),
@@ -195,7 +271,18 @@ const RESPONSE: &[(&str, Slot)] = &[
     ("$.stop_reason", Slot::Fact(Fact::Finish)),
     ("$.delta.stop_reason", Slot::Fact(Fact::Finish)),
     ("$.choices[*].finish_reason", Slot::Fact(Fact::Finish)),
-    ("$.error", Slot::Text(Other)),
+    ("$.error", Slot::ErrorText),
+    ("$.error.message", Slot::ErrorText),
+    ("$.response.error.message", Slot::ErrorText),
+    ("$.message", Slot::ErrorText),
+    ("$.detail", Slot::ErrorText),
+    ("$.request_id", Slot::Fact(Fact::RequestId)),
+    ("$.x_groq.id", Slot::Fact(Fact::RequestId)),
+    ("$.conversation", Slot::Fact(Fact::Conversation)),
+    ("$.conversation.id", Slot::Fact(Fact::Conversation)),
+    ("$.response.conversation.id", Slot::Fact(Fact::Conversation)),
+    ("$.conversation_id", Slot::Fact(Fact::Conversation)),
+    ("$.thread_id", Slot::Fact(Fact::Conversation)),
     ("$.error.type", Slot::Fact(Fact::ErrorType)),
     ("$.error.code", Slot::Fact(Fact::ErrorCode)),
     ("$.response.error.code", Slot::Fact(Fact::ErrorCode)),
@@ -273,6 +360,9 @@ const RESPONSE: &[(&str, Slot)] = &[
     ("$.output[*].arguments", Slot::Tree(ToolArguments)),
     ("$.output[*].input", Slot::Tree(ToolArguments)),
     ("$.output[*].name", Slot::Fact(Fact::ToolName)),
+    ("$.output[*].type", Slot::Fact(Fact::ItemType)),
+    ("$.item.type", Slot::Fact(Fact::ItemType)),
+    ("$.response.output[*].type", Slot::Fact(Fact::ItemType)),
     // Responses, streamed.
     ("$.delta", Slot::TypedDelta),
     ("$.output_index", Slot::Fact(Fact::OuterIndex)),
@@ -329,6 +419,12 @@ const USAGE: &[(&str, Fact)] = &[
     ("output_token_details.reasoning_tokens", Fact::Reasoning),
     ("output_tokens_details.thinking_tokens", Fact::Reasoning),
     ("completion_tokens_details.reasoning_tokens", Fact::Reasoning),
+    ("prompt_tokens_details.audio_tokens", Fact::InputAudio),
+    ("input_token_details.audio_tokens", Fact::InputAudio),
+    ("input_tokens_details.audio_tokens", Fact::InputAudio),
+    ("completion_tokens_details.audio_tokens", Fact::OutputAudio),
+    ("output_token_details.audio_tokens", Fact::OutputAudio),
+    ("output_tokens_details.audio_tokens", Fact::OutputAudio),
     ("output_tokens_details.reasoning_tokens", Fact::Reasoning),
 ];
 
@@ -351,12 +447,21 @@ const REQUEST_MARKS: &[(&str, Mark)] = &[
     ("$.keep_alive", Mark::Foreign),
     ("$.options", Mark::Foreign),
     ("$.inferenceConfig", Mark::Foreign),
+    ("$.messages[*]", Mark::Item),
+    ("$.messages[*].content[*]", Mark::Item),
+    ("$.messages[*].tool_calls[*]", Mark::Item),
+    ("$.input[*]", Mark::Item),
 ];
 
 const RESPONSE_MARKS: &[(&str, Mark)] = &[
     ("$.usage", Mark::Usage),
     ("$.message.usage", Mark::Usage),
     ("$.data[*].embedding", Mark::Embedding),
+    ("$.choices[*].message.tool_calls[*]", Mark::Item),
+    ("$.choices[*].message.function_call", Mark::Item),
+    ("$.content[*]", Mark::Item),
+    ("$.output[*]", Mark::Item),
+    ("$.response.output[*]", Mark::RepeatedItem),
 ];
 
 /// Keys whose values are words or identifiers wherever they stand.
@@ -420,11 +525,17 @@ const PATH_KEYS: &[&str] = &[
 
 /// Rules for request bodies.
 pub(super) static REQUEST_RULES: LazyLock<Rules> = LazyLock::new(|| Rules {
-    slots: REQUEST.iter().copied().chain(vendor::request()).collect(),
+    slots: REQUEST
+        .iter()
+        .copied()
+        .chain(vendor::request())
+        .chain(agents::REQUEST.iter().copied())
+        .collect(),
     marks: REQUEST_MARKS
         .iter()
-        .chain(vendor::REQUEST_MARKS)
         .copied()
+        .chain(vendor::request_marks())
+        .chain(agents::REQUEST_MARKS.iter().copied())
         .collect(),
 });
 
@@ -434,12 +545,14 @@ pub(super) static RESPONSE_RULES: LazyLock<Rules> = LazyLock::new(|| Rules {
         .iter()
         .copied()
         .chain(vendor::response())
+        .chain(agents::RESPONSE.iter().copied())
         .chain(usage())
         .collect(),
     marks: RESPONSE_MARKS
         .iter()
-        .chain(vendor::RESPONSE_MARKS)
         .copied()
+        .chain(vendor::response_marks())
+        .chain(agents::RESPONSE_MARKS.iter().copied())
         .collect(),
 });
 
@@ -497,6 +610,11 @@ impl Rules {
 }
 
 impl Slot {
+    /// Whether a whole value here is arguments of a tool call: their size is that of the call.
+    pub(super) fn is_arguments(self) -> bool {
+        matches!(self, Self::Tree(ToolArguments) | Self::Repeat(ToolArguments))
+    }
+
     /// What to do with a string here. `message` is the role for the text of the current message; `repeated` says
     /// that texts were read as fragments.
     pub(super) fn action(self, message: TextRole, repeated: bool) -> Action {
@@ -507,12 +625,12 @@ impl Slot {
             Self::Word => keep(MAX_FACT / 4, Other),
             Self::Media => Action::Probe(Other),
             Self::Fact(_) => keep(MAX_FACT, Other),
-            Self::Delta(role) => keep(MAX_FRAGMENT, role),
-            Self::TypedDelta | Self::Piece => keep(MAX_FRAGMENT, Answer),
+            Self::Delta(role) | Self::SoFar(role) => keep(MAX_FRAGMENT, role),
+            Self::TypedDelta | Self::Piece | Self::Transcript => keep(MAX_FRAGMENT, Answer),
             Self::Repeat(_) if repeated => Action::Skip,
             Self::Repeat(role) => Action::Text(role),
             Self::Echo => Action::Skip,
-            Self::Choice | Self::ToolCall => Action::Text(Other),
+            Self::Choice | Self::ToolCall | Self::ErrorText => Action::Text(Other),
         }
     }
 }

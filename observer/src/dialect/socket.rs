@@ -1,11 +1,13 @@
-//! OpenAI responses over a WebSocket: each `response.create` of the client and the events that answer it are one
+//! AI calls over a WebSocket. Live sessions are read by their turns (`socket_turns`). OpenAI responses: each `response.create` of the client and the events that answer it are one
 //! exchange, read as a request and an event stream of it would be.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::connection::{ConnectionHooks, Inner};
 use super::paths;
 use super::reader::{ExchangeReader, NotAi};
+use super::socket_turns::Turn;
 use crate::exchange::Dialect;
 use crate::protocol::websocket::{Agreement, WebSocketConnection, WebSocketEvent};
 use crate::protocol::{Fields, Incomplete, RequestHead, ResponseHead, Side};
@@ -42,9 +44,14 @@ pub(super) struct Socket {
     early_since_ns: u64,
 }
 
-struct Talk {
-    head: RequestHead,
-    status: u16,
+pub(super) struct Talk {
+    pub(super) head: RequestHead,
+    pub(super) status: u16,
+    /// A live session: exchanges are its turns.
+    live: bool,
+    /// The turn that is under way, and the models named so far (asked, answered).
+    pub(super) turn: Option<Turn>,
+    pub(super) models: [Option<String>; 2],
     /// Next exchange, counted from `FIRST_EXCHANGE`.
     next: u64,
     /// Exchange whose request is being sent.
@@ -67,7 +74,43 @@ pub(super) fn is_handshake(head: &RequestHead) -> bool {
             .is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
     };
     (is("upgrade") || is(":protocol"))
-        && paths::dialects(&head.path).any(|(dialect, _)| dialect == Dialect::OpenAiResponses)
+        && paths::dialects(&head.path)
+            .any(|(dialect, _)| dialect == Dialect::OpenAiResponses || is_live(dialect))
+}
+
+fn is_live(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::OpenAiRealtime | Dialect::GeminiLive)
+}
+
+impl Talk {
+    /// The number of a new exchange.
+    pub(super) fn next_number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+}
+
+/// What a server's event stream would say of itself.
+pub(super) fn stream_head(status: u16) -> ResponseHead {
+    let kind = ("content-type".to_owned(), b"text/event-stream".to_vec());
+    ResponseHead {
+        status,
+        fields: Fields(vec![kind]),
+        unknown_fields: 0,
+    }
+}
+
+/// Between the values of JSON a line end is a blank; in an event stream it would end the line.
+pub(super) fn blank_line_ends(side: Side, data: &[u8]) -> Cow<'_, [u8]> {
+    if side == Side::Request || memchr::memchr2(b'\r', b'\n', data).is_none() {
+        return Cow::Borrowed(data);
+    }
+    let blank = |byte: &u8| match byte {
+        b'\r' | b'\n' => b' ',
+        byte => *byte,
+    };
+    Cow::Owned(data.iter().map(blank).collect())
 }
 
 impl Socket {
@@ -81,6 +124,9 @@ impl Socket {
         let talk = Talk {
             head: head.clone(),
             status: answer.status,
+            live: paths::dialects(&head.path).any(|(dialect, _)| is_live(dialect)),
+            turn: None,
+            models: [None, None],
             next: FIRST_EXCHANGE,
             asking: None,
             waiting: VecDeque::new(),
@@ -102,7 +148,8 @@ impl Socket {
 impl Socket {
     /// Keeps bytes of the server while nothing is asked; `false` when they are to be read now.
     fn keeps_early(&mut self, data: &[u8], now_ns: u64) -> bool {
-        let keeps = self.talk.waiting.is_empty() && self.early.len() + data.len() <= MAX_EARLY;
+        let keeps =
+            !self.talk.live && self.talk.waiting.is_empty() && self.early.len() + data.len() <= MAX_EARLY;
         if keeps {
             if self.early.is_empty() {
                 self.early_since_ns = now_ns;
@@ -197,6 +244,10 @@ impl Inner {
         now_ns: u64,
         hooks: &mut dyn ConnectionHooks,
     ) {
+        if talk.live {
+            self.turn_event(talk, event, now_ns, hooks);
+            return;
+        }
         match event {
             WebSocketEvent::Begin {
                 side: Side::Request,
@@ -258,8 +309,7 @@ impl Inner {
     /// A message of the client begins: perhaps a request.
     fn ask(&mut self, talk: &mut Talk, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
         self.make_room(now_ns, hooks);
-        let number = talk.next;
-        talk.next += 1;
+        let number = talk.next_number();
         talk.asking = Some(number);
         let head = talk.head.clone();
         let reader = ExchangeReader::over_socket(&self.catalog, head, self.server_name.as_deref(), now_ns);
@@ -311,15 +361,7 @@ impl Inner {
             return;
         };
         if reader.first_response_ns.is_none() {
-            // What a server's event stream would say of itself.
-            let kind = ("content-type".to_owned(), b"text/event-stream".to_vec());
-            let fields = Fields(vec![kind]);
-            let head = ResponseHead {
-                status,
-                fields,
-                unknown_fields: 0,
-            };
-            reader.response_head(&head, now_ns);
+            reader.response_head(&stream_head(status), now_ns);
         }
         reader.body(Side::Response, b"data: ", now_ns, hooks.text_sink(number));
     }
@@ -335,21 +377,8 @@ impl Inner {
         let Some((number, reader)) = self.speaking(talk, side) else {
             return;
         };
-        let sink = hooks.text_sink(number);
-        if side == Side::Response && memchr::memchr2(b'\r', b'\n', data).is_some() {
-            // Between the values of JSON a line end is a blank; in an event stream it would end the line.
-            let blank = |byte: &u8| {
-                if matches!(byte, b'\r' | b'\n') {
-                    b' '
-                } else {
-                    *byte
-                }
-            };
-            let data: Vec<u8> = data.iter().map(blank).collect();
-            reader.body(side, &data, now_ns, sink);
-        } else {
-            reader.body(side, data, now_ns, sink);
-        }
+        let data = blank_line_ends(side, data);
+        reader.body(side, &data, now_ns, hooks.text_sink(number));
     }
 
     /// A message of the server is over.

@@ -143,6 +143,8 @@ pub(super) enum Action {
     Keep { limit: usize, spill: TextRole },
     /// Hand it on unless it is base64 or a `data:` URL.
     Probe(TextRole),
+    /// Hand it on as JSON that stands in a text.
+    Raw,
     /// Leave it out: its text was or will be handed on from elsewhere.
     Skip,
 }
@@ -181,6 +183,7 @@ impl StringReader {
             Action::Text(role) => Mode::Text(texts.begin(cursor, cursor.path(), role)),
             Action::Keep { limit, spill } => Mode::Keep(limit, spill),
             Action::Probe(role) => Mode::Probe(role),
+            Action::Raw => Mode::Text(texts.begin_raw(cursor)),
             Action::Skip => Mode::Skip,
         };
     }

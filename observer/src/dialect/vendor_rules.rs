@@ -31,6 +31,20 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
         "$.messages[*].content[*].toolResult.content[*].json",
         Slot::Tree(ToolResult),
     ),
+    (
+        "$.messages[*].content[*].toolUse.toolUseId",
+        Slot::Fact(Fact::CallId),
+    ),
+    (
+        "$.messages[*].content[*].toolUse.name",
+        Slot::Fact(Fact::ItemName),
+    ),
+    (
+        "$.messages[*].content[*].toolResult.toolUseId",
+        Slot::Fact(Fact::AnswersId),
+    ),
+    // Ollama.
+    ("$.messages[*].tool_name", Slot::Fact(Fact::ItemName)),
     ("$.inputText", Slot::Text(Prompt)),
     // Hugging Face, watsonx, ElevenLabs, Replicate.
     ("$.inputs", Slot::Tree(Prompt)),
@@ -73,6 +87,14 @@ const GEMINI_REQUEST: &[(&str, Slot)] = &[
     (
         "contents[*].parts[*].function_response.response",
         Slot::Tree(ToolResult),
+    ),
+    (
+        "contents[*].parts[*].functionResponse.name",
+        Slot::Fact(Fact::ItemName),
+    ),
+    (
+        "contents[*].parts[*].function_response.name",
+        Slot::Fact(Fact::ItemName),
     ),
     ("systemInstruction.parts[*].text", Slot::Text(Prompt)),
     ("system_instruction.parts[*].text", Slot::Text(Prompt)),
@@ -234,7 +256,6 @@ pub(super) const RESPONSE: &[(&str, Slot)] = &[
     // Cloudflare.
     ("$.result.response", Slot::Text(Answer)),
     // Mistral conversations.
-    ("$.conversation_id", Slot::Word),
     ("$.outputs[*].content", Slot::Text(Answer)),
     ("$.outputs[*].model", Slot::Fact(Fact::Model)),
     // Hugging Face, watsonx, Replicate.
@@ -312,6 +333,13 @@ pub(super) const REQUEST_MARKS: &[(&str, Mark)] = &[
     ("$.audio_url", Mark::Url),
     ("$.n_predict", Mark::Predict),
     ("$.input_prefix", Mark::Predict),
+    ("$.tool_results[*]", Mark::Item),
+    ("$.messages[*].content[*].toolResult", Mark::Item),
+];
+/// As `REQUEST_MARKS`, at each place of a request of Gemini.
+const GEMINI_REQUEST_MARKS: &[(&str, Mark)] = &[
+    ("contents[*].parts[*].functionResponse", Mark::Item),
+    ("contents[*].parts[*].function_response", Mark::Item),
 ];
 
 pub(super) const RESPONSE_MARKS: &[(&str, Mark)] = &[
@@ -322,7 +350,13 @@ pub(super) const RESPONSE_MARKS: &[(&str, Mark)] = &[
     ("$.done", Mark::Done),
     ("$.response", Mark::ResponseText),
     ("$.tokens_evaluated", Mark::Evaluated),
+    ("$.message.tool_calls[*]", Mark::Item),
+    ("$.tool_calls[*]", Mark::Item),
+    ("$.output.message.content[*].toolUse", Mark::Item),
+    ("$.response.tool_calls[*]", Mark::RepeatedItem),
 ];
+/// As `RESPONSE_MARKS`, at each place of an answer of Gemini.
+const GEMINI_RESPONSE_MARKS: &[(&str, Mark)] = &[("candidates[*].content.parts[*].functionCall", Mark::Item)];
 
 /// The rules that stand at more than one place, spelled out.
 pub(super) fn request() -> impl Iterator<Item = (&'static str, Slot)> {
@@ -338,6 +372,18 @@ pub(super) fn response() -> impl Iterator<Item = (&'static str, Slot)> {
         .iter()
         .copied()
         .chain(at_each(GEMINI_RESPONSE_AT, GEMINI_RESPONSE))
+}
+
+/// Marks that stand at more than one place, spelled out.
+pub(super) fn request_marks() -> impl Iterator<Item = (&'static str, Mark)> {
+    let gemini = at_each(GEMINI_REQUEST_AT, GEMINI_REQUEST_MARKS);
+    REQUEST_MARKS.iter().copied().chain(gemini)
+}
+
+/// As `request_marks`.
+pub(super) fn response_marks() -> impl Iterator<Item = (&'static str, Mark)> {
+    let gemini = at_each(GEMINI_RESPONSE_AT, GEMINI_RESPONSE_MARKS);
+    RESPONSE_MARKS.iter().copied().chain(gemini)
 }
 
 /// Members at each of some places. Leaked once per process: the static tables want static text.

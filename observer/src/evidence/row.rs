@@ -346,6 +346,52 @@ record_row! {
         agent_name: String = since 3,
         /// Its process, as id and start: one for all that it started.
         agent_session_id: String = since 3,
+        /// From `ts` to the first byte of the response head.
+        time_to_first_byte_ns: Option<u64> = since 3,
+        /// Number of the request in this epoch: attempts of the same request share it. 0: a row of an older agent.
+        request_seq: u64 = since 3,
+        /// Which attempt of that request this is, from 1.
+        attempt_number: Option<u16> = since 3,
+        /// Number that the server gave to the request.
+        response_request_id: String = since 3,
+        /// Response that the request goes on from.
+        previous_response_id: String = since 3,
+        /// Kind of the error: a closed word; empty when there was none.
+        error_class: String = since 3,
+        /// Tool calls in the answer; unknown where the body cannot be read.
+        tool_call_count: Option<u32> = since 3,
+        /// Names of the first of them, in order.
+        tool_call_names: Vec<String> = since 3,
+        /// Size of their arguments, bytes.
+        tool_call_bytes: Vec<u64> = since 3,
+        /// Tool results in the request, earlier turns included; unknown where the body cannot be read.
+        tool_result_count: Option<u32> = since 3,
+        /// Names of the tools of the first of them, in order; empty where the request does not say.
+        tool_result_names: Vec<String> = since 3,
+        /// Size of their text, bytes.
+        tool_result_bytes: Vec<u64> = since 3,
+        /// The part of the input tokens that is audio.
+        gen_ai_usage_input_audio_tokens: Option<u64> = since 3,
+        /// The part of the output tokens that is audio.
+        gen_ai_usage_output_audio_tokens: Option<u64> = since 3,
+        /// Requests allowed, as the answer states it.
+        ratelimit_requests_limit: Option<u64> = since 3,
+        /// Requests left.
+        ratelimit_requests_remaining: Option<u64> = since 3,
+        /// Time until the requests are whole again.
+        ratelimit_requests_reset_ms: Option<u64> = since 3,
+        /// Tokens allowed, as the answer states it.
+        ratelimit_tokens_limit: Option<u64> = since 3,
+        /// Tokens left.
+        ratelimit_tokens_remaining: Option<u64> = since 3,
+        /// Time until the tokens are whole again.
+        ratelimit_tokens_reset_ms: Option<u64> = since 3,
+        /// Time to wait before the next attempt, as the answer states it.
+        retry_after_ms: Option<u64> = since 3,
+        /// `mcp.session.id`.
+        mcp_session_id: String = since 3,
+        /// `mcp.protocol.version`.
+        mcp_protocol_version: String = since 3,
     }
 }
 

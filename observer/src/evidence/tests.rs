@@ -117,7 +117,7 @@ fn digests_of_empty_rows() {
     assert_eq!(
         hashes.map(hex::encode),
         [
-            "204aaddd66e2f49362ed3cf56c5bb68c5550dfabdbda8d7d5f6e659d01f6776c",
+            "f06117453c275299e7281f1d96b63ffa4ad8def27aeae32e4066d8ef8b164515",
             "20036618c83fb71dd3dcb21737f4c882adb1508a6e7be9bc58a7501d88b8d18e",
             "5b6e40517f06499574383369173fd42c775fe15c05e752f3a27ac6efaff2cb82",
             "6e3e7238631f927c3525c0e8c5f071a65f7c7ac55c00eb1e83ad06549e4aabdd",

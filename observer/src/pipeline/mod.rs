@@ -2,6 +2,7 @@
 //! identities and time in; rows, scope decisions and losses out.
 
 mod agents;
+mod attempts;
 mod blind;
 mod connections;
 mod dark;
@@ -168,6 +169,7 @@ pub struct Pipeline {
     blind: BlindSpots,
     agents: Agents,
     dark: dark::Dark,
+    attempts: attempts::Attempts,
     selftest: selftest::SelfTest,
     ledger: Ledger,
     plaintext: Plaintext,
@@ -190,6 +192,7 @@ impl Pipeline {
             blind: BlindSpots::default(),
             agents: Agents::default(),
             dark: dark::Dark::default(),
+            attempts: attempts::Attempts::default(),
             selftest: selftest::SelfTest::default(),
             ledger: Ledger::default(),
             plaintext: Plaintext::default(),
@@ -273,6 +276,7 @@ impl Pipeline {
             self.end_connection(id, now_ns);
         }
         self.found.tick(now_ns);
+        self.attempts.tick(now_ns);
     }
 
     /// Ends everything that is open, at the end of the daemon.
@@ -485,6 +489,8 @@ impl Pipeline {
                     };
                     let mut row = rows::interaction(&self.book, &of, self.wall_offset_ns);
                     row.tls_found_by = self.found.of(flow.process.key, flow.stack).to_owned();
+                    let place = self.attempts.take(flow.process.key, &exchange);
+                    (row.request_seq, row.attempt_number) = (place.request, place.attempt);
                     let findings = rows::findings(&self.book, &row, &report);
                     let partial = row.visibility != rows::DECODED;
                     self.totals.exchanges += 1;

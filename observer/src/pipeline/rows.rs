@@ -12,7 +12,7 @@ use crate::{
     coverage::{OpaqueReason, Readability},
     dialect::{Place, TextRole},
     evidence::{ConnectionRow, FindingRow, InteractionRow, LOGIN_UID_UNSET, Severity},
-    exchange::{AccountKind, ClientKind, Exchange},
+    exchange::{AccountKind, ClientKind, Exchange, ToolUses},
     identity::Identity,
     policy::{Attribute, FindingFact, Judgement, Subject, Verdict},
     protocol::Side,
@@ -47,9 +47,14 @@ pub(super) fn interaction(book: &Rulebook, of: &Of<'_>, wall_offset_ns: i64) -> 
     row.time_to_first_chunk_ns = exchange
         .first_chunk_ns
         .map(|ns| ns.saturating_sub(exchange.started_ns));
+    row.time_to_first_byte_ns = exchange
+        .first_response_ns
+        .map(|ns| ns.saturating_sub(exchange.started_ns));
     set_process(&mut row, &of.flow.process, book);
     set_network(&mut row, of.flow, of.connection, exchange);
     set_gen_ai(&mut row, exchange);
+    set_tools(&mut row, exchange);
+    set_limits(&mut row, exchange);
     set_account(&mut row, book, exchange);
     set_client(&mut row, exchange, of.session);
     set_judgement(&mut row, book, of);
@@ -164,7 +169,10 @@ fn set_gen_ai(row: &mut InteractionRow, exchange: &Exchange) {
     row.dialect = exchange.dialect.name().to_owned();
     row.dialect_evidence = exchange.evidence.name().to_owned();
     row.gen_ai_provider_name = text(&exchange.provider);
-    row.gen_ai_operation_name = exchange.dialect.operation().to_owned();
+    row.gen_ai_operation_name = exchange.operation.to_owned();
+    row.mcp_method_name = text(&exchange.rpc.method);
+    row.mcp_session_id = known(&exchange.rpc.session);
+    row.mcp_protocol_version = known(&exchange.rpc.version);
     row.gen_ai_request_model = known(&exchange.request_model);
     row.gen_ai_response_model = known(&exchange.response_model);
     row.gen_ai_response_id = known(&exchange.response_id);
@@ -177,7 +185,34 @@ fn set_gen_ai(row: &mut InteractionRow, exchange: &Exchange) {
     row.gen_ai_usage_cache_creation_input_tokens = exchange.usage.cache_creation_input_tokens;
     row.gen_ai_usage_reasoning_output_tokens = exchange.usage.reasoning_output_tokens;
     row.tool_names = exchange.tool_names.iter().map(|name| text(name)).collect();
+    row.gen_ai_usage_input_audio_tokens = exchange.usage.input_audio_tokens;
+    row.gen_ai_usage_output_audio_tokens = exchange.usage.output_audio_tokens;
+    row.previous_response_id = known(&exchange.previous_response_id);
+    row.response_request_id = known(&exchange.request_id);
     row.error_type = text(&exchange.error_type);
+    row.error_class = exchange.error_class.to_owned();
+}
+
+fn set_tools(row: &mut InteractionRow, exchange: &Exchange) {
+    let listed = |uses: &Option<ToolUses>| {
+        let first = uses.iter().flat_map(|uses| &uses.first);
+        first.map(|one| (text(&one.name), one.bytes)).unzip()
+    };
+    row.tool_call_count = exchange.tool_calls.as_ref().map(|uses| uses.count);
+    (row.tool_call_names, row.tool_call_bytes) = listed(&exchange.tool_calls);
+    row.tool_result_count = exchange.tool_results.as_ref().map(|uses| uses.count);
+    (row.tool_result_names, row.tool_result_bytes) = listed(&exchange.tool_results);
+}
+
+fn set_limits(row: &mut InteractionRow, exchange: &Exchange) {
+    let limits = &exchange.rate_limits;
+    row.ratelimit_requests_limit = limits.requests.limit;
+    row.ratelimit_requests_remaining = limits.requests.remaining;
+    row.ratelimit_requests_reset_ms = limits.requests.reset_ms;
+    row.ratelimit_tokens_limit = limits.tokens.limit;
+    row.ratelimit_tokens_remaining = limits.tokens.remaining;
+    row.ratelimit_tokens_reset_ms = limits.tokens.reset_ms;
+    row.retry_after_ms = limits.retry_after_ms;
 }
 
 fn set_judgement(row: &mut InteractionRow, book: &Rulebook, of: &Of<'_>) {

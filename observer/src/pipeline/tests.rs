@@ -26,6 +26,7 @@ mod imports {
 }
 
 mod accounts;
+mod attempts;
 mod bounds;
 mod halves;
 mod names;
@@ -663,7 +664,7 @@ fn a_protocol_that_is_not_read_makes_the_connection_opaque() {
     bed.name(&flow, "API.OpenAI.com");
     bed.sent(
         &mut flow,
-        b"GET /v1/realtime HTTP/1.1\r\nHost: api.openai.com\r\nUpgrade: websocket\r\n\r\n",
+        b"GET /v1/socket HTTP/1.1\r\nHost: api.openai.com\r\nUpgrade: websocket\r\n\r\n",
     );
     bed.received(
         &mut flow,

@@ -14,6 +14,7 @@ pub mod multipart;
 pub mod sniff;
 pub mod sse;
 pub mod tls;
+pub mod urlencoded;
 pub mod websocket;
 
 /// Which half of an HTTP exchange bytes belong to.

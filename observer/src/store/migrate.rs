@@ -73,6 +73,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "accounts",
         sql: include_str!("schema/0009_accounts.sql"),
     },
+    Migration {
+        version: 10,
+        name: "calls",
+        sql: include_str!("schema/0010_calls.sql"),
+    },
 ];
 
 pub(super) const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";

@@ -36,6 +36,7 @@ async fn schema_is_created_once_and_refused_when_it_does_not_fit() {
         "blind_spots",
         "pv_findings",
         "v_records",
+        "v_requests",
         "ai_usage_hourly_mv",
     ] {
         assert!(
@@ -43,7 +44,7 @@ async fn schema_is_created_once_and_refused_when_it_does_not_fit() {
             "{name} is missing in {tables:?}"
         );
     }
-    assert_eq!(tables.len(), 36, "{tables:?}");
+    assert_eq!(tables.len(), 38, "{tables:?}");
     client
         .command("INSERT INTO schema_migrations (version, name, sha256) VALUES (99, 'later', unhex(repeat('00', 32)))")
         .await
@@ -70,6 +71,12 @@ fn interaction() -> InteractionRow {
         time_to_first_chunk_ns: Some(7),
         gen_ai_request_stream: true,
         tool_names: vec!["tøol".into(), String::new()],
+        tool_call_count: Some(2),
+        tool_call_names: vec!["tøol".into(), String::new()],
+        tool_call_bytes: vec![0x0a0a, u64::MAX],
+        request_seq: 0x0a0a,
+        attempt_number: Some(u16::MAX),
+        ratelimit_tokens_remaining: Some(0),
         ..InteractionRow::unknown()
     }
 }
@@ -406,4 +413,53 @@ async fn a_killed_store_has_all_that_it_acknowledged() {
     let (rows, different) = store.client().rows::<(u64, u64)>(sql).await.expect("count")[0];
     assert_eq!(rows, different, "a batch sent again is stored once");
     assert_eq!(rows, stats.written(Table::Findings));
+}
+
+#[tokio::test]
+async fn attempts_are_folded_into_requests() {
+    need_library!();
+    let directory = temporary();
+    let store = Store::migrated(directory.path()).await;
+    let mut sequencer = sequencer();
+    // (request, attempt, class of the error): two attempts of one request, one of another, two rows of an older agent.
+    let attempts = [
+        (1, Some(1), "rate_limited"),
+        (2, None, "overloaded"),
+        (1, Some(2), ""),
+        (0, None, ""),
+        (0, None, ""),
+    ];
+    let rows: Vec<InteractionRow> = (0..)
+        .zip(attempts)
+        .map(|(n, (request_seq, attempt_number, class))| {
+            sequencer.interaction(InteractionRow {
+                ts: 1_790_000_000_000_000_000 + n,
+                request_seq,
+                attempt_number,
+                error_class: class.to_owned(),
+                ..InteractionRow::unknown()
+            })
+        })
+        .collect();
+    let rows: Vec<&InteractionRow> = rows.iter().collect();
+    // The second delivery brings the same rows again.
+    for token in ["a", "b"] {
+        let sent = store
+            .client()
+            .insert_rows(InteractionRow::TABLE, &rows, Some(token))
+            .await;
+        sent.expect("insert");
+    }
+    let columns = "request_seq, attempt_number, attempts, attempts_seen, attempt_error_classes, \
+                   toUnixTimestamp64Nano(first_ts) - 1790000000000000000, rec_seq";
+    let want = "0\t\\N\t\\N\t1\t['']\t3\t4\n0\t\\N\t\\N\t1\t['']\t4\t5\n\
+                1\t2\t2\t2\t['rate_limited','']\t0\t3\n2\t\\N\t\\N\t1\t['overloaded']\t1\t2\n";
+    for view in ["v_requests", "pv_requests(from='2026-01-01', to='2027-01-01')"] {
+        let sql = format!("SELECT {columns} FROM {view} ORDER BY request_seq, rec_seq FORMAT TSV");
+        assert_eq!(
+            store.post("/?database=ai_evidence", sql.as_bytes()).ok(),
+            want,
+            "{view}"
+        );
+    }
 }

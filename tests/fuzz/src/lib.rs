@@ -7,6 +7,7 @@ pub mod bundle;
 pub mod connection;
 pub mod elf;
 pub mod encoding;
+pub mod frames;
 pub mod http1;
 pub mod http2;
 pub mod input;

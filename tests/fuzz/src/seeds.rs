@@ -38,6 +38,7 @@ fn of(target: &str) -> Vec<Vec<u8>> {
         }
         "encoding" => encoding(),
         "sse" | "json" | "scan" => texts(target),
+        "frames" => frames(),
         "pipeline" => pipeline(),
         "loaders" => loaders(),
         "rules" => vec![
@@ -49,6 +50,23 @@ fn of(target: &str) -> Vec<Vec<u8>> {
         "spool" => vec![crate::spool::seed()],
         _ => Vec::new(),
     }
+}
+
+/// One body for each decoder of frames.
+fn frames() -> Vec<Vec<u8>> {
+    let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nx\r\n--b--\r\n";
+    // An event without headers and with a payload of one byte; both checksums are right.
+    let event = [
+        0, 0, 0, 17, 0, 0, 0, 0, 0x38, 0xa2, 0x61, 0x5b, b'x', 0xff, 0xaf, 0x52, 0x1b,
+    ];
+    [
+        &[0, 9, 0, 0, 0, 0, 2, b'h', b'i'][..],
+        &[&[1, 9][..], &event].concat(),
+        &[&[2, 9][..], form.as_bytes()].concat(),
+        b"\x03\x09a=1&b=%e2%82%ac+x",
+    ]
+    .map(<[u8]>::to_vec)
+    .to_vec()
 }
 
 const RULE: &str =

@@ -106,7 +106,7 @@ fn what_follows_a_switch_is_counted() {
     let mut reader = ConnectionReader::new(catalog(), Some("api.openai.com"));
     reader.push(
         Side::Request,
-        b"GET /v1/realtime HTTP/1.1\r\nhost: api.openai.com\r\nupgrade: websocket\r\n\r\n",
+        b"GET /v1/socket HTTP/1.1\r\nhost: api.openai.com\r\nupgrade: websocket\r\n\r\n",
         1,
         &mut hooks,
     );

@@ -36,6 +36,7 @@ fn usage(input: u64, output: u64, read: Option<u64>, created: Option<u64>, reaso
         cache_read_input_tokens: read,
         cache_creation_input_tokens: created,
         reasoning_output_tokens: reasoning,
+        ..Usage::default()
     }
 }
 

@@ -1,11 +1,15 @@
 //! Conversations as they stand on the wire, made for these tests, and recordings made by others where there are any.
 
+mod agents;
 mod bedrock;
 mod connection;
+mod corpus;
 mod evidence;
+mod facts;
 mod golden;
 mod grpc;
 mod http2;
+mod live;
 mod media;
 mod replay;
 mod shapes;

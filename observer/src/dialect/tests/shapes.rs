@@ -127,7 +127,7 @@ fn shapes_of_other_vendors() {
     use DialectEvidence::{PathSuffix, RequestShape, ResponseShape};
     let cases = [
         (
-            "POST /v1/messages/batches",
+            "POST /v1/fine_tuning/jobs",
             chat,
             "{}",
             Err(NotAi::UnknownDialect),

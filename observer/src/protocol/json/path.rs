@@ -149,6 +149,11 @@ impl Cursor {
             .map_or(0, |l| l.index)
     }
 
+    /// Whether the current value is the first in the container around it.
+    pub fn is_first(&self) -> bool {
+        self.stack.last().is_none_or(|level| level.index == 0)
+    }
+
     /// Nesting around the current value.
     pub fn depth(&self) -> usize {
         self.stack.len()

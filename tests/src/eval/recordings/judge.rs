@@ -177,7 +177,11 @@ impl Tally {
     fn tokens(&mut self, recording: &Recording, field: &'static str, ours: Option<u64>, label: Option<u64>) {
         let text = |count: Option<u64>| count.map(|n| n.to_string());
         let judged = match (ours, label) {
-            (Some(ours), None) => stated::count(&recording.response.body, field, ours),
+            (Some(ours), None) => {
+                let answer = &recording.response;
+                stated::count(&answer.body, field, ours)
+                    .or_else(|| stated::in_head(&answer.headers, field, ours))
+            }
             _ => None,
         };
         let Some(member) = judged else {

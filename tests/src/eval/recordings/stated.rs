@@ -8,6 +8,14 @@ pub(super) fn count(body: &[u8], field: &str, value: u64) -> Option<String> {
         .map(|(name, _)| name.to_owned())
 }
 
+/// The field of the head that names a count of this field and has this value, if there is one.
+pub(super) fn in_head(headers: &[(String, String)], field: &str, value: u64) -> Option<String> {
+    let says = |(name, stated): &&(String, String)| {
+        names(field, &name.to_ascii_lowercase()) && stated.trim().parse() == Ok(value)
+    };
+    headers.iter().find(says).map(|(name, _)| name.clone())
+}
+
 fn names(field: &str, name: &str) -> bool {
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
     match field {
@@ -49,5 +57,12 @@ mod tests {
         );
         assert_eq!(count(body, "input_tokens", 9).as_deref(), Some("prompt_tokens"));
         assert_eq!(count(body, "output_tokens", 9), None);
+        let head = [("X-Prompt-Tokens".to_owned(), "16".to_owned())];
+        assert_eq!(
+            in_head(&head, "input_tokens", 16).as_deref(),
+            Some("X-Prompt-Tokens")
+        );
+        assert_eq!(in_head(&head, "input_tokens", 17), None);
+        assert_eq!(in_head(&head, "output_tokens", 16), None);
     }
 }
