@@ -29,6 +29,8 @@ pub const REASONS: &[(Stage, &str)] = &[
     (Stage::Protocol, "dns_message_cut"),
     (Stage::Protocol, "name_table_full"),
     (Stage::Scan, "over_budget"),
+    (Stage::Scan, "encoded_too_deep"),
+    (Stage::Scan, "undecided"),
     (Stage::Store, "over_budget"),
     (Stage::Store, "rejected"),
     (Stage::Store, "shutdown"),

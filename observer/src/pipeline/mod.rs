@@ -507,6 +507,13 @@ impl Pipeline {
                     if skipped > 0 {
                         self.ledger.lose(Stage::Scan, "over_budget", skipped);
                     }
+                    if report.bytes_not_decoded > 0 {
+                        let bytes = report.bytes_not_decoded;
+                        self.ledger.lose(Stage::Scan, "encoded_too_deep", bytes);
+                    }
+                    if report.undecided_matches > 0 {
+                        self.ledger.lose(Stage::Scan, "undecided", 0);
+                    }
                 }
                 Done::Other => self.totals.exchanges_other += 1,
             }

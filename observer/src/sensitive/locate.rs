@@ -56,14 +56,18 @@ pub(super) struct Located {
     pub(super) confidence: Confidence,
     pub(super) documented: bool,
     pub(super) hmac: Option<[u8; 16]>,
-    /// Newlines before the start of the value.
-    pub(super) line: u64,
+    /// Length of the value, decoded.
+    pub(super) bytes: u32,
 }
 
 /// What one scan has used up and given up, over all its texts.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     pub(super) bytes_scanned: u64,
+    /// Bytes that were decoded of encoded parts and searched.
+    pub(super) bytes_decoded: u64,
+    /// Bytes that could be decoded but lie too deep.
+    pub(super) not_decoded: u64,
     pub(super) undecided: u64,
     work: u64,
 }
@@ -74,7 +78,7 @@ impl Meter {
     }
 
     fn is_spent(&self) -> bool {
-        self.work > WORK_BASE + self.bytes_scanned * WORK_PER_BYTE
+        self.work > WORK_BASE + (self.bytes_scanned + self.bytes_decoded) * WORK_PER_BYTE
     }
 }
 
@@ -99,6 +103,29 @@ pub(super) struct Tools<'a> {
     pub(super) out: &'a mut dyn FnMut(Located),
 }
 
+impl Tools<'_> {
+    /// Does a step whose values go through `map` first.
+    pub(super) fn inside(
+        &mut self,
+        map: &mut dyn FnMut(Located) -> Option<Located>,
+        step: impl FnOnce(&mut Tools<'_>),
+    ) {
+        let out = &mut *self.out;
+        let mut mapped = |located: Located| {
+            if let Some(located) = map(located) {
+                out(located);
+            }
+        };
+        step(&mut Tools {
+            engine: self.engine,
+            key: self.key,
+            meter: self.meter,
+            scratch: self.scratch,
+            out: &mut mapped,
+        });
+    }
+}
+
 /// One text.
 #[derive(Default)]
 pub(super) struct Tape {
@@ -109,8 +136,6 @@ pub(super) struct Tape {
     scanned: usize,
     /// Bytes of the buffer whose places are settled.
     settled: usize,
-    /// Newlines before a place in the buffer.
-    lines: (usize, u64),
     /// vectorscan failed here; the rest of the text goes unscanned.
     broken: bool,
     /// Literals that are not settled yet, in their order. Offsets are in the buffer.
@@ -119,6 +144,8 @@ pub(super) struct Tape {
     over: bool,
     /// The whole text is nothing but values.
     alone: bool,
+    /// It is what was decoded of another text.
+    inside: bool,
     /// Values that something that follows may still change.
     pending: Vec<Located>,
 }
@@ -129,6 +156,14 @@ impl Tape {
         buffer.clear();
         Self {
             buffer,
+            ..Self::default()
+        }
+    }
+
+    /// A tape for what was decoded of another text.
+    pub(super) fn inside() -> Self {
+        Self {
+            inside: true,
             ..Self::default()
         }
     }
@@ -171,7 +206,11 @@ impl Tape {
             self.broken = looked.is_err();
         }
         if !self.broken {
-            tools.meter.bytes_scanned += u64::try_from(fresh).unwrap_or(u64::MAX);
+            let fresh = u64::try_from(fresh).unwrap_or(u64::MAX);
+            match self.inside {
+                false => tools.meter.bytes_scanned += fresh,
+                true => tools.meter.bytes_decoded += fresh,
+            }
         }
         self.scanned = self.buffer.len();
         if self.buffer.len() - self.settled >= LOOK_AHEAD + SCAN_AT {
@@ -184,8 +223,6 @@ impl Tape {
 
     fn trim(&mut self) {
         let gone = self.settled.saturating_sub(LOOK_BACK);
-        self.count_lines(gone);
-        self.lines.0 -= gone;
         self.buffer.drain(..gone);
         self.base += u64::try_from(gone).unwrap_or(u64::MAX);
         self.scanned -= gone;
@@ -193,20 +230,6 @@ impl Tape {
         for hit in &mut self.waiting {
             hit.end -= gone;
         }
-    }
-
-    /// Newlines before a place in the buffer.
-    fn count_lines(&mut self, place: usize) -> u64 {
-        let (at, lines) = self.lines;
-        let count =
-            |bytes: &[u8]| u64::try_from(memchr::memchr_iter(b'\n', bytes).count()).unwrap_or(u64::MAX);
-        let lines = if place >= at {
-            lines + count(&self.buffer[at..place])
-        } else {
-            lines - count(&self.buffer[place..at])
-        };
-        self.lines = (place, lines);
-        lines
     }
 
     /// Settles all places that are followed by enough text, in their order.
@@ -455,7 +478,7 @@ impl Tape {
     }
 
     fn located(
-        &mut self,
+        &self,
         number: usize,
         rule: &Rule,
         (start, end): (usize, usize),
@@ -472,7 +495,7 @@ impl Tape {
             confidence: verdict.confidence,
             documented: verdict.documented,
             hmac,
-            line: self.count_lines(start),
+            bytes: u32::try_from(end - start).unwrap_or(u32::MAX),
         }
     }
 
@@ -522,13 +545,12 @@ impl Tape {
             return;
         };
         let (start, end) = (twin.start.min(found.start), twin.end.max(found.end));
-        let line = twin.line.min(found.line);
         let longer = found.end - found.start > twin.end - twin.start;
         let better = if longer { found } else { twin.clone() };
         *twin = Located {
             start,
             end,
-            line,
+            bytes: u32::try_from(end - start).unwrap_or(u32::MAX),
             ..better
         };
     }

@@ -10,6 +10,7 @@
 //! is found.
 
 mod context;
+mod encoded;
 pub mod engine;
 mod explain;
 mod find;
@@ -153,6 +154,10 @@ pub struct ScanReport {
     pub bytes_seen: u64,
     /// Bytes that were searched. The rest came over the budget of open texts or met an engine error.
     pub bytes_scanned: u64,
+    /// Bytes that were decoded of what stood encoded in the text (escapes, percent encoding, base64) and searched, too.
+    pub bytes_decoded: u64,
+    /// Bytes that could be decoded further, but lie deeper than two encodings, or are more than the budget of one text.
+    pub bytes_not_decoded: u64,
     /// Places at which a pattern fitted but nothing was decided, because the budget was used up or the value is
     /// longer than the look-back window.
     pub undecided_matches: u64,

@@ -1,9 +1,11 @@
 //! Whole texts: redaction, and findings by line for `observer scan`.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::encoded::Text;
 use super::engine::Engine;
-use super::locate::{Located, Meter, Scratch, Tape, Tools};
+use super::locate::{Located, Meter, Scratch, Tools};
 use super::{Class, Confidence, Severity};
 
 /// Most findings by line; further ones are counted.
@@ -48,7 +50,8 @@ pub struct LineReport {
 /// A text that comes in pieces, with findings by line. The pieces are one text.
 #[derive(Default)]
 pub struct LineScan {
-    tape: Tape,
+    text: Text,
+    lines: Lines,
     meter: Meter,
     scratch: Scratch,
     report: LineReport,
@@ -63,12 +66,13 @@ impl LineScan {
     /// Takes the next piece.
     pub fn piece(&mut self, engine: &Engine, piece: &[u8]) {
         self.report.bytes_seen += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-        self.run(engine, |tape, tools| tape.feed(piece, tools));
+        self.lines.piece(piece);
+        self.run(engine, |text, tools| text.feed(piece, tools));
     }
 
     /// Ends the text.
     pub fn finish(mut self, engine: &Engine) -> LineReport {
-        self.run(engine, Tape::end);
+        self.run(engine, Text::end);
         self.report.bytes_scanned = self.meter.bytes_scanned;
         self.report.undecided_matches = self.meter.undecided;
         self.report
@@ -77,9 +81,10 @@ impl LineScan {
         self.report
     }
 
-    fn run(&mut self, engine: &Engine, step: impl FnOnce(&mut Tape, &mut Tools<'_>)) {
+    fn run(&mut self, engine: &Engine, step: impl FnOnce(&mut Text, &mut Tools<'_>)) {
         let Self {
-            tape,
+            text,
+            lines,
             meter,
             scratch,
             report,
@@ -88,11 +93,11 @@ impl LineScan {
             if report.findings.len() >= MAX_LINE_FINDINGS {
                 report.dropped_matches += 1;
             } else {
-                report.findings.push(line_finding(engine, &located));
+                report.findings.push(line_finding(engine, lines, &located));
             }
         };
         step(
-            tape,
+            text,
             &mut Tools {
                 engine,
                 key: None,
@@ -110,7 +115,40 @@ impl std::fmt::Debug for LineScan {
     }
 }
 
-fn line_finding(engine: &Engine, located: &Located) -> LineFinding {
+/// Where lines end, in the last stretch of a text.
+#[derive(Debug, Default)]
+struct Lines {
+    /// Offset of the next byte.
+    at: u64,
+    /// Lines that ended before what is remembered.
+    before: u64,
+    ends: VecDeque<u64>,
+}
+
+impl Lines {
+    /// Most line ends that are remembered. A finding is told soon after its place; one in an encoded part that is longer
+    /// than so many lines gets the line of what is remembered first.
+    const MEMORY: usize = 256 * 1024;
+
+    fn piece(&mut self, piece: &[u8]) {
+        let at = self.at;
+        let places = memchr::memchr_iter(b'\n', piece);
+        self.ends
+            .extend(places.map(|place| at + u64::try_from(place).unwrap_or(u64::MAX)));
+        let surplus = self.ends.len().saturating_sub(Self::MEMORY);
+        self.ends.drain(..surplus);
+        self.before += u64::try_from(surplus).unwrap_or(u64::MAX);
+        self.at += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+    }
+
+    /// The line of an offset, from 1.
+    fn line(&self, offset: u64) -> u64 {
+        let ended = self.ends.partition_point(|end| *end < offset);
+        1 + self.before + u64::try_from(ended).unwrap_or(u64::MAX)
+    }
+}
+
+fn line_finding(engine: &Engine, lines: &Lines, located: &Located) -> LineFinding {
     let rule = &engine.rules()[located.rule];
     LineFinding {
         rule_id: rule.id.clone(),
@@ -122,9 +160,9 @@ fn line_finding(engine: &Engine, located: &Located) -> LineFinding {
         },
         confidence: located.confidence,
         documented_example: located.documented,
-        line: located.line + 1,
+        line: lines.line(located.start),
         start: located.start,
-        bytes: u32::try_from(located.end - located.start).unwrap_or(u32::MAX),
+        bytes: located.bytes,
     }
 }
 
@@ -150,7 +188,7 @@ pub struct Redacted {
 /// decide about everything, no text is left at all and the result is `[undecided:length]`.
 pub fn redact(engine: &Engine, text: &str) -> Redacted {
     let mut located = Vec::new();
-    let (mut meter, mut scratch, mut tape) = (Meter::default(), Scratch::default(), Tape::default());
+    let (mut meter, mut scratch, mut whole) = (Meter::default(), Scratch::default(), Text::default());
     let mut out = |l: Located| located.push(l);
     let mut tools = Tools {
         engine,
@@ -159,12 +197,14 @@ pub fn redact(engine: &Engine, text: &str) -> Redacted {
         scratch: &mut scratch,
         out: &mut out,
     };
-    tape.feed(text.as_bytes(), &mut tools);
-    tape.end(&mut tools);
+    whole.feed(text.as_bytes(), &mut tools);
+    whole.end(&mut tools);
+    let mut lines = Lines::default();
+    lines.piece(text.as_bytes());
     located.sort_by(|a, b| (a.start, b.end).cmp(&(b.start, a.end)));
-    let findings = located.iter().map(|l| line_finding(engine, l)).collect();
+    let findings = located.iter().map(|l| line_finding(engine, &lines, l)).collect();
     let scanned_all = usize::try_from(meter.bytes_scanned) == Ok(text.len());
-    if meter.undecided > 0 || !scanned_all {
+    if meter.undecided > 0 || meter.not_decoded > 0 || !scanned_all {
         return Redacted {
             text: format!("[undecided:{}]", text.len()),
             findings,
@@ -181,9 +221,8 @@ fn spans<'e>(engine: &'e Engine, text: &str, located: &[Located]) -> Vec<(Range<
     let mut spans: Vec<(Range<usize>, &str)> = Vec::new();
     for l in located {
         let rule = &engine.rules()[l.rule];
-        let (Ok(start), Ok(end)) = (usize::try_from(l.start), usize::try_from(l.end)) else {
-            continue;
-        };
+        let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+        let (start, end) = (place(l.start), place(l.end));
         let rest = text.as_bytes().get(end..).unwrap_or_default();
         let more = rule
             .extend

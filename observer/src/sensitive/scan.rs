@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use crate::dialect::{Place, TextSink};
 
+use super::encoded::Text;
 use super::engine::Engine;
 use super::key::HmacKey;
-use super::locate::{Located, Meter, Scratch, Tape, Tools};
+use super::locate::{Located, Meter, Scratch, Tools};
 use super::rules::Rule;
 use super::{Finding, ScanReport, Severity};
 
@@ -32,9 +33,9 @@ pub struct Scan {
 }
 
 struct Open {
-    text: u64,
+    number: u64,
     place: Place,
-    tape: Tape,
+    text: Text,
 }
 
 impl std::fmt::Debug for Scan {
@@ -71,6 +72,8 @@ impl Scan {
             findings: self.found.take_sorted(),
             bytes_seen: self.bytes_seen,
             bytes_scanned: self.meter.bytes_scanned,
+            bytes_decoded: self.meter.bytes_decoded,
+            bytes_not_decoded: self.meter.not_decoded,
             undecided_matches: self.meter.undecided,
             dropped_matches: self.found.dropped,
         }
@@ -79,7 +82,7 @@ impl Scan {
     fn close(&mut self, mut open: Open) {
         let rules = self.engine.rules();
         let mut out = |located: Located| self.found.add(rules, &open.place, &located);
-        open.tape.end(&mut Tools {
+        open.text.end(&mut Tools {
             engine: &self.engine,
             key: self.key.as_ref(),
             meter: &mut self.meter,
@@ -87,24 +90,23 @@ impl Scan {
             out: &mut out,
         });
         if self.spare.len() < MAX_SPARE {
-            self.spare.push(open.tape.into_buffer());
+            self.spare.push(open.text.into_buffer());
         }
     }
 
     /// The number in `open` of a text, which is opened where it is new. `None` over budget.
     fn slot(&mut self, place: &Place, text: u64) -> Option<usize> {
         // The text of the last piece is nearly always the text of this one.
-        if let Some(index) = self.open.iter().rposition(|open| open.text == text) {
+        if let Some(index) = self.open.iter().rposition(|open| open.number == text) {
             return Some(index);
         }
         if self.open.len() >= MAX_OPEN_TEXTS {
             return None;
         }
-        let tape = Tape::with_buffer(self.spare.pop().unwrap_or_default());
         self.open.push(Open {
-            text,
+            number: text,
             place: place.clone(),
-            tape,
+            text: Text::with_buffer(self.spare.pop().unwrap_or_default()),
         });
         Some(self.open.len() - 1)
     }
@@ -119,10 +121,10 @@ impl TextSink for Scan {
         let Some(index) = self.slot(place, text) else {
             return;
         };
-        let Open { place, tape, .. } = &mut self.open[index];
+        let Open { place, text, .. } = &mut self.open[index];
         let rules = self.engine.rules();
         let mut out = |located: Located| self.found.add(rules, place, &located);
-        tape.feed(
+        text.feed(
             piece,
             &mut Tools {
                 engine: &self.engine,
@@ -135,7 +137,7 @@ impl TextSink for Scan {
     }
 
     fn end(&mut self, text: u64) {
-        if let Some(index) = self.open.iter().rposition(|open| open.text == text) {
+        if let Some(index) = self.open.iter().rposition(|open| open.number == text) {
             let open = self.open.swap_remove(index);
             self.close(open);
         }
@@ -170,9 +172,8 @@ impl Found {
         let Some(finding) = places.get_mut(place) else {
             return;
         };
-        let bytes = u32::try_from(located.end - located.start).unwrap_or(u32::MAX);
         finding.count = finding.count.saturating_add(1);
-        finding.bytes = finding.bytes.saturating_add(bytes);
+        finding.bytes = finding.bytes.saturating_add(located.bytes);
         finding.confidence = finding.confidence.max(located.confidence);
         if let Some(hmac) = located.hmac
             && finding.hmacs.len() < MAX_HMACS
