@@ -469,11 +469,18 @@ fn recordings_agree_with_their_labels() {
 /// Dialects of calls that the labels put under other APIs than `in_scope` names.
 const BESIDE_SCOPE: &[&str] = &[
     "aleph-alpha-complete",
+    "anthropic-batches",
     "bedrock-agent",
     "deepgram-listen",
     "deepgram-speak",
     "gemini-predict-videos",
     "mistral-ocr",
+    "openai-assistants",
+    "openai-batches",
+    "openai-files",
+    "openai-runs",
+    "openai-threads",
+    "openai-vector-stores",
     "openai-videos",
 ];
 
