@@ -267,6 +267,7 @@ async fn each_panel_and_alert_works_on_a_filled_store() -> Result<()> {
         "observer-finding-open",
         "observer-new-blind-spot",
         "observer-late",
+        "observer-review-due",
     ] {
         assert!(
             firing.contains(expected),

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use observer::evidence::{AnchorRow, KeyRow, SealRow, Signer, keys};
 use observer::store::Client;
+use sha2::{Digest, Sha256};
 
 use super::talk::Place;
 use super::{Filled, Plan, SECOND};
@@ -108,17 +109,22 @@ async fn inventory(client: &Client, plan: &Plan) -> Result<()> {
 
 async fn register(client: &Client, plan: &Plan) -> Result<()> {
     let from = time(plan.start() - 90 * 86_400 * SECOND);
+    let digest = hex::encode(Sha256::digest("register"));
     let rows: Vec<String> = REGISTER
         .iter()
         .map(|(id, system, owner, status, provider, endpoint)| {
             let endpoint = endpoint.replace('\\', "\\\\");
+            // One entry is overdue for its review.
+            let days = if *id == "AIR-004" { -5 } else { 90 };
+            let review = time(plan.end + days * 86_400 * SECOND);
             format!(
-                "SELECT {from}, '{id}', '{system}', '{owner}', '{status}', '{provider}', '{endpoint}', 'CISO'"
+                "SELECT {from}, '{id}', '{system}', '{owner}', '{status}', '{provider}', '{endpoint}', 'CISO', {review}, \
+                 unhex('{digest}')"
             )
         })
         .collect();
-    let columns =
-        "valid_from, entry_id, ai_system, owner, status, provider_match, endpoint_match, approved_by";
+    let columns = "valid_from, entry_id, ai_system, owner, status, provider_match, endpoint_match, approved_by, review_date, \
+         register_sha256";
     insert(client, "ai_register", columns, &rows).await
 }
 

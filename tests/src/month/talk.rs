@@ -65,6 +65,22 @@ fn account(workload: &Workload, random: &mut Random) -> [u8; 16] {
     ))
 }
 
+/// Second word of a user agent, without what follows.
+fn version(user_agent: &str) -> &str {
+    let after = user_agent.rsplit('/').next().unwrap_or_default();
+    after.split(' ').next().unwrap_or_default()
+}
+
+/// Name and session of a coding agent; empty for other programs.
+fn agent(workload: &Workload, random: &mut Random) -> (&'static str, String) {
+    let name = match workload.name {
+        "agent-sandbox" => "opencode",
+        "shell-helper" => "claude-code",
+        _ => return ("", String::new()),
+    };
+    (name, format!("{name}-{}", random.below(30)))
+}
+
 pub(super) fn exchange(
     rows: &mut Rows,
     chain: &mut Sequencer,
@@ -91,6 +107,8 @@ fn asked(place: &Place, workload: &Workload, endpoint: &Endpoint, random: &mut R
     let user = random.below(USERS.len());
     let (rule, verdict) = verdict(endpoint);
     let model = endpoint.models[random.below(endpoint.models.len())];
+    let account = account(workload, random);
+    let (agent, session) = agent(workload, random);
     InteractionRow {
         host_name: place.host_name.clone(),
         os_type: "linux".into(),
@@ -131,10 +149,20 @@ fn asked(place: &Place, workload: &Workload, endpoint: &Endpoint, random: &mut R
         gen_ai_provider_name: endpoint.provider.into(),
         gen_ai_operation_name: endpoint.operation.into(),
         gen_ai_request_model: model.into(),
-        credential_hmac: account(workload, random),
+        credential_hmac: account,
+        account_hmac: account,
+        account_kind: if endpoint.port == 443 { "api_key" } else { "" }.into(),
+        account_evidence: "authorization".into(),
+        hmac_key_id: "k1".into(),
+        client_name: workload.user_agent.split('/').next().unwrap_or_default().into(),
+        client_version: version(workload.user_agent).into(),
+        agent_name: agent.into(),
+        agent_session_id: session,
         policy_id: "contoso".into(),
         policy_version: "2026-10".into(),
         policy_rule_id: rule.into(),
+        policy_reason: if rule.is_empty() { "default" } else { "rule" }.into(),
+        register_entry_id: endpoint.entry.into(),
         policy_verdict: verdict.into(),
         catalog_version: "2026-11-01".into(),
         visibility: "decoded".into(),
