@@ -142,3 +142,22 @@ async fn it_ends_with_its_parent() {
         std::thread::sleep(Duration::from_millis(50));
     }
 }
+
+#[tokio::test]
+async fn a_relative_directory_works() {
+    need_library!();
+    let directory = temporary();
+    // From the working directory up to the root, and down to the directory.
+    let here = std::env::current_dir().expect("working directory");
+    let up = "../".repeat(here.components().count() - 1);
+    let relative = std::path::PathBuf::from(up).join(directory.path().strip_prefix("/").expect("absolute"));
+    let store = Store::migrated(&relative).await;
+    store
+        .post(
+            "/",
+            b"CREATE TABLE ai_evidence.t (a UInt64) ENGINE = MergeTree ORDER BY a",
+        )
+        .ok();
+    store.post("/", b"INSERT INTO ai_evidence.t VALUES (7)").ok();
+    assert_eq!(store.post("/", b"SELECT a FROM ai_evidence.t").ok(), "7\n");
+}

@@ -55,7 +55,9 @@ pub async fn serve(config: EmbeddedConfig, shutdown: impl Future<Output = ()>) -
         .await
         .with_context(|| format!("listen on {}", config.listen))?;
     let address = listener.local_addr()?;
-    let (data, file) = (config.engine_dir(), config.engine_config());
+    // The engine joins relative paths of tables with its own directory.
+    let data = std::path::absolute(config.engine_dir()).context("directory of the engine")?;
+    let file = std::path::absolute(config.engine_config()).context("configuration of the engine")?;
     let opening = tokio::task::spawn_blocking(move || Engine::open(&library, &data, &file));
     let engine = Arc::new(opening.await.context("opening the engine")??);
     tracing::info!(%address, version = engine.version, "store is open");
