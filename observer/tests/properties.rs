@@ -215,6 +215,9 @@ fn facts(bed: &Bed) -> BTreeMap<u64, Vec<String>> {
                 let id = row.flow_id;
                 (row.ts, row.duration_ns) = (0, 0);
                 row.time_to_first_chunk_ns = row.time_to_first_chunk_ns.map(|_| 0);
+                row.time_to_first_byte_ns = row.time_to_first_byte_ns.map(|_| 0);
+                // Numbered in the order in which requests begin.
+                row.request_seq = row.request_seq.min(1);
                 let findings: Vec<_> = findings
                     .iter()
                     .map(|f| FindingRow { ts: 0, ..f.clone() })

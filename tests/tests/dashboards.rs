@@ -115,9 +115,9 @@ fn check_columns(panel: &Value, answer: &Answer) -> Result<()> {
     let names: BTreeSet<&str> = columns.iter().map(|c| c.0.as_str()).collect();
     for rule in panel["fieldConfig"]["overrides"].as_array().into_iter().flatten() {
         let name = text(&rule["matcher"], "options");
-        let is_word = rule["properties"][0]["id"] == "color";
+        let is_general = rule["properties"][0]["id"] == "color" || rule["matcher"]["id"] == "byRegexp";
         ensure!(
-            is_word || names.contains(name),
+            is_general || names.contains(name),
             "it refers to a column {name:?} that the query does not give"
         );
     }

@@ -110,6 +110,8 @@ fn a_store_that_is_slow_broken_or_repeats_itself_has_every_row_once() -> Result<
         proxy: true,
         ..Options::default()
     })?;
+    // Faults are for inserts: the schema is there before them.
+    host.wait_for_seals(1)?;
     let clients = [host
         .python("openai_chat.py")
         .args(["--count", "100000"])

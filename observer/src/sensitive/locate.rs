@@ -518,13 +518,20 @@ impl Tape {
             let asks = context.is_some_and(|context| context.required);
             (located.end - located.start, asks, std::cmp::Reverse(located.rule))
         };
+        // In a text of values only, no word says what a number is: a form that needs none knows better.
+        let alone = self.alone;
+        let guess = |located: &Located| {
+            let context = tools.engine.rules()[located.rule].context.as_ref();
+            alone && context.is_some_and(|context| context.required && context.alone)
+        };
         let same = |other: &Located| (other.start, other.end) == (found.start, found.end);
         let beats = |other: &Located| {
             other.rule != found.rule
                 && match rank(other).cmp(&own) {
                     Ordering::Greater => true,
                     Ordering::Equal if own < Rank::Special => !same(other) || other.rule < found.rule,
-                    Ordering::Equal => secret(other) && secret(&found) && size(other) > size(&found),
+                    Ordering::Equal if secret(other) && secret(&found) => size(other) > size(&found),
+                    Ordering::Equal => guess(&found) && !guess(other),
                     Ordering::Less => false,
                 }
         };
@@ -533,7 +540,9 @@ impl Tape {
         }
         let yields = |p: &Located| {
             let twins = p.rule != found.rule && rank(p) == own;
-            rank(p) < own || twins && (same(p) && own < Rank::Special || secret(p) && secret(&found))
+            let known_better = guess(p) && !guess(&found);
+            rank(p) < own
+                || twins && (same(p) && own < Rank::Special || secret(p) && secret(&found) || known_better)
         };
         self.pending.retain(|p| !(overlaps(p) && yields(p)));
         let twin = self

@@ -476,7 +476,8 @@ mod tests {
         assert_eq!(error("Code: 516. DB::Exception: no").kind, ErrorKind::Denied);
         assert_eq!(
             error("Code: 60. DB::Exception: Unknown table").kind,
-            ErrorKind::Rejected
+            ErrorKind::Busy,
+            "migrations bring it"
         );
         assert_eq!(error("<html>bad gateway</html>").kind, ErrorKind::Busy);
         let data = error("Code: 27. DB::Exception: Cannot parse input: (at row 1) the data\nmore data");

@@ -204,7 +204,7 @@ async fn errors_have_the_servers_codes_and_statuses() {
         .command("SELECT * FROM nowhere")
         .await
         .expect_err("no table");
-    assert_eq!((error.kind, error.code), (ErrorKind::Rejected, Some(60)));
+    assert_eq!((error.kind, error.code), (ErrorKind::Busy, Some(60)));
 }
 
 #[tokio::test]

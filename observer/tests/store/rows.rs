@@ -392,7 +392,7 @@ async fn a_killed_store_has_all_that_it_acknowledged() {
     store.signal("KILL");
     drop(store);
     let acknowledged = stats.written(Table::Findings);
-    push(20_000);
+    push(40_000);
     let over = stats.lost(Table::Findings, LossReason::OverBudget);
     assert!(over > 0, "the budget is full");
 
