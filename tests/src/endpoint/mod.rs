@@ -65,6 +65,7 @@ pub enum WebSockets {
 pub const HOSTS: &[&str] = &[
     "api.openai.com",
     "api.anthropic.com",
+    "api.mistral.ai",
     "api.groq.com",
     "api.deepseek.com",
     "llm.example.com",
