@@ -26,32 +26,25 @@ struct Need {
 
 const BUILD_NEEDS: &[Need] = &[
     Need {
-        package: "cmake",
-        present: || in_path("cmake"),
-    },
-    Need {
-        package: "make",
-        present: || in_path("make"),
-    },
-    Need {
         package: "g++",
         present: || in_path("c++"),
-    },
-    Need {
-        package: "ragel",
-        present: || in_path("ragel"),
     },
     Need {
         package: "pkg-config",
         present: || in_path("pkg-config"),
     },
     Need {
-        package: "libboost-dev",
-        present: || Path::new("/usr/include/boost/version.hpp").exists(),
+        package: "libvectorscan-dev",
+        present: || Path::new("/usr/include/hs/hs.h").exists(),
     },
 ];
 
 const CLIENT_NEEDS: &[Need] = &[
+    // For aws-lc in the Rust clients of `test --clients`.
+    Need {
+        package: "cmake",
+        present: || in_path("cmake"),
+    },
     Need {
         package: "curl",
         present: || in_path("curl"),
