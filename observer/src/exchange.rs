@@ -463,6 +463,13 @@ pub struct Exchange {
     pub response_incomplete: Option<Incomplete>,
 }
 
+impl Exchange {
+    /// Why the exchange was not read whole: of both sides, the request counts.
+    pub fn incomplete(&self) -> Option<Incomplete> {
+        self.request_incomplete.or(self.response_incomplete)
+    }
+}
+
 /// A credential in clear. Its `Debug` shows nothing and it has no `Display` or `Serialize`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential(pub Vec<u8>);

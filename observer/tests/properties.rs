@@ -205,6 +205,31 @@ fn cut(turns: &[Turn], random: &mut Random, largest: usize) -> Vec<Turn> {
     pieces
 }
 
+/// Every book balances, and what it calls lost is there by reason, once for each row that says so.
+fn check_books(bed: &mut Bed) {
+    let books = bed.pipeline.books();
+    for book in books {
+        assert_eq!(book.seen, book.delivered + book.lost + book.held, "{book:?}");
+        let stages = [Stage::Flow, Stage::Protocol, Stage::Scan];
+        let stage = stages
+            .into_iter()
+            .find(|stage| stage.name() == book.stage)
+            .unwrap();
+        let ledger = bed.pipeline.ledger();
+        assert_eq!(book.lost, ledger.in_book(stage), "{book:?} {ledger:?}");
+    }
+    let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
+    for row in bed.interactions() {
+        if row.visibility == "partial" {
+            *by_reason.entry(row.visibility_reason.clone()).or_default() += 1;
+        }
+    }
+    assert_eq!(by_reason.values().sum::<u64>(), books[1].lost);
+    for (reason, rows) in by_reason {
+        assert_eq!(bed.lost(Stage::Protocol, &reason).0, rows, "{reason}");
+    }
+}
+
 /// What rows say, without the times, which depend on the records.
 fn facts(bed: &Bed) -> BTreeMap<u64, Vec<String>> {
     let mut all: BTreeMap<u64, Vec<String>> = BTreeMap::new();
@@ -271,6 +296,7 @@ fn play(conversations: &[Vec<Turn>], random: &mut Random, twice: bool) -> Bed {
     }
     bed.tick_after(GRACE_NS);
     bed.finish();
+    check_books(&mut bed);
     bed
 }
 
@@ -365,6 +391,7 @@ fn what_was_sent_is_delivered_or_booked_as_a_gap() {
         bed.tick_after(GRACE_NS);
         let gaps = bed.lost(Stage::Flow, "gap").1 + bed.lost(Stage::Flow, "gap_at_end").1;
         assert_eq!(gaps, lost, "round {round}");
+        check_books(&mut bed);
         for row in bed.connections() {
             let found = flows
                 .iter()
@@ -387,6 +414,46 @@ fn what_was_sent_is_delivered_or_booked_as_a_gap() {
         }
         assert_eq!(bed.connections().len(), 6);
     }
+}
+
+/// Any kind of traffic, any record lost, any end: of the flow, of the process, of the daemon.
+#[test]
+fn whatever_is_lost_the_books_balance_by_reason() {
+    let mut random = Random(0x5bd1_e995_9d1b_58cf);
+    let mut lost = 0;
+    for round in 0..100 {
+        let mut bed = Bed::new();
+        let lose_one_of = [4, 16, usize::MAX][round % 3];
+        for number in 1..=8u32 {
+            let turns = conversation(random.below(8), 1);
+            let mut flow = flow(number.into(), &process(100 + number));
+            bed.connect(&flow);
+            if random.below(2) == 0 {
+                bed.name(&flow, "api.openai.com");
+            }
+            let pieces = cut(&turns, &mut random, 300);
+            let until = random.below(2 * pieces.len());
+            for (direction, piece) in pieces.into_iter().take(until) {
+                if random.below(lose_one_of) == 0 {
+                    flow.offset[usize::from(direction)] += piece.len() as u64;
+                } else if direction == DIRECTION_SENT {
+                    bed.sent(&mut flow, &piece);
+                } else {
+                    bed.received(&mut flow, &piece);
+                }
+            }
+            match random.below(4) {
+                0 => bed.record(&flow, &Body::Exit),
+                1 => {}
+                _ => bed.free(&flow),
+            }
+        }
+        check_books(&mut bed);
+        bed.finish();
+        check_books(&mut bed);
+        lost += bed.pipeline.books()[1].lost;
+    }
+    assert!(lost > 100, "only {lost} exchanges were lost");
 }
 
 #[test]
@@ -425,6 +492,7 @@ fn a_hostile_flow_does_not_change_the_rows_of_another() {
         }
         bed.tick_after(GRACE_NS);
         bed.finish();
+        check_books(&mut bed);
         let mut seen = facts(&bed);
         seen.remove(&1_000);
         seen.remove(&0);
@@ -485,6 +553,7 @@ fn twenty_thousand_open_flows_are_bounded_and_counted() {
         (bed.pipeline.open_flows(), bed.interactions().len()),
         (0, MAX_FLOWS)
     );
+    check_books(&mut bed);
     let mut late = flow(30_000, &processes[0]);
     bed.call(&mut late, &chat("x"), &answer("y"));
     assert_eq!(bed.interactions().last().unwrap().visibility, "decoded");

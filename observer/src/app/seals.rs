@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 use crate::{
     config::Config,
     coverage::{Ledger, Loss, Stage},
-    evidence::{Book, Coverage, Interval, SealedLoss, Table},
+    evidence::{Book, Coverage, Interval, SealedLoss},
     kernel::probes::ProbeState,
     pipeline::{Rulebook, Totals},
     policy::Judge,
-    spool::{LossReason, SpoolStats},
+    spool::{LossReason, RowBook},
 };
 
 /// All counters at one moment.
@@ -98,7 +98,7 @@ impl Observed {
 }
 
 /// Takes the kernel's losses into the ledger, and those of rows.
-pub(super) fn add_ends(ledger: &mut Ledger, kernel: &[Option<u64>], spool: &SpoolStats) {
+pub(super) fn add_ends(ledger: &mut Ledger, kernel: &[Option<u64>], rows: &RowBook) {
     for (index, unit, name) in counters::ALL {
         let (Some(reason), Some(Some(total))) = (name.strip_prefix("lost_"), kernel.get(*index as usize))
         else {
@@ -114,8 +114,7 @@ pub(super) fn add_ends(ledger: &mut Ledger, kernel: &[Option<u64>], spool: &Spoo
             ledger.set(Stage::Kernel, reason, loss);
         }
     }
-    for reason in LossReason::ALL {
-        let events = Table::ALL.iter().map(|table| spool.lost(*table, reason)).sum();
+    for (reason, events) in LossReason::ALL.into_iter().zip(rows.lost_by) {
         if events > 0 {
             ledger.set(Stage::Store, reason.name(), Loss { events, bytes: 0 });
         }
@@ -295,7 +294,7 @@ mod tests {
         kernel[counters::RECORDS as usize] = Some(records);
         kernel[counters::LOST_RING as usize] = Some(lost);
         let mut ledger = Ledger::default();
-        add_ends(&mut ledger, &kernel, &SpoolStats::default());
+        add_ends(&mut ledger, &kernel, &RowBook::default());
         let stages = ["flow", "protocol", "scan"];
         Observed {
             kernel,

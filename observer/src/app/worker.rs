@@ -34,7 +34,7 @@ use crate::{
     metrics::Snapshot,
     pipeline::{Output, Pipeline, Rulebook},
     sensitive::{Engine, HmacKey},
-    spool::Spool,
+    spool::{RowBook, Spool},
     stacks::How,
 };
 
@@ -346,9 +346,9 @@ impl State {
                 .map(|(probe, state)| (probe.program.to_owned(), state.clone()));
             host.chain(functions).collect()
         });
-        let (kernel, stats) = (self.counters.read(), self.spool.stats());
+        let (kernel, book) = (self.counters.read(), self.spool.book());
         let mut ledger = self.pipeline.ledger().clone();
-        add_ends(&mut ledger, &kernel, &stats);
+        add_ends(&mut ledger, &kernel, &book);
         let totals = self.pipeline.totals();
         Observed {
             kernel,
@@ -357,14 +357,13 @@ impl State {
             totals,
             ledger,
             pipeline: self.pipeline.books(),
-            rows: self.rows(),
+            rows: self.rows(&book),
             open_flows: self.pipeline.open_flows(),
             probes,
         }
     }
 
-    fn rows(&self) -> Rows {
-        let book = self.spool.book();
+    fn rows(&self, book: &RowBook) -> Rows {
         Rows {
             numbered: self.sequencer.records() + self.seals_made,
             recovered: book.recovered,

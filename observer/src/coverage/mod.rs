@@ -8,7 +8,7 @@ mod reasons;
 use std::collections::BTreeMap;
 
 pub use blind::{OpaqueReason, Readability};
-pub use reasons::REASONS;
+pub use reasons::{REASONS, in_book};
 
 /// Stages that can lose something, in the order of the flow of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +64,15 @@ impl Ledger {
         loss.bytes = loss.bytes.saturating_add(bytes);
     }
 
+    /// Books bytes alone: they were part of nothing that the book of their stage counts.
+    pub fn lose_bytes(&mut self, stage: Stage, reason: &'static str, bytes: u64) {
+        debug_assert!(reasons::is_known(stage, reason), "{stage:?} {reason}");
+        if bytes > 0 {
+            let loss = self.0.entry((stage, reason)).or_default();
+            loss.bytes = loss.bytes.saturating_add(bytes);
+        }
+    }
+
     /// Sets a loss that another place counts from its start on.
     pub fn set(&mut self, stage: Stage, reason: &'static str, total: Loss) {
         debug_assert!(reasons::is_known(stage, reason), "{stage:?} {reason}");
@@ -93,6 +102,14 @@ impl Ledger {
             (stage, reason, loss)
         });
         changed.filter(|(_, _, loss)| *loss != Loss::default()).collect()
+    }
+
+    /// What the losses of a stage must make together in its book.
+    pub fn in_book(&self, stage: Stage) -> u64 {
+        let of_stage = self.iter().filter(|(s, _, _)| *s == stage);
+        of_stage
+            .map(|(stage, reason, loss)| in_book(stage, reason, loss))
+            .sum()
     }
 
     /// Losses of one stage together.

@@ -1,6 +1,6 @@
 //! The closed list of reasons why something was lost, by stage. `docs/evidence.md` says what each means.
 
-use super::Stage;
+use super::{Loss, Stage};
 
 /// Every reason that can be booked, in the order of the stages.
 pub const REASONS: &[(Stage, &str)] = &[
@@ -36,6 +36,18 @@ pub const REASONS: &[(Stage, &str)] = &[
     (Stage::Store, "shutdown"),
     (Stage::Store, "damaged"),
 ];
+
+/// What a loss counts for in the book of its stage, in the unit of that book (`docs/evidence.md`); 0 for what no book can
+/// hold: bytes that never came, and tables of names and connections.
+pub fn in_book(stage: Stage, reason: &str, loss: Loss) -> u64 {
+    match (stage, reason) {
+        (Stage::Kernel | Stage::Record | Stage::Store, _) => loss.events,
+        (Stage::Flow, "flow_table_full" | "opening_table_full" | "no_connection" | "never_tied")
+        | (Stage::Scan, "over_budget") => loss.bytes,
+        (Stage::Protocol, "dns_message_cut" | "name_table_full") | (Stage::Flow | Stage::Scan, _) => 0,
+        (Stage::Protocol, _) => loss.events,
+    }
+}
 
 /// Whether a loss can have this reason.
 pub(super) fn is_known(stage: Stage, reason: &str) -> bool {

@@ -492,16 +492,19 @@ impl Pipeline {
                     let place = self.attempts.take(flow.process.key, &exchange);
                     (row.request_seq, row.attempt_number) = (place.request, place.attempt);
                     let findings = rows::findings(&self.book, &row, &report);
-                    let partial = row.visibility != rows::DECODED;
+                    let lost = exchange.incomplete();
                     self.totals.exchanges += 1;
-                    self.totals.exchanges_partial += u64::from(partial);
+                    if let Some(why) = lost {
+                        self.totals.exchanges_partial += 1;
+                        self.ledger.lose(Stage::Protocol, why.code(), 0);
+                    }
                     if let Some(at) = Verdict::NAMES.iter().position(|name| *name == row.policy_verdict) {
                         self.totals.verdicts[at] += 1;
                     }
                     self.totals.findings += findings.len() as u64;
                     self.totals.text_seen += report.bytes_seen;
                     self.totals.text_scanned += report.bytes_scanned.min(report.bytes_seen);
-                    self.connections.exchange(flow, &exchange, partial);
+                    self.connections.exchange(flow, &exchange, lost.is_some());
                     self.outputs.push(Output::Interaction(Box::new(row), findings));
                     let skipped = report.bytes_seen.saturating_sub(report.bytes_scanned);
                     if skipped > 0 {
@@ -611,7 +614,12 @@ impl Pipeline {
 
 fn book_losses(ledger: &mut Ledger, flow: &mut Flow) {
     for (stage, reason, lost) in flow.losses.drain(..) {
-        ledger.lose(stage, reason, lost);
+        if stage == Stage::Protocol {
+            // An exchange that was not read whole is booked when it is over.
+            ledger.lose_bytes(stage, reason, lost);
+        } else {
+            ledger.lose(stage, reason, lost);
+        }
     }
 }
 

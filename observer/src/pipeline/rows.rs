@@ -159,7 +159,7 @@ fn set_network(row: &mut InteractionRow, flow: &Flow, connection: Option<&Connec
     row.user_agent = text(&exchange.user_agent);
     row.request_bytes = exchange.request_bytes;
     row.response_bytes = exchange.response_bytes;
-    let incomplete = exchange.request_incomplete.or(exchange.response_incomplete);
+    let incomplete = exchange.incomplete();
     row.visibility = incomplete.map_or(DECODED, |_| PARTIAL).to_owned();
     row.visibility_reason = incomplete.map_or("", |why| why.code()).to_owned();
 }

@@ -93,6 +93,8 @@ pub struct RowBook {
     pub stored: u64,
     /// They were lost.
     pub lost: u64,
+    /// The same by reason, in the order of [`LossReason::ALL`].
+    pub lost_by: [u64; LossReason::ALL.len()],
     /// They wait, or are on their way.
     pub pending: u64,
 }
@@ -210,10 +212,12 @@ impl Spool {
     pub fn book(&self) -> RowBook {
         let queue = self.shared.queue();
         let stats = &self.shared.stats;
+        let lost_by = LossReason::ALL.map(|reason| stats.lost_for(reason));
         RowBook {
             recovered: stats.recovered(),
             stored: stats.written_total(),
-            lost: stats.lost_total(),
+            lost: lost_by.iter().sum(),
+            lost_by,
             pending: queue.pending,
         }
     }

@@ -55,6 +55,11 @@ impl SpoolStats {
         read(&self.lost[table as usize][reason as usize])
     }
 
+    /// Rows lost for `reason`, all tables.
+    pub fn lost_for(&self, reason: LossReason) -> u64 {
+        Table::ALL.iter().map(|table| self.lost(*table, reason)).sum()
+    }
+
     /// Rows lost, all tables and reasons.
     pub fn lost_total(&self) -> u64 {
         self.lost.iter().flatten().map(read).sum()

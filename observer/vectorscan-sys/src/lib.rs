@@ -57,7 +57,13 @@ macro_rules! opaque {
     )*};
 }
 
-opaque!(hs_database_t, hs_scratch_t, hs_stream_t, hs_platform_info_t, hs_expr_ext_t);
+opaque!(
+    hs_database_t,
+    hs_scratch_t,
+    hs_stream_t,
+    hs_platform_info_t,
+    hs_expr_ext_t
+);
 
 #[repr(C)]
 #[derive(Debug)]
@@ -88,8 +94,16 @@ unsafe extern "C" {
     pub fn hs_free_database(db: *mut hs_database_t) -> hs_error_t;
     pub fn hs_database_size(db: *const hs_database_t, size: *mut usize) -> hs_error_t;
     pub fn hs_stream_size(db: *const hs_database_t, size: *mut usize) -> hs_error_t;
-    pub fn hs_serialize_database(db: *const hs_database_t, bytes: *mut *mut c_char, length: *mut usize) -> hs_error_t;
-    pub fn hs_deserialize_database(bytes: *const c_char, length: usize, db: *mut *mut hs_database_t) -> hs_error_t;
+    pub fn hs_serialize_database(
+        db: *const hs_database_t,
+        bytes: *mut *mut c_char,
+        length: *mut usize,
+    ) -> hs_error_t;
+    pub fn hs_deserialize_database(
+        bytes: *const c_char,
+        length: usize,
+        db: *mut *mut hs_database_t,
+    ) -> hs_error_t;
     pub fn hs_serialized_database_size(bytes: *const c_char, length: usize, size: *mut usize) -> hs_error_t;
 
     pub fn hs_alloc_scratch(db: *const hs_database_t, scratch: *mut *mut hs_scratch_t) -> hs_error_t;
@@ -107,7 +121,11 @@ unsafe extern "C" {
         context: *mut c_void,
     ) -> hs_error_t;
 
-    pub fn hs_open_stream(db: *const hs_database_t, flags: c_uint, stream: *mut *mut hs_stream_t) -> hs_error_t;
+    pub fn hs_open_stream(
+        db: *const hs_database_t,
+        flags: c_uint,
+        stream: *mut *mut hs_stream_t,
+    ) -> hs_error_t;
     pub fn hs_scan_stream(
         stream: *mut hs_stream_t,
         data: *const c_char,

@@ -110,19 +110,6 @@ pub struct Record {
     pub metrics: Metrics,
 }
 
-/// The book of one stage in one seal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Book {
-    /// What came in.
-    pub seen: u64,
-    /// What went on.
-    pub delivered: u64,
-    /// What was lost.
-    pub lost: u64,
-    /// What is still there.
-    pub held: u64,
-}
-
 impl Host {
     /// Starts endpoint, store and daemon, in this order, and waits until each is ready.
     pub fn start(options: Options) -> Result<Self> {
@@ -553,59 +540,6 @@ impl Record {
         let mut lost = self.metrics.samples("observer_lost_total");
         lost.retain(|(_, count)| *count > 0.0);
         format!("{lost:?}, processes with rows: {:?}", self.pids)
-    }
-
-    /// The books of a seal, by stage.
-    pub fn books(seal: &Value) -> Result<std::collections::BTreeMap<String, Book>> {
-        let numbers = |column: &str| -> Result<Vec<u64>> {
-            let list = seal[column].as_array().with_context(|| format!("no {column}"))?;
-            list.iter().map(|n| n.as_u64().context("no number")).collect()
-        };
-        let stages = seal["books_stage"].as_array().context("no books_stage")?;
-        let (seen, delivered) = (numbers("books_seen")?, numbers("books_delivered")?);
-        let (lost, held) = (numbers("books_lost")?, numbers("books_held")?);
-        let mut books = std::collections::BTreeMap::new();
-        for (n, stage) in stages.iter().enumerate() {
-            let book = Book {
-                seen: seen[n],
-                delivered: delivered[n],
-                lost: lost[n],
-                held: held[n],
-            };
-            books.insert(stage.as_str().context("no stage")?.to_owned(), book);
-        }
-        Ok(books)
-    }
-
-    /// Every book of every seal balances; gives those of the last seal.
-    pub fn balanced_books(&self) -> Result<std::collections::BTreeMap<String, Book>> {
-        let mut last = std::collections::BTreeMap::new();
-        for seal in &self.seals {
-            last = Self::books(seal)?;
-            anyhow::ensure!(last.len() == 6, "stages {:?}", last.keys());
-            for (stage, book) in &last {
-                anyhow::ensure!(
-                    book.seen == book.delivered + book.lost + book.held,
-                    "the book of {stage} does not balance: {book:?} in {seal:#}"
-                );
-            }
-        }
-        Ok(last)
-    }
-
-    /// Losses that seals state for a stage and a reason: events and bytes.
-    pub fn sealed_loss(&self, stage: &str, reason: &str) -> (u64, u64) {
-        let mut sum = (0, 0);
-        for seal in &self.seals {
-            let column = |name: &str, n: usize| seal[name].get(n).cloned().unwrap_or_default();
-            for n in 0..seal["loss_stage"].as_array().map_or(0, Vec::len) {
-                if column("loss_stage", n) == stage && column("loss_reason", n) == reason {
-                    sum.0 += column("loss_events", n).as_u64().unwrap_or(0);
-                    sum.1 += column("loss_bytes", n).as_u64().unwrap_or(0);
-                }
-            }
-        }
-        sum
     }
 
     /// Everything that was counted as lost, in any stage.

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 
+mod books;
 mod chain;
 mod client;
 mod expect;
@@ -17,10 +18,11 @@ mod process;
 mod proxy;
 mod store;
 
+pub use books::Book;
 pub use chain::{ChainReport, check_chain};
 pub use client::{Client, Finished, Running};
 pub use expect::{Expected, check};
-pub use host::{Book, Host, Options, Record, UNDECIDED_PREFIX};
+pub use host::{Host, Options, Record, UNDECIDED_PREFIX};
 pub use metrics::Metrics;
 pub use process::Process;
 pub use proxy::{Fault, FaultProxy};
