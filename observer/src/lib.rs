@@ -2,7 +2,7 @@
 //! data in it and records all of that as evidence.
 //!
 //! The modules stand in the order in which data flows; a stage knows the stages before it, never one after it.
-//! `kernel`, `identity`, `state`, `spool`, `store`, `notary`, `selftest`, `metrics`, `verify` (its sources), `bundle`, `review` and `app` do input and output. All others are pure: bytes or values
+//! `kernel`, `identity`, `state`, `spool`, `store`, `notary`, `privilege`, `selftest`, `metrics`, `verify` (its sources), `bundle`, `review` and `app` do input and output. All others are pure: bytes or values
 //! in, values and losses out, time passed in.
 
 pub mod config;
@@ -23,6 +23,7 @@ pub mod state;
 pub mod spool;
 pub mod store;
 pub mod notary;
+pub mod privilege;
 pub mod selftest;
 pub mod metrics;
 pub mod report;

@@ -11,7 +11,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::config::Config;
+use crate::config::{Config, Wish};
 
 /// How long the child may take to end before it is killed.
 const STOP: Duration = Duration::from_secs(10);
@@ -61,6 +61,15 @@ fn spawn(config: &Config) -> anyhow::Result<Child> {
         .arg(std::process::id().to_string());
     if let Some(library) = &embedded.library {
         command.arg("--library").arg(library);
+    }
+    if let Some(user) = &embedded.user {
+        command.arg("--user").arg(user);
+    }
+    if config.privilege.capabilities != Wish::Off {
+        command.arg("--drop-capabilities");
+    }
+    if config.privilege.landlock != Wish::Off {
+        command.arg("--fence");
     }
     // A group of its own: Ctrl-C on the terminal ends the daemon, which then ends the store after its last rows.
     Ok(command

@@ -9,6 +9,7 @@ mod enrol;
 mod files;
 mod governance;
 mod http;
+mod prepare;
 mod reload;
 mod seals;
 mod selftest;
@@ -25,23 +26,19 @@ use std::{
 use anyhow::Context;
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::oneshot,
     time::Instant,
 };
 
 use crate::{
     cli::{setup::Loaded, target},
-    config::Config,
-    identity::Host,
-    kernel::{
-        clock::wall_ns,
-        discover::Discovery,
-        load::{self, LoadOptions},
-    },
+    kernel::{clock::wall_ns, discover::Discovery},
     metrics::Snapshot,
-    spool::{Spool, SpoolOptions},
+    privilege::{self, Fence},
     store::{Client, Writer, WriterOptions, migrate},
 };
 pub(crate) use files::read_secret;
+use prepare::Prepared;
 pub(crate) use seals::Observed;
 use worker::Worker;
 
@@ -79,24 +76,33 @@ impl Shared {
 /// What keeps it from starting, with what to do; and the end of the pipeline by an error.
 pub fn run(loaded: Loaded) -> anyhow::Result<()> {
     allocator::keep_little();
+    let prepared = Prepared::new(&loaded)?;
+    // There is one thread yet: what it gives up, none of the others will have.
+    let fence = privilege::give_up(&prepared.plan(&loaded.config))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
+        // These threads talk to the store and to whoever asks for metrics. None of them looks at other processes.
+        .on_thread_start(move || {
+            if let Some(Err(error)) = fence.as_ref().map(Fence::enter) {
+                tracing::error!(error = format!("{error:#}"), "a thread is not under Landlock");
+            }
+        })
         .build()?;
-    runtime.block_on(daemon(loaded))
+    runtime.block_on(daemon(loaded, prepared))
 }
 
-async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
+async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
     let config = loaded.config.clone();
-    load::check_privilege()?;
-    let _lock = files::lock_pid_file(&config.run_dir)?;
-    let key = files::hmac_key(&config.state_dir)?;
-    let host = Host::read(&config.host.id, &config.host.name);
-    chain::check(&config.state_dir)?;
-    let (spool, newest) = Spool::open(spool_options(&config))?;
-    let spool = Arc::new(spool);
+    let Prepared {
+        lock: _lock,
+        key,
+        host,
+        spool,
+        newest,
+        kernel,
+    } = prepared;
     let stop_signals = stop_signals()?;
-    let kernel = load::load(&load_options(&config, &loaded))?;
     let (discovery, discovery_thread) = Discovery::start(kernel.programs)?;
     allocator::give_back();
 
@@ -144,7 +150,7 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
         loaded,
         changes,
     };
-    let mut pipeline = tokio::task::spawn_blocking(move || worker.run());
+    let mut pipeline = pipeline_thread(worker)?;
     // A store that is slow to start does not keep the daemon from observing: rows wait in the spool.
     let result = tokio::select! {
         result = &mut pipeline => result,
@@ -173,26 +179,16 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     result.context("the pipeline ended by a panic")?
 }
 
-fn load_options(config: &Config, loaded: &Loaded) -> LoadOptions {
-    use crate::catalog::HostPattern;
-    let patterns = loaded.catalog.kernel_patterns();
-    let hosts = patterns.into_iter().flat_map(|pattern| match pattern {
-        HostPattern::Exact(name) => vec![(name, false)],
-        HostPattern::Suffix(name) => vec![(name.clone(), false), (name, true)],
-    });
-    LoadOptions::new(&config.capture, hosts.collect())
-}
-
-fn spool_options(config: &Config) -> SpoolOptions {
-    SpoolOptions {
-        directory: Some(config.spool.directory.clone()),
-        max_bytes: config.spool.max_bytes,
-        fsync: config.spool.fsync,
-        memory_bytes: usize::try_from(config.store.buffer_bytes).unwrap_or(usize::MAX),
-        segment_rows: config.store.batch_rows as usize,
-        segment_age: config.store.batch_interval,
-        ..SpoolOptions::default()
-    }
+/// The pipeline in a thread of its own, which is not one of the runtime's: it looks at other processes.
+fn pipeline_thread(worker: Worker) -> std::io::Result<oneshot::Receiver<anyhow::Result<()>>> {
+    let (done, ended) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("pipeline".into())
+        .spawn(move || {
+            // Nobody waits any more when the daemon is at its end.
+            let _ = done.send(worker.run());
+        })?;
+    Ok(ended)
 }
 
 /// Brings the schema up to date, as soon as the store can be reached.

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Failure, log, out, setup, target};
 use crate::{
     config::Config,
+    privilege,
     store::{
         Client,
         cluster::{self, Retention},
@@ -66,6 +67,15 @@ pub(super) struct Args {
     /// End when this process, which must be the parent, ends.
     #[arg(long, value_name = "PID", hide = true)]
     exit_with_parent: Option<u32>,
+    /// Run as this user; DIR then belongs to that user.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Give up all capabilities that it does not need.
+    #[arg(long, hide = true)]
+    drop_capabilities: bool,
+    /// Write below DIR only (Landlock).
+    #[arg(long, hide = true)]
+    fence: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -186,6 +196,15 @@ fn serve_until_stopped(args: &Args) -> Result<ExitCode, Failure> {
         password: None,
         exit_with_parent: args.exit_with_parent,
     };
+    // Before there is a second thread.
+    if let Some(user) = &args.user {
+        privilege::become_user(user, &config.data_dir)?;
+    }
+    privilege::confine(
+        args.drop_capabilities
+            .then(|| privilege::capabilities::for_port(config.listen)),
+        args.fence.then_some(config.data_dir.as_path()),
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     out::complain(&format!(
         "store: opening {} on http://{}",

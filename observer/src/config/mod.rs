@@ -52,6 +52,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Directory for what must not: pid file, sockets.
     pub run_dir: PathBuf,
+    /// What the daemon gives up once its kernel programs are loaded.
+    pub privilege: Privilege,
     /// Logging.
     pub log: Log,
     /// SHA-256 of the file's text; of nothing where there is no file.
@@ -156,6 +158,8 @@ pub struct Embedded {
     pub listen: SocketAddr,
     /// Path of `libchdb.so`; none: the usual places.
     pub library: Option<PathBuf>,
+    /// User as whom it runs; none: the daemon's.
+    pub user: Option<String>,
 }
 
 /// Anchors: hashes of all chains outside the database.
@@ -167,6 +171,35 @@ pub struct Anchor {
     pub directory: PathBuf,
     /// Name of the notary; empty: the host's id.
     pub notary: String,
+}
+
+/// How much is asked of a step in which the daemon gives something up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wish {
+    /// Done where the kernel can; else the log says so.
+    #[default]
+    Auto,
+    /// The daemon does not start where it cannot be done.
+    Required,
+    /// Not done.
+    Off,
+}
+
+impl Wish {
+    /// All words, in the order of the variants.
+    pub const NAMES: [&'static str; 3] = ["auto", "required", "off"];
+    const ALL: [Self; 3] = [Self::Auto, Self::Required, Self::Off];
+}
+
+/// What the daemon gives up once its kernel programs are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Privilege {
+    /// Capabilities that are not needed any more.
+    pub capabilities: Wish,
+    /// System calls that are never needed.
+    pub seccomp: Wish,
+    /// Writing elsewhere than where there is something to write.
+    pub landlock: Wish,
 }
 
 /// Logging.
@@ -248,6 +281,7 @@ impl Default for Config {
                     data_dir: state_dir.join("store"),
                     listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8123)),
                     library: None,
+                    user: None,
                 },
                 batch_rows: 1_000,
                 batch_interval: Duration::from_secs(1),
@@ -270,6 +304,7 @@ impl Default for Config {
             },
             state_dir,
             run_dir: PathBuf::from("/run/observer"),
+            privilege: Privilege::default(),
             log: Log {
                 level: LogLevel::Info,
                 format: LogFormat::Text,

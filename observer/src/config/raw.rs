@@ -35,6 +35,8 @@ pub(super) struct Raw {
     pub(super) notary: Text,
     pub(super) state_dir: Text,
     pub(super) run_dir: Text,
+    /// `capabilities`, `seccomp`, `landlock`.
+    pub(super) privilege: [Option<usize>; 3],
     pub(super) log_level: Option<usize>,
     pub(super) log_format: Option<usize>,
 }
@@ -50,12 +52,13 @@ pub(super) struct RawStore {
     pub(super) data_dir: Text,
     pub(super) listen: Text,
     pub(super) library: Text,
+    pub(super) store_user: Text,
     pub(super) batch_rows: Text,
     pub(super) batch_seconds: Text,
     pub(super) buffer_bytes: Text,
 }
 
-const ROOT: [&str; 14] = [
+const ROOT: [&str; 15] = [
     "host",
     "policy",
     "catalog",
@@ -69,6 +72,7 @@ const ROOT: [&str; 14] = [
     "anchor",
     "state_dir",
     "run_dir",
+    "privilege",
     "log",
 ];
 const STORE: [&str; 9] = [
@@ -136,6 +140,10 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
         raw.metrics_listen = reader.text_of(&metrics, "listen");
     }
     read_evidence(reader, &root, &mut raw);
+    const PRIVILEGE: [&str; 3] = ["capabilities", "seccomp", "landlock"];
+    if let Some(privilege) = section(reader, &root, "privilege", &PRIVILEGE) {
+        raw.privilege = PRIVILEGE.map(|key| reader.word_of(&privilege, key, &super::Wish::NAMES));
+    }
     if let Some(log) = section(reader, &root, "log", &["level", "format"]) {
         raw.log_level = reader.word_of(&log, "level", &super::LogLevel::NAMES);
         raw.log_format = reader.word_of(&log, "format", &super::LogFormat::NAMES);
@@ -182,10 +190,16 @@ fn read_store(reader: &mut Reader, store: &Map<'_>) -> RawStore {
         buffer_bytes: reader.text_of(store, "buffer_bytes"),
         ..RawStore::default()
     };
-    if let Some(embedded) = section(reader, store, "embedded", &["data_dir", "listen", "library"]) {
+    if let Some(embedded) = section(
+        reader,
+        store,
+        "embedded",
+        &["data_dir", "listen", "library", "user"],
+    ) {
         raw.data_dir = reader.text_of(&embedded, "data_dir");
         raw.listen = reader.text_of(&embedded, "listen");
         raw.library = reader.text_of(&embedded, "library");
+        raw.store_user = reader.text_of(&embedded, "user");
     }
     raw
 }

@@ -75,6 +75,11 @@ fn the_printed_default_is_the_default_and_has_every_key() {
         "notary",
         "state_dir",
         "run_dir",
+        "privilege",
+        "capabilities",
+        "seccomp",
+        "landlock",
+        "user",
         "log",
         "level",
         "format",
@@ -112,6 +117,7 @@ keys: {rotate_hours: 0}
 anchor: {every_minutes: 5, directory: /mnt/worm, notary: n}
 state_dir: /srv/observer
 run_dir: run
+privilege: {capabilities: required, seccomp: off, landlock: auto}
 log: {level: debug, format: json}
 "#;
     let config = Config::parse(text, "/etc/observer/observer.yaml").unwrap();
@@ -133,6 +139,14 @@ log: {level: debug, format: json}
             host: "*.llm.corp.example".into(),
             provider: "openai".into()
         }]
+    );
+    assert_eq!(
+        config.privilege,
+        Privilege {
+            capabilities: Wish::Required,
+            seccomp: Wish::Off,
+            landlock: Wish::Auto
+        }
     );
     assert_eq!(config.rules.files, [PathBuf::from("/etc/observer/own.yaml")]);
     assert_eq!(config.rules.disable, ["email_address"]);
@@ -270,4 +284,22 @@ fn files_that_are_no_configuration() {
     ] {
         assert!(!Config::parse(text, "o").unwrap_err().is_empty(), "{text:?}");
     }
+}
+
+#[test]
+fn a_store_of_another_user_needs_a_place_that_it_can_reach() {
+    let read = |embedded: &str| {
+        let text = format!("state_dir: /srv/observer\nstore: {{embedded: {{{embedded}}}}}");
+        Config::parse(&text, "/x/observer.yaml")
+    };
+    for inside in ["user: store", "user: store, data_dir: /srv/observer/deep/store"] {
+        let problems = read(inside).unwrap_err();
+        assert!(
+            problems[0].to_string().contains("outside of /srv/observer"),
+            "{problems:?}"
+        );
+    }
+    assert!(read("user: \"a:b\", data_dir: /srv/store").is_err());
+    let config = read("user: store, data_dir: /srv/store").unwrap();
+    assert_eq!(config.store.embedded.user.as_deref(), Some("store"));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::glob::Glob;
 use super::raw::{Raw, RawStore, Text};
 use super::yaml::{At, Reader, shown};
-use super::{Config, ExtraHost, FunctionProbes, LogFormat, LogLevel, Store};
+use super::{Config, ExtraHost, FunctionProbes, LogFormat, LogLevel, Privilege, Store, Wish};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -71,7 +71,7 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
         config.spool.max_bytes = bytes.unwrap_or(config.spool.max_bytes);
     }
     config.spool.fsync = raw.spool_fsync.unwrap_or(0) == 0;
-    v.store(raw.store, &mut config.store);
+    v.store(raw.store, &config.state_dir, &mut config.store);
     if let Some(listen) = raw.metrics_listen {
         config.metrics_listen = if listen.value == "off" {
             None
@@ -104,6 +104,14 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
         &mut config.anchor.directory,
     );
     v.name(raw.notary, "anchor.notary", &mut config.anchor.notary);
+    let [capabilities, seccomp, landlock] = raw
+        .privilege
+        .map(|word| word.map_or(Wish::Auto, |i| Wish::ALL[i]));
+    config.privilege = Privilege {
+        capabilities,
+        seccomp,
+        landlock,
+    };
     config.log.level = raw.log_level.map_or(config.log.level, |i| LogLevel::ALL[i]);
     config.log.format = raw.log_format.map_or(config.log.format, |i| LogFormat::ALL[i]);
     config
@@ -115,7 +123,7 @@ struct Validator<'a> {
 }
 
 impl Validator<'_> {
-    fn store(&mut self, raw: RawStore, store: &mut Store) {
+    fn store(&mut self, raw: RawStore, state_dir: &Path, store: &mut Store) {
         let https = raw
             .url
             .as_ref()
@@ -147,6 +155,7 @@ impl Validator<'_> {
         if let Some(listen) = raw.listen.and_then(|l| self.address(&l, "store.embedded.listen")) {
             store.embedded.listen = listen;
         }
+        self.store_user(raw.store_user, state_dir, store);
         self.count(
             raw.batch_rows,
             "batch_rows",
@@ -165,6 +174,23 @@ impl Validator<'_> {
         {
             store.buffer_bytes = bytes;
         }
+    }
+
+    /// Another user reaches nothing in the state directory, which is the daemon's alone.
+    fn store_user(&mut self, user: Text, state_dir: &Path, store: &mut Store) {
+        let Some(user) = user else { return };
+        if user.value.is_empty() || user.value.contains([':', '/', '\0', '\n']) {
+            self.reader
+                .problem(user.at, "`store.embedded.user` must be the name of a user");
+        } else if store.embedded.data_dir.starts_with(state_dir) {
+            let message = format!(
+                "`store.embedded.user` needs a `data_dir` outside of {}, which only the daemon may enter, such as \
+                 /var/lib/observer-store",
+                state_dir.display()
+            );
+            self.reader.problem(user.at, message);
+        }
+        store.embedded.user = Some(user.value);
     }
 
     fn name(&mut self, text: Option<At<String>>, key: &str, target: &mut String) {

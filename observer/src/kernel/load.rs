@@ -139,12 +139,17 @@ impl Programs {
         }
     }
 
+    /// Whether function programs are attached through perf events.
+    pub fn on_perf_events(&self) -> bool {
+        self.multi.is_none()
+    }
+
     /// By what means function programs are attached.
     pub fn means(&self) -> &'static str {
-        if self.multi.is_some() {
-            "uprobe multi links"
-        } else {
+        if self.on_perf_events() {
             "perf events"
+        } else {
+            "uprobe multi links"
         }
     }
 

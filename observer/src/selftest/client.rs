@@ -15,7 +15,10 @@ use std::{
 use anyhow::{Context, bail};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
+use rustix::thread::CapabilitySet;
+
 use super::{Call, SERVER_NAME};
+use crate::privilege;
 
 /// Names under which the loader finds it.
 const NAMES: [&str; 2] = ["libssl.so.3", "libssl.so.1.1"];
@@ -69,6 +72,8 @@ pub fn run(library: Option<&Path>, orders: impl BufRead, mut says: impl Write) -
         Ok(loaded) => loaded,
         Err(error) => return say(&format!("none {error:#}")),
     };
+    // The library may have come through another process's root, which takes a capability; the calls take none.
+    privilege::confine(Some(CapabilitySet::empty()), None);
     say(&format!("ready {path}"))?;
     for order in orders.lines() {
         match call(&api, &order?) {

@@ -93,6 +93,11 @@ pub fn read_private(path: &Path) -> anyhow::Result<Option<String>> {
     Ok(Some(text))
 }
 
+/// Whether a file or directory belongs to the user as whom we run; false also where it cannot be looked at.
+pub fn owned_by_us(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.uid() == geteuid().as_raw())
+}
+
 /// Whether a file or directory is ours alone.
 ///
 /// # Errors

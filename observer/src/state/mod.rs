@@ -6,7 +6,9 @@ mod head;
 mod key_file;
 mod keys;
 
-pub use files::{check_owner, lock, make_dir, make_private_dir, read_private, write_atomic, write_whole};
+pub use files::{
+    check_owner, lock, make_dir, make_private_dir, owned_by_us, read_private, write_atomic, write_whole,
+};
 pub use head::{Begin, Head, HeadFile};
 pub use keys::{KeyNote, Keyring};
 

@@ -50,7 +50,9 @@ pub struct Options {
     pub register: Option<String>,
     /// A proxy between the daemon and the store.
     pub proxy: bool,
-    /// More lines of the configuration.
+    /// User as whom the daemon's own store runs, and the directory of its data.
+    pub store_user: Option<(&'static str, PathBuf)>,
+    /// More lines of the configuration; the first ones may still be of `capture`.
     pub more: String,
 }
 
@@ -66,6 +68,7 @@ impl Default for Options {
             selftest_library: None,
             register: None,
             proxy: false,
+            store_user: None,
             more: String::new(),
         }
     }
@@ -320,8 +323,13 @@ impl Host {
     fn configuration(&self) -> String {
         let dir = self.dir.path().display();
         let store = if self.options.embedded_store {
+            let (user, data) = match &self.options.store_user {
+                Some((user, data)) => (format!("    user: {user}\n"), data.clone()),
+                None => (String::new(), self.dir.path().join("store")),
+            };
             format!(
-                "  embedded:\n    data_dir: {dir}/store\n    listen: {}\n    library: {}\n",
+                "  embedded:\n    data_dir: {}\n    listen: {}\n    library: {}\n{user}",
+                data.display(),
                 self.store_address,
                 super::library().display()
             )

@@ -2,6 +2,7 @@
 
 mod checks;
 mod processes;
+mod rights;
 
 use std::{
     fs,
@@ -72,6 +73,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let config = loaded.config;
     let mut report = host_checks();
     report.extend(kernel_checks(&config));
+    report.extend(rights::checks(&config));
     report.push(store_check(&config)?);
     report.push(directory_check("state_dir", &config.state_dir));
     report.push(directory_check("spool.dir", &config.spool.directory));
