@@ -262,6 +262,26 @@ fn node_fetch_stream() -> Result<()> {
     node(&["--stream"], |expected| expected.stream = true)
 }
 
+/// A restart does not examine a large program again, and reads it as before.
+#[test]
+fn a_program_known_from_the_run_before_is_covered() -> Result<()> {
+    let Some(_live) = live() else { return Ok(()) };
+    let mut host = Host::start(Options::default())?;
+    host.stop_daemon()?;
+    host.start_daemon()?;
+    let finished = host.node("fetch_chat.js").run()?;
+    let node = executable("node")?;
+    let output = host.daemon()?.output();
+    let line = output
+        .lines()
+        .rfind(|line| line.contains("attached to TLS library") && line.contains("/node"))
+        .context("node is not attached to")?;
+    assert!(line.contains("known=true"), "{line}");
+    let report = only_report(&finished)?;
+    let expected = Expected::openai(finished.pid, &node).with_usage_of(&report);
+    check_only(host, &expected)
+}
+
 #[test]
 fn keep_alive_calls_are_rows_of_one_connection() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };

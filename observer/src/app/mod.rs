@@ -32,9 +32,10 @@ use tokio::{
 
 use crate::{
     cli::{setup::Loaded, target},
-    kernel::{clock::wall_ns, discover::Discovery},
+    kernel::{clock::wall_ns, discover::Discovery, known::KnownFiles},
     metrics::Snapshot,
     privilege::{self, Fence},
+    state::KNOWN_FILES,
     store::{Client, Writer, WriterOptions, migrate},
 };
 pub(crate) use files::read_secret;
@@ -103,7 +104,8 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
         kernel,
     } = prepared;
     let stop_signals = stop_signals()?;
-    let (discovery, discovery_thread) = Discovery::start(kernel.programs)?;
+    let known = KnownFiles::open(&config.state_dir.join(KNOWN_FILES));
+    let (discovery, discovery_thread) = Discovery::start(kernel.programs, known)?;
     allocator::give_back();
 
     let shared = Arc::new(Shared::default());

@@ -15,6 +15,7 @@ use std::{
 use super::{
     attach::{FileId, Inventory, attach},
     clock::boot_ns,
+    known::KnownFiles,
     load::Programs,
     procfs::{executable_files, likely_files, open_mapped, processes},
 };
@@ -88,18 +89,19 @@ impl Drop for Requests {
 }
 
 impl Discovery {
-    /// Looks at the likely files and at all running processes, then goes on in a thread of its own. The programs are
-    /// detached when the last clone is dropped and the thread has ended.
+    /// Looks at the likely files and at all running processes, then goes on in a thread of its own. What `known` has is not
+    /// examined again. The programs are detached when the last clone is dropped and the thread has ended.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(programs: Programs) -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub fn start(programs: Programs, known: KnownFiles) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (requests, receiver) = sync_channel(QUEUE);
         let inventory = Arc::new(Mutex::new(Inventory::default()));
         let mut worker = Worker {
             programs,
             inventory: Arc::clone(&inventory),
             due: BinaryHeap::new(),
+            known,
             large: None,
         };
         worker.look_at_likely_files();
@@ -170,6 +172,7 @@ struct Worker {
     programs: Programs,
     inventory: Arc<Mutex<Inventory>>,
     due: BinaryHeap<Reverse<(Instant, u32)>>,
+    known: KnownFiles,
     /// Where large files go; `None` before the thread runs, when all are examined at once.
     large: Option<SyncSender<Large>>,
 }
@@ -269,6 +272,7 @@ impl Worker {
             self.look_at_process(*pid);
         }
         self.inventory().keep(&alive);
+        self.known.save();
     }
 
     fn inventory(&self) -> MutexGuard<'_, Inventory> {
@@ -282,6 +286,10 @@ impl Worker {
             return Some(id);
         }
         let path = path.to_owned();
+        if let Some(report) = self.known.report(&file) {
+            self.attach(id, &file, &path, &report, true);
+            return Some(id);
+        }
         if size >= LARGE_FILE
             && let Some(large) = &self.large
         {
@@ -301,19 +309,26 @@ impl Worker {
         Some(id)
     }
 
-    /// Attaches to what was found in a file.
+    /// Takes what was found in a file.
     fn examined(&mut self, examined: &Examined) {
-        self.inventory().examined(examined.id);
-        let Ok(report) = &examined.report else {
-            return;
-        };
-        let Some(found) = attach(
-            &mut self.programs,
-            &examined.file,
-            &examined.path,
+        let Examined {
+            id,
+            file,
+            path,
             report,
-            boot_ns,
-        ) else {
+        } = examined;
+        if let Ok(report) = report {
+            self.known.remember(file, report);
+            self.attach(*id, file, path, report, false);
+        } else {
+            self.inventory().examined(*id);
+        }
+    }
+
+    /// Attaches to what is in a file, which was `known` before or is examined just now.
+    fn attach(&mut self, id: FileId, file: &File, path: &str, report: &Report, known: bool) {
+        self.inventory().examined(id);
+        let Some(found) = attach(&mut self.programs, file, path, report, boot_ns) else {
             return;
         };
         for stack in &found.stacks {
@@ -328,9 +343,12 @@ impl Worker {
                         "TLS library that cannot be read"
                     );
                 }
-                (None, None) => tracing::info!(path, kind, how = stack.how.name(), "attached to TLS library"),
+                (None, None) => {
+                    let how = stack.how.name();
+                    tracing::info!(path, kind, how, known, "attached to TLS library");
+                }
             }
         }
-        self.inventory().found(examined.id, found);
+        self.inventory().found(id, found);
     }
 }

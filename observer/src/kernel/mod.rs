@@ -5,6 +5,7 @@ pub mod attach;
 pub mod btf;
 pub mod clock;
 pub mod discover;
+pub mod known;
 pub mod load;
 mod multi;
 pub mod probes;

@@ -35,10 +35,12 @@ mod tests;
 
 use std::fs::File;
 
+use serde::{Deserialize, Serialize};
+
 use self::{examiner::Examiner, image::Image, input::Input};
 
 /// What one file has of TLS.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The linker's build id, or Go's.
     pub build_id: Option<Vec<u8>>,
@@ -49,7 +51,7 @@ pub struct Report {
 }
 
 /// One TLS stack of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stack {
     /// Which one.
     pub kind: Kind,
@@ -89,7 +91,8 @@ impl Stack {
 }
 
 /// TLS implementations that are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// OpenSSL, LibreSSL and others with its interface.
     OpenSsl,
@@ -126,7 +129,8 @@ impl Kind {
 }
 
 /// How functions were found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum How {
     /// By their names.
     Symbols,
@@ -148,7 +152,7 @@ impl How {
 }
 
 /// A place for a probe.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
     /// What its arguments mean.
     pub call: Call,
@@ -165,7 +169,8 @@ pub struct Point {
 }
 
 /// What a kernel program has to know about the arguments. Arguments are counted as in the System V calling convention of x86-64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Call {
     /// `(handle, buffer, length) -> n`: `SSL_write`, `gnutls_record_send2`, `PR_Write`. Bytes were taken when `n > 0`.
     Write,
@@ -243,7 +248,7 @@ impl Call {
 }
 
 /// Something that cannot be read or was not believed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// Function or stack.
     pub what: String,
@@ -263,9 +268,9 @@ impl Refusal {
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)*) => {
         /// Why something is not probed.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum RefusalReason {
-            $($(#[doc = $doc])+ $variant,)*
+            $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)*
         }
 
         impl RefusalReason {

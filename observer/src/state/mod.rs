@@ -17,3 +17,6 @@ pub const KEYS_DIR: &str = "keys";
 
 /// Directory of the head of the chain below the state directory.
 pub const CHAIN_DIR: &str = "chain";
+
+/// What was found in executable files, below the state directory.
+pub const KNOWN_FILES: &str = "known-files.json";

@@ -20,6 +20,7 @@ use crate::{
     config::{Config, Log, LogFormat, LogLevel},
     kernel::{
         discover::Discovery,
+        known::KnownFiles,
         load::{self, LoadOptions},
     },
     report::{
@@ -130,7 +131,7 @@ fn kernel_checks(config: &Config) -> Vec<Check> {
             .iter()
             .map(|(probe, state)| checks::host_probe(probe, state)),
     );
-    let (discovery, thread) = match Discovery::start(loaded.programs) {
+    let (discovery, thread) = match Discovery::start(loaded.programs, KnownFiles::default()) {
         Ok(started) => started,
         Err(error) => {
             report.push(failure(
