@@ -3,6 +3,7 @@
 use super::context::{Around, speaks};
 use super::placeholder::{self, Look};
 use super::rules::{BEFORE_BYTES, Rule};
+use super::unreal;
 use super::validate::{Check, entropy};
 use super::{Class, Confidence};
 
@@ -38,7 +39,10 @@ pub(super) fn judge(rule: &Rule, around: &Around<'_>, value: &[u8]) -> Result<Ve
     let normal = rule.validator.map(|v| v.normalise(value));
     let normal = normal.as_deref().unwrap_or(value);
     let look = match rule.class {
-        Class::Secret | Class::Credential => placeholder::look(value),
+        Class::Secret | Class::Credential => match placeholder::look(rule.rank, value) {
+            Look::Real => unreal::look(rule.rank, around, value),
+            look => look,
+        },
         Class::Pii | Class::SourceCode | Class::Custom => Look::Real,
     };
     if look == Look::Placeholder || rule.placeholders.iter().any(|p| p.is_match(value)) {

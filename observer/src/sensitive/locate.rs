@@ -9,16 +9,16 @@
 //! What is found depends on the text alone: places are settled in their order, each one sees the same bytes before and
 //! behind it, however the text was cut into pieces.
 
-use std::cmp::Ordering;
-
 use super::Confidence;
 use super::context::{AFTER_BYTES, ALONE_BYTES, Around, only_values};
 use super::engine::{Engine, Hit};
 use super::find::machine::{End, Tried};
+use super::find::ranges::Ranges;
 use super::find::words::Seen;
 use super::judge::{Verdict, judge};
 use super::key::HmacKey;
-use super::rules::{Begin, MAX_LITERAL, Rank, Rule, Target};
+use super::overlap;
+use super::rules::{Begin, MAX_LITERAL, Rule, Target};
 
 /// Bytes before and behind a place that are there when it is settled.
 pub(super) const LOOK_BACK: usize = 8 * 1024;
@@ -37,15 +37,17 @@ const SCAN_AT: usize = 1024;
 const STEP: usize = 4 * 1024;
 /// Buffer size at which everything but the look-back is dropped.
 const TRIM_AT: usize = 6 * LOOK_BACK;
-/// A value is final once the text is settled so many bytes behind its end.
-const FINAL_AFTER: u64 = 2 * 1024;
 /// Work that any scan may do on tries, and what each byte of text earns, in bytes that are looked at. Trying is the one
-/// step whose cost a hostile text controls; this keeps it proportional to the text.
-const WORK_BASE: u64 = 1024 * 1024;
-const WORK_PER_BYTE: u64 = 48;
-/// Work of beginning a try, and of judging a match, in bytes.
+/// step whose cost a hostile text controls; this keeps it proportional to the text. What is not tried counts as undecided.
+pub(super) const WORK_BASE: u64 = 1024 * 1024;
+pub(super) const WORK_PER_BYTE: u64 = 48;
+/// Work of beginning a try, of judging a match, and of finding the value in each byte of a match, in bytes.
 const TRY: u64 = 16;
-const JUDGE: u64 = 96;
+const JUDGE: u64 = 128;
+const VALUE: u64 = 4;
+/// Most ends of matches from one place that are judged, the longest ones. A class of a rule that holds what may also
+/// stand behind its value gives one end for each byte, each of which costs as much as the whole match.
+const MAX_JUDGED: usize = 12;
 
 /// A value that was found, with offsets in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +75,11 @@ pub(super) struct Meter {
 }
 
 impl Meter {
+    /// Work done so far.
+    pub(super) fn work(&self) -> u64 {
+        self.work
+    }
+
     fn spend(&mut self, work: u64) {
         self.work += work;
     }
@@ -80,6 +87,17 @@ impl Meter {
     fn is_spent(&self) -> bool {
         self.work > WORK_BASE + (self.bytes_scanned + self.bytes_decoded) * WORK_PER_BYTE
     }
+}
+
+/// What became of the matches from one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Longest {
+    /// A value was found.
+    Found,
+    /// None of them counts.
+    None,
+    /// There were more than are judged.
+    Undecided,
 }
 
 /// Lists that are reused from place to place.
@@ -148,6 +166,8 @@ pub(super) struct Tape {
     inside: bool,
     /// Values that something that follows may still change.
     pending: Vec<Located>,
+    /// Places at which rules were tried in vain, by rule.
+    vain: Ranges,
 }
 
 impl Tape {
@@ -309,16 +329,22 @@ impl Tape {
         let engine = tools.engine.clone();
         let rule = &engine.rules()[number];
         let mut undecided = false;
+        let vain = self.vain.of(number);
+        let mut reached = None;
         for start in first..=last {
             let Some(byte) = self.buffer.get(start) else {
                 break;
             };
-            if !rule.form.first.has(*byte) || !rule.form.fits(self.byte_before(start), None) {
+            // Ends that reach less far were asked for there.
+            if vain.contains(&self.offset(start))
+                || !rule.form.first.has(*byte)
+                || !rule.form.fits(self.byte_before(start), None)
+            {
                 continue;
             }
             if tools.meter.is_spent() {
-                undecided = true;
-                break;
+                tools.meter.undecided += 1;
+                return;
             }
             let limit = (start + REACH).min(self.buffer.len());
             let mut ends = std::mem::take(&mut tools.scratch.ends);
@@ -333,10 +359,14 @@ impl Tape {
             let found = self.longest(number, rule, start, &ends, tools);
             ends.clear();
             tools.scratch.ends = ends;
-            if found {
-                return;
+            reached = Some(start);
+            if found == Longest::Found {
+                break;
             }
-            undecided |= tried == Tried::Cut;
+            undecided |= tried == Tried::Cut || found == Longest::Undecided;
+        }
+        if let Some(last) = reached {
+            self.vain.add(number, (self.offset(first), self.offset(last)));
         }
         tools.meter.undecided += u64::from(undecided);
     }
@@ -422,7 +452,8 @@ impl Tape {
                 }
             }
             if rule.form.fits(self.byte_before(start), None) {
-                self.longest(number, rule, start, of_rule, tools);
+                let found = self.longest(number, rule, start, of_rule, tools);
+                tools.meter.undecided += u64::from(found == Longest::Undecided);
             }
         }
         seen.clear();
@@ -437,7 +468,8 @@ impl Tape {
         self.base + u64::try_from(place).unwrap_or(u64::MAX)
     }
 
-    /// Keeps the longest of the matches that begin at `start` whose value counts. `ends` are in ascending order.
+    /// Keeps the longest of the matches that begin at `start` whose value counts, of the [`MAX_JUDGED`] longest ones. `ends`
+    /// are in ascending order.
     fn longest(
         &mut self,
         number: usize,
@@ -445,26 +477,30 @@ impl Tape {
         start: usize,
         ends: &[End],
         tools: &mut Tools<'_>,
-    ) -> bool {
-        for end in ends.iter().rev() {
-            let after = self.buffer.get(end.at).copied();
-            if !rule.form.fits(None, after) {
-                continue;
+    ) -> Longest {
+        let fits = |end: &&End| rule.form.fits(None, self.buffer.get(end.at).copied());
+        for (judged, end) in ends.iter().rev().filter(fits).enumerate() {
+            if judged >= MAX_JUDGED || tools.meter.is_spent() {
+                return Longest::Undecided;
             }
+            let bytes = u64::try_from(end.at - start).unwrap_or(u64::MAX);
+            tools
+                .meter
+                .spend(JUDGE + if rule.form.is_grouped() { VALUE * bytes } else { 0 });
+            tools.engine.cost(number, |cost| cost.judged += 1);
             let Some((from, to)) = rule.form.value(&self.buffer, start, end.at) else {
                 continue;
             };
-            tools.meter.spend(JUDGE);
-            tools.engine.cost(number, |cost| cost.judged += 1);
             let Ok(verdict) = judge(rule, &self.around(from, to), &self.buffer[from..to]) else {
                 continue;
             };
             tools.engine.cost(number, |cost| cost.found += 1);
             let found = self.located(number, rule, (from, to), verdict, tools);
-            self.keep(found, self.offset(start), tools);
-            return true;
+            let (at, rules) = (self.offset(start), tools.engine.rules());
+            overlap::keep(&mut self.pending, found, (at, self.alone), rules, tools.out);
+            return Longest::Found;
         }
-        false
+        Longest::None
     }
 
     /// What stands around a value.
@@ -497,71 +533,6 @@ impl Tape {
             hmac,
             bytes: u32::try_from(end - start).unwrap_or(u32::MAX),
         }
-    }
-
-    /// Keeps a value until nothing that follows can change it any more. Two overlapping values of one rule are
-    /// one value. A rule yields to one of a higher rank, whichever comes first; where two of the same rank know no
-    /// form of their own, the first one stays (of equal values that of the earlier rule); of two secrets with one, the
-    /// longer.
-    fn keep(&mut self, found: Located, at: u64, tools: &mut Tools<'_>) {
-        let rank = |located: &Located| tools.engine.rules()[located.rule].rank;
-        for located in self.pending.extract_if(.., |p| p.end + FINAL_AFTER <= at) {
-            (tools.out)(located);
-        }
-        let overlaps = |other: &Located| other.start < found.end && found.start < other.end;
-        let own = rank(&found);
-        let secret = |located: &Located| tools.engine.rules()[located.rule].class.hashes_values();
-        // Of two secrets in one place the longer value is the one; of two equal ones that of the rule that asks for a
-        // word near it, or of the earlier one.
-        let size = |located: &Located| {
-            let context = tools.engine.rules()[located.rule].context.as_ref();
-            let asks = context.is_some_and(|context| context.required);
-            (located.end - located.start, asks, std::cmp::Reverse(located.rule))
-        };
-        // In a text of values only, no word says what a number is: a form that needs none knows better.
-        let alone = self.alone;
-        let guess = |located: &Located| {
-            let context = tools.engine.rules()[located.rule].context.as_ref();
-            alone && context.is_some_and(|context| context.required && context.alone)
-        };
-        let same = |other: &Located| (other.start, other.end) == (found.start, found.end);
-        let beats = |other: &Located| {
-            other.rule != found.rule
-                && match rank(other).cmp(&own) {
-                    Ordering::Greater => true,
-                    Ordering::Equal if own < Rank::Special => !same(other) || other.rule < found.rule,
-                    Ordering::Equal if secret(other) && secret(&found) => size(other) > size(&found),
-                    Ordering::Equal => guess(&found) && !guess(other),
-                    Ordering::Less => false,
-                }
-        };
-        if self.pending.iter().any(|p| beats(p) && overlaps(p)) {
-            return;
-        }
-        let yields = |p: &Located| {
-            let twins = p.rule != found.rule && rank(p) == own;
-            let known_better = guess(p) && !guess(&found);
-            rank(p) < own
-                || twins && (same(p) && own < Rank::Special || secret(p) && secret(&found) || known_better)
-        };
-        self.pending.retain(|p| !(overlaps(p) && yields(p)));
-        let twin = self
-            .pending
-            .iter_mut()
-            .find(|p| p.rule == found.rule && overlaps(p));
-        let Some(twin) = twin else {
-            self.pending.push(found);
-            return;
-        };
-        let (start, end) = (twin.start.min(found.start), twin.end.max(found.end));
-        let longer = found.end - found.start > twin.end - twin.start;
-        let better = if longer { found } else { twin.clone() };
-        *twin = Located {
-            start,
-            end,
-            bytes: u32::try_from(end - start).unwrap_or(u32::MAX),
-            ..better
-        };
     }
 }
 

@@ -17,14 +17,18 @@ mod find;
 pub mod judge;
 pub mod key;
 mod locate;
+mod overlap;
 mod placeholder;
 pub mod redact;
 pub mod rules;
 pub mod scan;
+mod unreal;
 pub mod validate;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_cost;
 
 use crate::dialect::Place;
 
@@ -158,9 +162,12 @@ pub struct ScanReport {
     pub bytes_decoded: u64,
     /// Bytes that could be decoded further, but lie deeper than two encodings, or are more than the budget of one text.
     pub bytes_not_decoded: u64,
-    /// Places at which a pattern fitted but nothing was decided, because the budget was used up or the value is
-    /// longer than the look-back window.
+    /// Places at which a pattern fitted or would have been tried but nothing was decided, because the budget was used up or
+    /// the value is longer than the look-back window.
     pub undecided_matches: u64,
+    /// Work of the second step, in bytes that were looked at. Never much more than a fixed amount and a fixed multiple of
+    /// the bytes scanned.
+    pub work: u64,
     /// Matches that belong to no finding because there were too many findings already.
     pub dropped_matches: u64,
 }

@@ -2,6 +2,12 @@
 //!
 //! Asked for every value of a rule of class `secret` or `credential`, whatever the rule says itself.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
+use super::rules::Rank;
+
 /// What a value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
@@ -23,10 +29,28 @@ const ASCENDING_PERCENT: usize = 85;
 const SHORTEST_STRETCH: usize = 8;
 /// A stretch of so many is no chance, whatever stands around it.
 const LONGEST_STRETCH: usize = 12;
+/// The same for letters (people put `1234567` into passwords) in a value of which nothing but its name is known, and
+/// that is as long as those that machines make.
+const LONGEST_OF_LETTERS: usize = 7;
+const LONG: usize = 16;
+/// So many equal numbers in a row are no chance, and the lengths of those that count.
+const GROUPS: usize = 3;
+const GROUP: std::ops::RangeInclusive<usize> = 3..=8;
+/// With this begin references to a secret that is kept elsewhere, and values that are encrypted.
+const REFERENCES: [&[u8]; 8] = [
+    b"op://",
+    b"vault:",
+    b"ref+",
+    b"enc[",
+    b"{cipher}",
+    b"@microsoft.keyvault",
+    b"arn:aws:",
+    b"awssm:",
+];
 /// Words of examples.
 const EXAMPLE_WORDS: [&str; 4] = ["example", "a1b2c3d4", "d4c3b2a1", "abc123xyz"];
 /// Words of placeholders.
-const PLACEHOLDER_WORDS: [&str; 31] = [
+const PLACEHOLDER_WORDS: [&str; 49] = [
     "placeholder",
     "changeme",
     "change_me",
@@ -58,19 +82,63 @@ const PLACEHOLDER_WORDS: [&str; 31] = [
     "not_real",
     "goeshere",
     "somesecret",
+    "fake-",
+    "fake_",
+    "-fake",
+    "_fake",
+    "mock-",
+    "mock_",
+    "not-a-",
+    "not_a_",
+    "test-key",
+    "test_key",
+    "test-api",
+    "test_api",
+    "test-token",
+    "test_token",
+    "my-secret",
+    "my_secret",
+    "change-this",
+    "change_this",
 ];
 
-/// Looks at one value.
-pub(super) fn look(value: &[u8]) -> Look {
+/// Both lists as one, in this order: a value is gone through once. `None` cannot be: the words are few and fixed.
+static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let words = PLACEHOLDER_WORDS.iter().chain(&EXAMPLE_WORDS);
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(words)
+        .ok()
+});
+
+/// What the words in a value make of it.
+fn by_words(value: &[u8]) -> Look {
+    let Some(words) = WORDS.as_ref() else {
+        return Look::Real;
+    };
+    let mut look = Look::Real;
+    for found in words.find_overlapping_iter(value) {
+        if found.pattern().as_usize() < PLACEHOLDER_WORDS.len() {
+            return Look::Placeholder;
+        }
+        look = Look::Example;
+    }
+    look
+}
+
+/// Looks at one value of a rule of this rank.
+pub(super) fn look(rank: Rank, value: &[u8]) -> Look {
     if value.len() > LONGEST {
         return Look::Real;
     }
     let lower = value.to_ascii_lowercase();
-    let has = |word: &&str| memchr::memmem::find(&lower, word.as_bytes()).is_some();
     let template = |pair: &[u8]| value.starts_with(&pair[..1]) && value.ends_with(&pair[1..]);
-    if PLACEHOLDER_WORDS.iter().any(has) || longest_run(value) >= RUN || template(b"<>") || template(b"{}") {
+    let refers = REFERENCES.iter().any(|begin| lower.starts_with(begin));
+    let words = by_words(value);
+    let stands_in = words == Look::Placeholder || longest_run(value) >= RUN || repeats(&lower);
+    if refers || stands_in || template(b"<>") || template(b"{}") || template(b"%%") {
         Look::Placeholder
-    } else if EXAMPLE_WORDS.iter().any(has) || ascends(&lower) {
+    } else if words == Look::Example || ascends(&lower, rank) {
         Look::Example
     } else {
         Look::Real
@@ -90,23 +158,38 @@ fn longest_run(value: &[u8]) -> usize {
     longest
 }
 
+/// Whether numbers between separators are the same several times: `1234-1234-1234`.
+fn repeats(lower: &[u8]) -> bool {
+    let (mut last, mut count) = (&[][..], 1);
+    for group in lower.split(|b| matches!(b, b'-' | b'_' | b'.' | b':')) {
+        count = if group == last { count + 1 } else { 1 };
+        last = group;
+        if count >= GROUPS && GROUP.contains(&group.len()) && group.iter().all(u8::is_ascii_digit) {
+            return true;
+        }
+    }
+    false
+}
+
 /// Whether a value, or much of it, is `abcdef...`, `012345...` and the like, in stretches.
-fn ascends(lower: &[u8]) -> bool {
+fn ascends(lower: &[u8], rank: Rank) -> bool {
     let follows = |a: u8, b: u8| {
         (b == a.wrapping_add(1) || (a == b'9' && b == b'0') || (a == b'9' && b == b'a'))
             && b.is_ascii_alphanumeric()
     };
-    let (mut covered, mut longest, mut run) = (0, 0, 1);
+    let general = rank == Rank::General && lower.len() >= LONG;
+    let (mut covered, mut no_chance, mut run) = (0, false, 1);
     for at in 1..=lower.len() {
         if at < lower.len() && follows(lower[at - 1], lower[at]) {
             run += 1;
             continue;
         }
         covered += if run >= SHORTEST_STRETCH { run } else { 0 };
-        longest = longest.max(run);
+        let letters = lower[at - run..at].iter().all(u8::is_ascii_alphabetic);
+        no_chance |= run >= LONGEST_STRETCH || general && letters && run >= LONGEST_OF_LETTERS;
         run = 1;
     }
-    longest >= LONGEST_STRETCH || covered * 100 >= lower.len().max(SHORTEST_STRETCH) * ASCENDING_PERCENT
+    no_chance || covered * 100 >= lower.len().max(SHORTEST_STRETCH) * ASCENDING_PERCENT
 }
 
 #[cfg(test)]
@@ -128,16 +211,25 @@ mod tests {
             "token_goes_here",
             "[REDACTED]",
             "a.....b",
+            "tok-1234-1234-1234-9f3c",
+            "fake-token-20f1",
+            "not-a-real-one-77",
+            "test_key_000111",
+            "op://vault/item/password",
+            "ENC[AES256_GCM,data:Zm9v]",
+            "{cipher}fa3900c1",
+            "%DB_PASSWORD_2%",
         ] {
-            assert_eq!(look(text.as_bytes()), Look::Placeholder, "{text}");
+            assert_eq!(look(Rank::General, text.as_bytes()), Look::Placeholder, "{text}");
         }
         for text in [
             "AKIAIOSFODNN7EXAMPLE",
             "abcdefghijklmnop",
             "1234567890",
             "0123456789abcdef0123456789abcdef",
+            "abcdefg93k2+QXKDM",
         ] {
-            assert_eq!(look(text.as_bytes()), Look::Example, "{text}");
+            assert_eq!(look(Rank::General, text.as_bytes()), Look::Example, "{text}");
         }
         for text in [
             "q7k2m9x4r8t3",
@@ -145,11 +237,18 @@ mod tests {
             "hunter2",
             "",
             "Passw0rd1234",
+            "hunter1234567",
+            "1234-1234-9f3c-77aa",
+            "attest-0keyed-91",
+            "revault:x9",
+            "Q8zLw+hF+1ABCsI1234567890",
+            "12ab-1234-abcd-abcd-abcd-77",
         ] {
-            assert_eq!(look(text.as_bytes()), Look::Real, "{text}");
+            assert_eq!(look(Rank::General, text.as_bytes()), Look::Real, "{text}");
         }
+        assert_eq!(look(Rank::Assigned, b"q8w2ABCDEFGH9935k2x0"), Look::Real);
         assert_eq!(
-            look(&[b'x'; LONGEST + 1]),
+            look(Rank::General, &[b'x'; LONGEST + 1]),
             Look::Real,
             "too long to judge by its letters"
         );

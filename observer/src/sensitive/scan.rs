@@ -75,6 +75,7 @@ impl Scan {
             bytes_decoded: self.meter.bytes_decoded,
             bytes_not_decoded: self.meter.not_decoded,
             undecided_matches: self.meter.undecided,
+            work: self.meter.work(),
             dropped_matches: self.found.dropped,
         }
     }

@@ -3,7 +3,8 @@
 //! A line is found when it gives a finding of class `credential`, `secret` or `custom` that is no published example:
 //! a line about a person is no secret, and an example that the pack knows is said to be one. The line is scanned as
 //! one text, by the engine that the daemon uses. Labels are those of single rules: a line that is a negative for one
-//! may hold another rule's secret, so not all negatives can stay silent.
+//! may hold another rule's secret, so not all negatives can stay silent. Negatives that stand among the positives of
+//! another rule, word for word, are counted among all negatives and once more by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -36,6 +37,43 @@ struct OfRule {
     by: BTreeSet<String>,
 }
 
+/// What became of all lines.
+#[derive(Debug, Default)]
+struct Totals {
+    positives: Tally,
+    negatives: Tally,
+    /// Those of the negatives whose text is a positive of another rule.
+    also_positive: Tally,
+    by_rule: BTreeMap<String, OfRule>,
+    /// Rows that disagree with their label: number of the row, label and who found something. Never their text.
+    disagreements: Vec<Value>,
+}
+
+impl Totals {
+    fn add(&mut self, number: usize, row: Row, finders: BTreeSet<String>, also_positive: bool) {
+        let found = !finders.is_empty();
+        let negative = row.kind == Kind::Negative;
+        if found == negative {
+            let kind = if negative { "negative" } else { "positive" };
+            self.disagreements.push(
+                json!({"row": number, "rule_id": row.rule_id, "kind": kind, "by": finders, "also_positive": also_positive}),
+            );
+        }
+        let of_rule = self.by_rule.entry(row.rule_id).or_default();
+        let tallies = match row.kind {
+            Kind::Positive => [&mut self.positives, &mut of_rule.positives],
+            Kind::Negative => [&mut self.negatives, &mut of_rule.negatives],
+        };
+        for tally in tallies {
+            tally.add(found);
+        }
+        if negative && also_positive {
+            self.also_positive.add(found);
+        }
+        of_rule.by.extend(finders);
+    }
+}
+
 /// Evaluates one file.
 ///
 /// # Errors
@@ -43,24 +81,17 @@ struct OfRule {
 pub fn run(path: &Path) -> Result<Outcome> {
     let rows: Vec<Row> = input::rows(path)?;
     let (rules, engine) = super::builtin()?;
-    let (mut positives, mut negatives) = (Tally::default(), Tally::default());
-    let mut by_rule: BTreeMap<String, OfRule> = BTreeMap::new();
-    for row in rows {
+    let positive = |row: &&Row| row.kind == Kind::Positive;
+    let positives: BTreeSet<String> = rows.iter().filter(positive).map(|row| row.text.clone()).collect();
+    let mut totals = Totals::default();
+    for (index, row) in rows.into_iter().enumerate() {
         let finders = finders(&engine, &row.text);
-        let of_rule = by_rule.entry(row.rule_id).or_default();
-        let found = !finders.is_empty();
-        let tallies = match row.kind {
-            Kind::Positive => [&mut positives, &mut of_rule.positives],
-            Kind::Negative => [&mut negatives, &mut of_rule.negatives],
-        };
-        for tally in tallies {
-            tally.add(found);
-        }
-        of_rule.by.extend(finders);
+        let also_positive = positives.contains(&row.text);
+        totals.add(index + 1, row, finders, also_positive);
     }
     Ok(Outcome {
-        json: as_json(&rules, positives, negatives, &by_rule),
-        text: as_text(&rules, positives, negatives, &by_rule),
+        json: as_json(&rules, &totals),
+        text: as_text(&rules, &totals),
     })
 }
 
@@ -76,22 +107,32 @@ fn finders(engine: &Engine, text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn as_json(rules: &Rules, positives: Tally, negatives: Tally, by_rule: &BTreeMap<String, OfRule>) -> Value {
+fn as_json(rules: &Rules, totals: &Totals) -> Value {
     let one = |of: &OfRule| json!({"positives": of.positives.json(), "negatives": of.negatives.json(), "by": of.by});
-    let by_rule: serde_json::Map<String, Value> =
-        by_rule.iter().map(|(id, of)| (id.clone(), one(of))).collect();
+    let by_rule: serde_json::Map<String, Value> = totals
+        .by_rule
+        .iter()
+        .map(|(id, of)| (id.clone(), one(of)))
+        .collect();
     json!({
         "rules": rules.list().len(),
         "rule_version": rules.version(),
-        "positives": positives.json(),
-        "negatives": negatives.json(),
+        "positives": totals.positives.json(),
+        "negatives": totals.negatives.json(),
+        "negatives_also_positive": totals.also_positive.json(),
         "by_rule": by_rule,
+        "disagreements": totals.disagreements,
     })
 }
 
-fn as_text(rules: &Rules, positives: Tally, negatives: Tally, by_rule: &BTreeMap<String, OfRule>) -> String {
+fn as_text(rules: &Rules, totals: &Totals) -> String {
     let mut out = format!("{} rules, version {}\n", rules.list().len(), rules.version());
-    for (name, tally) in [("positives", positives), ("negatives", negatives)] {
+    let by_rule = &totals.by_rule;
+    for (name, tally) in [
+        ("positives", totals.positives),
+        ("negatives", totals.negatives),
+        ("of which are positives of another rule", totals.also_positive),
+    ] {
         let _ = writeln!(
             out,
             "{name:<10} {:>6} of {:>6} found, {:>5.1} %",
@@ -152,7 +193,7 @@ mod tests {
         for (rule, kind, text) in [
             ("a.1", "positive", "ghp_<alnum:36>"),
             ("a.1", "positive", "nothing"),
-            ("a.1", "negative", "nothing either"),
+            ("a.1", "negative", "nothing"),
             ("b.1", "negative", "glpat-<b64url:20>"),
             ("b.1", "positive", "AKIA<base32:9>EXAMPLE"),
             ("b.1", "negative", "write to jo.doe@acme-corp.io"),
@@ -168,6 +209,17 @@ mod tests {
             json!({"found": 1, "total": 2})
         );
         assert_eq!(outcome.json["by_rule"]["b.1"]["by"], json!(["gitlab_token"]));
+        assert_eq!(
+            outcome.json["negatives_also_positive"],
+            json!({"found": 0, "total": 1})
+        );
+        let rows: Vec<_> = outcome.json["disagreements"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|d| &d["row"])
+            .collect();
+        assert_eq!(rows, [2, 4, 5]);
         assert!(outcome.text.contains("1 of      3 found"), "{}", outcome.text);
     }
 

@@ -108,6 +108,11 @@ impl Form {
         before.is_none_or(|byte| !self.before.has(byte)) && after.is_none_or(|byte| !self.after.has(byte))
     }
 
+    /// Whether the value must be looked for in a match: it is not all of it.
+    pub(crate) fn is_grouped(&self) -> bool {
+        self.grouped
+    }
+
     /// The value in a match.
     pub(crate) fn value(&self, text: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
         if !self.grouped {

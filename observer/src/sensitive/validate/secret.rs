@@ -276,8 +276,22 @@ pub(super) fn password(value: &[u8]) -> Check {
         || lower.starts_with(['$', '%', '{', '<', '[', '(', '*', '&', '|'])
         || template.iter().any(|t| lower.contains(t))
         || is_name(&lower)
+        || is_coded_pair_without_password(value)
         || lower.bytes().all(|b| Some(&b) == lower.as_bytes().first());
     form(!refused)
+}
+
+/// Whether a value is `user:password` in base64 (RFC 7617) with a word in the place of the password.
+fn is_coded_pair_without_password(value: &[u8]) -> bool {
+    let end = value.iter().rposition(|b| *b != b'=').map_or(0, |at| at + 1);
+    if value.len() < 12 || !value.len().is_multiple_of(4) || value.len() > 128 {
+        return false;
+    }
+    let Some(pair) = base64url(&value[..end]).and_then(|pair| String::from_utf8(pair).ok()) else {
+        return false;
+    };
+    pair.split_once(':')
+        .is_some_and(|(_, secret)| NO_PASSWORDS.contains(&secret.to_ascii_lowercase().as_str()))
 }
 
 /// As [`password`], with something that is no letter: no word of a sentence.

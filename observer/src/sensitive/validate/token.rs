@@ -44,11 +44,38 @@ pub(super) fn mixed(value: &[u8]) -> Check {
     form(fits)
 }
 
-/// Random-looking text: digits and letters both occur, digits more than once.
+/// Random-looking text: digits and letters both occur, digits more than once, and it is no name made of words.
 pub(super) fn random(value: &[u8]) -> Check {
     let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
     let letters = value.iter().filter(|b| b.is_ascii_alphabetic()).count();
-    form(digits >= 2 && letters >= 4)
+    form(digits >= 2 && letters >= 4 && !is_of_words(value))
+}
+
+/// Fewest parts of a name that is made of words, and most digits behind a word.
+const PARTS: usize = 3;
+const DIGITS: usize = 4;
+
+/// Whether a value is made of words and numbers, as names of things are: `bert-base-uncased-v2-2024`,
+/// `auth/operation-not-allowed-2`.
+fn is_of_words(value: &[u8]) -> bool {
+    let parts = || {
+        value
+            .split(|b| matches!(b, b'-' | b'_' | b'.' | b'/' | b'+' | b'=' | b'#' | b'@' | b'~'))
+            .filter(|part| !part.is_empty())
+    };
+    let word = |part: &[u8]| {
+        let letters = part.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        let (text, number) = part.split_at(letters);
+        let one_case =
+            text.iter().skip(1).all(u8::is_ascii_lowercase) || text.iter().all(u8::is_ascii_uppercase);
+        let spoken = text.len() < 4 || text.iter().any(|b| b"aeiouyAEIOUY".contains(b));
+        number.iter().all(u8::is_ascii_digit)
+            && (text.is_empty() || one_case && spoken && number.len() <= DIGITS && text.len() <= 16)
+    };
+    let spoken = parts()
+        .filter(|part| part.len() >= 4 && part[0].is_ascii_alphabetic())
+        .count();
+    parts().count() >= PARTS && spoken > 0 && parts().all(word)
 }
 
 /// Shannon entropy of the bytes of `value`, in bits per byte; 0 for nothing.
@@ -84,6 +111,26 @@ mod tests {
             Check::Reject,
             &["eyJhIjoxfQ.e30.c2ln", "e*J.e30.x", "AAAA.e30.x", ""],
         );
+    }
+
+    #[test]
+    fn names_of_words_are_not_random() {
+        let names = [
+            "bert-base-uncased-v2-2024",
+            "auth/operation-not-allowed-2024",
+            "x-acme-api-key-v2-2024",
+            "sha256_iterations_of_600000",
+            "ACME_LIVE_KEYS_2024",
+        ];
+        check_all(Validator::Random, Check::Reject, &names);
+        let random = [
+            "7f9c2ba4-e88f-4a1e-b3c5-1d2e3f405162",
+            "sk-k39fjw02mfi29slq0w8e",
+            "q8Kw2-Zp0s_xV31mmd",
+            "1234-ab78-9f3c-9d12",
+            "xkcdq-wrtzk-44-pqrs",
+        ];
+        check_all(Validator::Random, Check::Plausible, &random);
     }
 
     #[test]
