@@ -5,8 +5,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::build;
 use crate::demo::Format;
+use crate::{build, setup};
 
 /// What is compared with its labels; the words of the program `eval`.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -24,9 +24,21 @@ pub(crate) enum Kind {
 }
 
 /// Builds and runs one evaluation. Relative paths are those of the caller.
-pub(crate) fn run(kind: Kind, path: &Path, format: Format) -> Result<ExitCode> {
-    build::members()?;
-    let status = Command::new(build::eval())
+pub(crate) fn run(kind: Kind, path: &Path, format: Format, live: bool) -> Result<ExitCode> {
+    let mut command = Command::new(build::eval());
+    if live {
+        setup::all()?;
+        build::all()?;
+        command
+            .arg("--live")
+            .env("OBSERVER_LIVE", "1")
+            .env("OBSERVER_BIN", build::daemon())
+            .env("OBSERVER_CHDB", setup::chdb_library())
+            .env("OBSERVER_PYTHON", setup::client_python());
+    } else {
+        build::members()?;
+    }
+    let status = command
         .arg(format!("{kind:?}").to_lowercase())
         .arg(path)
         .args(["--format", format.word()])

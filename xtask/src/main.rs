@@ -77,6 +77,9 @@ enum Verb {
         /// How the result is shown
         #[arg(long, value_enum, default_value = "table")]
         format: demo::Format,
+        /// Recordings: real clients send some of them to a local server while the daemon watches (root)
+        #[arg(long)]
+        live: bool,
     },
     /// Write dashboards/*.json (Grafana) from dashboards/source/*.toml
     Dashboards {
@@ -129,7 +132,12 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
             ..
         } => clients::run(&words, format),
         Verb::Test { filter, .. } => test::run(filter.as_deref()),
-        Verb::Eval { kind, path, format } => eval::run(kind, &path, format),
+        Verb::Eval {
+            kind,
+            path,
+            format,
+            live,
+        } => eval::run(kind, &path, format, live),
         Verb::Dashboards { check, draw } => {
             dashboards::run(check)?;
             if let Some(out) = draw {

@@ -130,6 +130,49 @@ pub(super) const RESPONSE: &[(&str, Slot)] = &[
         "$.required_action.submit_tool_outputs.tool_calls[*].function.arguments",
         Slot::Tree(ToolArguments),
     ),
+    // Steps of runs: calls in pieces, then whole.
+    ("$.delta.step_details.tool_calls[*]", Slot::ToolCall),
+    (
+        "$.delta.step_details.tool_calls[*].index",
+        Slot::Fact(Fact::ToolIndex),
+    ),
+    (
+        "$.delta.step_details.tool_calls[*].type",
+        Slot::Fact(Fact::ToolType),
+    ),
+    (
+        "$.delta.step_details.tool_calls[*].function.name",
+        Slot::Fact(Fact::ToolName),
+    ),
+    (
+        "$.delta.step_details.tool_calls[*].function.arguments",
+        Slot::Delta(ToolArguments),
+    ),
+    (
+        "$.delta.step_details.tool_calls[*].code_interpreter.input",
+        Slot::Delta(ToolArguments),
+    ),
+    (
+        "$.delta.step_details.tool_calls[*].code_interpreter.outputs[*].logs",
+        Slot::Delta(ToolResult),
+    ),
+    ("$.step_details.tool_calls[*].type", Slot::Fact(Fact::ToolType)),
+    (
+        "$.step_details.tool_calls[*].function.name",
+        Slot::Fact(Fact::ToolName),
+    ),
+    (
+        "$.step_details.tool_calls[*].function.arguments",
+        Slot::Repeat(ToolArguments),
+    ),
+    (
+        "$.step_details.tool_calls[*].code_interpreter.input",
+        Slot::Repeat(ToolArguments),
+    ),
+    (
+        "$.step_details.tool_calls[*].code_interpreter.outputs[*].logs",
+        Slot::Repeat(ToolResult),
+    ),
     // ChatGPT in the browser: pieces, or the whole text so far in each event.
     ("$.v", Slot::Delta(Answer)),
     ("$.v.message.metadata.model_slug", Slot::Fact(Fact::Model)),
@@ -142,6 +185,8 @@ pub(super) const RESPONSE: &[(&str, Slot)] = &[
     ("$.message.author.role", Slot::Word),
     // Amazon Q, Kiro: names of events.
     ("$.conversationId", Slot::Fact(Fact::Conversation)),
+    ("$.name", Slot::EventTool),
+    ("$.toolUseId", Slot::Fact(Fact::EventCall)),
     (
         "$.metadataEvent.tokenUsage.outputTokens",
         Slot::Fact(Fact::Output),
@@ -189,6 +234,7 @@ pub(super) const REQUEST_MARKS: &[(&str, Mark)] = &[
 pub(super) const RESPONSE_MARKS: &[(&str, Mark)] = &[
     ("$.jsonrpc", Mark::JsonRpc),
     ("$.required_action.submit_tool_outputs.tool_calls[*]", Mark::Item),
+    ("$.step_details.tool_calls[*]", Mark::RepeatedItem),
     ("$.toolCall.functionCalls[*]", Mark::Item),
     ("$.serverContent.turnComplete", Mark::TurnComplete),
 ];

@@ -308,7 +308,7 @@ fn content(
             return;
         };
         rest = &rest[skip..];
-        if matches!(found, Mode::Raw) {
+        if matches!(found, Mode::Raw) && !guarded(side, rest) {
             incomplete.get_or_insert(Incomplete::Malformed);
         }
         *mode = found;
@@ -369,6 +369,12 @@ impl<D: Document> PartEvents for Parts<'_, D> {
             self.document.field_end();
         }
     }
+}
+
+/// Whether an answer begins as some do that are for one program only (`)]}'`, then lengths and JSON by lines): so that it
+/// is no JSON, and no mistake.
+fn guarded(side: Side, rest: &[u8]) -> bool {
+    side == Side::Response && rest.first() == Some(&b')')
 }
 
 /// What a body is by its head and its first bytes, and how many blanks stand before it.

@@ -1,21 +1,25 @@
 //! Reads response bodies, plain and streamed: facts, shape and text.
 
+mod document;
+mod fragments;
+
 use std::collections::{BTreeSet, HashMap};
 
-use super::body::Document;
-use super::errors::MAX_MESSAGE;
+use twox_hash::XxHash64;
+
 use super::heads::identifier;
 use super::locate::Locator;
-use super::request::long_integer;
 use super::rpc;
 use super::rules::{Fact, Mark, Slot};
-use super::texts::{MAX_FRAGMENT, StringReader, Text, Texts, plain_key};
+use super::texts::{StringReader, Text, Texts};
 use super::tools::{Form, ResponseTools};
 use super::{TextRole, TextSink};
 use crate::exchange::{ToolUses, Usage};
 use crate::protocol::Side;
+use crate::protocol::json::Container;
 use crate::protocol::json::path::PathId;
-use crate::protocol::json::{Container, JsonEvents, Literal};
+pub(super) use document::ResponseDoc;
+use fragments::Doc;
 
 /// Most streamed texts (choices, blocks, tool calls) of one answer that are put together; fragments of further ones
 /// are texts of their own.
@@ -26,47 +30,12 @@ pub(super) const MAX_NAMES: usize = 64;
 const MAX_EVENT_NAME: usize = 64;
 /// The result of a tool that is JSON.
 const RESULT_TREE: Slot = Slot::Tree(TextRole::ToolResult);
+/// Event of Amazon Q that is a piece of a tool call: it streams arguments where others repeat them.
+const TOOL_EVENT: &str = "toolUseEvent";
+/// Event of a run that is a piece of one of its steps; each step numbers its calls anew.
+const STEP_EVENT: &str = "thread.run.step.delta";
 /// Longest error type kept.
 const MAX_ERROR: usize = 64;
-
-/// A fragment of a streamed text, held until the document has said where it belongs.
-struct Fragment {
-    path: PathId,
-    what: What,
-    bytes: Vec<u8>,
-    /// Choice, block or output item.
-    outer: Option<u64>,
-    /// Tool call or part in it.
-    inner: Option<u64>,
-}
-
-/// What a fragment is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    Text(TextRole),
-    /// A text of which the type of the event says what it is.
-    Typed,
-    /// The name of a tool.
-    ToolName,
-}
-
-/// What the current document said; forgotten at its end.
-#[derive(Default)]
-struct Doc {
-    /// Name of the event, else `type` of the document.
-    kind: String,
-    fragments: Vec<Fragment>,
-    held: usize,
-    /// Where the current choice and the current tool call begin in `fragments`, and their numbers.
-    choice: (usize, Option<u64>),
-    tool: (usize, Option<u64>),
-    outer: Option<u64>,
-    inner: Option<u64>,
-    status: Option<String>,
-    code: Option<String>,
-    /// `code` at the top: an error code in an event of type `error`.
-    flat_code: Option<String>,
-}
 
 /// What a response body said so far.
 pub(super) struct ResponseBody {
@@ -175,6 +144,7 @@ impl ResponseBody {
 
     fn word_fact(&mut self, fact: Fact, value: String) {
         match fact {
+            Fact::Id if self.doc.kind == STEP_EVENT => self.doc.outer = Some(number_of(&value)),
             Fact::Id if self.id.is_none() => self.id = Some(value),
             Fact::Model => self.model = Some(value),
             Fact::Object => self.object = Some(value),
@@ -189,7 +159,8 @@ impl ResponseBody {
             // A word of watsonx for "still running".
             Fact::Finish if value == "not_finished" => {}
             Fact::Finish => insert(&mut self.finish, value),
-            Fact::ToolName => {
+            Fact::ToolType if value == "function" => {}
+            Fact::ToolName | Fact::ToolType => {
                 if !self.calls.name(&value) {
                     self.name_fragment(value.clone());
                 }
@@ -201,6 +172,7 @@ impl ResponseBody {
             Fact::Task => self.task = identifier(&value).or(self.task.take()),
             Fact::RequestId => self.request_id = identifier(&value).or(self.request_id.take()),
             Fact::Conversation => self.conversation = identifier(&value).or(self.conversation.take()),
+            Fact::EventCall => self.doc.inner = Some(number_of(&value)),
             Fact::Status => self.doc.status = Some(value),
             Fact::ErrorType => self.error_type = error_word(value).or(self.error_type.take()),
             Fact::ErrorCode => self.doc.code = error_word(value),
@@ -262,41 +234,13 @@ impl ResponseBody {
         match self.at.slot() {
             Slot::Piece if self.doc.kind.is_empty() => Slot::Delta(TextRole::Answer),
             Slot::Piece => Slot::Repeat(TextRole::Answer),
+            Slot::Repeat(TextRole::ToolArguments) if self.doc.kind == TOOL_EVENT => {
+                Slot::Delta(TextRole::ToolArguments)
+            }
+            Slot::EventTool if self.doc.kind == TOOL_EVENT => Slot::Fact(Fact::ToolName),
+            Slot::EventTool => Slot::Text(TextRole::Other),
             slot => slot,
         }
-    }
-
-    /// A fragment came at the cursor.
-    fn fragment(&mut self, what: What, bytes: Vec<u8>, now_ns: u64) {
-        if bytes.is_empty() {
-            return;
-        }
-        self.first_fragment_ns.get_or_insert(now_ns);
-        self.hold(what, bytes);
-    }
-
-    fn hold(&mut self, what: What, bytes: Vec<u8>) {
-        self.doc.held += bytes.len();
-        let path = self.at.cursor.path();
-        self.doc.fragments.push(Fragment {
-            path,
-            what,
-            bytes,
-            outer: None,
-            inner: None,
-        });
-    }
-
-    /// A text comes again with more at its end: only that is new.
-    fn so_far(&mut self, role: TextRole, whole: Vec<u8>, now_ns: u64) {
-        let known = if whole.starts_with(&self.so_far) {
-            self.so_far.len()
-        } else {
-            0
-        };
-        let new = whole.get(known..).unwrap_or_default().to_vec();
-        self.so_far = whole;
-        self.fragment(What::Text(role), new, now_ns);
     }
 
     /// What was heard is a prompt; what was said came in pieces before.
@@ -317,11 +261,6 @@ impl ResponseBody {
         }
     }
 
-    /// The name of a tool whose call is streamed: the document has yet to say which call it is.
-    fn name_fragment(&mut self, name: String) {
-        self.hold(What::ToolName, name.into_bytes());
-    }
-
     /// The type of an item of an answer: tools of the provider have no other name (`web_search_call`).
     fn item_type(&mut self, kind: &str) {
         let own = kind
@@ -337,60 +276,6 @@ impl ResponseBody {
     /// Calls of tools in the answer so far.
     pub(super) fn tool_calls(&self) -> ToolUses {
         self.calls.all(self.holes)
-    }
-
-    /// Hands fragments on to the texts they belong to.
-    fn flush(&mut self, sink: &mut dyn TextSink) {
-        let Doc {
-            kind, outer, inner, ..
-        } = &self.doc;
-        let media = (kind.contains("audio") && !kind.contains("transcript")) || kind.contains("image");
-        let by_kind = match ["arguments", "input", "code"]
-            .iter()
-            .any(|word| kind.contains(word))
-        {
-            true => TextRole::ToolArguments,
-            false => TextRole::Answer,
-        };
-        let (doc_outer, doc_inner) = (outer.unwrap_or(0), inner.unwrap_or(0));
-        self.doc.held = 0;
-        self.doc.choice.0 = 0;
-        self.doc.tool.0 = 0;
-        for fragment in std::mem::take(&mut self.doc.fragments) {
-            let number = (
-                fragment.outer.unwrap_or(doc_outer),
-                fragment.inner.unwrap_or(doc_inner),
-            );
-            let role = match fragment.what {
-                What::ToolName => {
-                    let name = String::from_utf8_lossy(&fragment.bytes).into_owned();
-                    self.calls.streamed_name(number, name);
-                    continue;
-                }
-                What::Typed if media => {
-                    self.texts.binary += fragment.bytes.len() as u64;
-                    continue;
-                }
-                What::Typed => by_kind,
-                What::Text(role) => role,
-            };
-            if role == TextRole::ToolArguments {
-                self.calls.streamed_arguments(number, fragment.bytes.len() as u64);
-            }
-            let key = (fragment.path, number.0, number.1);
-            if !self.streamed.contains_key(&key) {
-                if self.streamed.len() >= MAX_STREAMED_TEXTS {
-                    self.texts
-                        .whole(&self.at.cursor, fragment.path, role, &fragment.bytes, sink);
-                    continue;
-                }
-                let text = self.texts.begin(&self.at.cursor, fragment.path, role);
-                self.streamed.insert(key, text);
-            }
-            if let Some(text) = self.streamed.get_mut(&key) {
-                self.texts.piece(text, &fragment.bytes, sink);
-            }
-        }
     }
 
     /// The document is over: what only it as a whole could say.
@@ -409,231 +294,6 @@ impl ResponseBody {
     }
 }
 
-/// A response body with the sink its text goes to and the time of the bytes.
-pub(super) struct ResponseDoc<'a> {
-    pub(super) body: &'a mut ResponseBody,
-    pub(super) sink: &'a mut dyn TextSink,
-    pub(super) now_ns: u64,
-}
-
-impl JsonEvents for ResponseDoc<'_> {
-    fn begin(&mut self, container: Container) {
-        let body = &mut *self.body;
-        if container == Container::Array && body.at.cursor.depth() == 0 && !body.listed {
-            body.listed = true;
-            return;
-        }
-        let from = body.doc.fragments.len();
-        match body.at.slot() {
-            Slot::Choice => body.doc.choice = (from, None),
-            Slot::ToolCall => body.doc.tool = (from, None),
-            slot if slot.is_arguments() => {
-                let size = body.calls.size.begin(body.at.cursor.is_first());
-                body.calls.arguments(size);
-            }
-            _ => {}
-        }
-        if let Some(form) = body.item(container) {
-            body.calls.begin(form);
-        }
-        body.at.cursor.begin(container);
-    }
-
-    fn end(&mut self, container: Container) {
-        let body = &mut *self.body;
-        if body.at.cursor.depth() == 0 {
-            body.listed = false;
-            return;
-        }
-        body.at.cursor.leave();
-        let position = body.at.cursor.array_index();
-        let doc = &mut body.doc;
-        match body.at.slot() {
-            Slot::Choice => {
-                let number = doc.choice.1.unwrap_or(position);
-                let from = doc.choice.0.min(doc.fragments.len());
-                doc.fragments[from..]
-                    .iter_mut()
-                    .for_each(|f| f.outer = Some(number));
-            }
-            Slot::ToolCall => {
-                let number = doc.tool.1.unwrap_or(position);
-                let from = doc.tool.0.min(doc.fragments.len());
-                doc.fragments[from..]
-                    .iter_mut()
-                    .for_each(|f| f.inner = Some(number));
-            }
-            slot if slot.is_arguments() => {
-                let size = body.calls.size.end();
-                body.calls.arguments(size);
-            }
-            _ => {}
-        }
-        if body.item(container).is_some() {
-            body.calls.end();
-        }
-        body.at.cursor.value_end();
-        if body.at.cursor.depth() == 0 {
-            body.document_end(self.sink);
-        }
-    }
-
-    fn key(&mut self, key: &[u8], _: bool) {
-        let body = &mut *self.body;
-        let known = body.at.cursor.key(key);
-        if body.at.slot().is_arguments() {
-            let size = body.calls.size.key(key.len());
-            body.calls.arguments(size);
-        }
-        if known {
-            body.marks |= body.at.marks();
-        } else if !plain_key(key) && body.at.slot() != Slot::Echo {
-            body.texts.whole(
-                &body.at.cursor,
-                body.at.cursor.path(),
-                TextRole::Other,
-                key,
-                self.sink,
-            );
-        }
-    }
-
-    fn string(&mut self, piece: &[u8]) {
-        let body = &mut *self.body;
-        if body.strings.is_idle() {
-            let repeated = body.first_fragment_ns.is_some() && !body.holes;
-            let action = body.slot().action(TextRole::Answer, repeated);
-            body.strings.begin(action, &mut body.texts, &body.at.cursor);
-        }
-        match body.at.slot() {
-            Slot::ErrorText => {
-                let room = MAX_MESSAGE.saturating_sub(body.error_text.len());
-                body.error_text.extend_from_slice(&piece[..piece.len().min(room)]);
-            }
-            slot if slot.is_arguments() => body.calls.arguments(piece.len() as u64),
-            Slot::Text(TextRole::ToolResult) => body.calls.result[0] += piece.len() as u64,
-            RESULT_TREE => body.calls.result[1] += piece.len() as u64,
-            _ => {}
-        }
-        body.strings
-            .piece(piece, &mut body.texts, &body.at.cursor, self.sink);
-    }
-
-    fn string_end(&mut self) {
-        let body = &mut *self.body;
-        let slot = body.slot();
-        if slot.is_arguments() {
-            let size = body.calls.size.string_end(body.at.cursor.is_first());
-            body.calls.arguments(size);
-        }
-        let kept = body
-            .strings
-            .end(&mut body.texts, &body.at.cursor, self.sink)
-            .map(<[u8]>::to_vec);
-        match (slot, kept) {
-            (Slot::Fact(fact), Some(kept)) => {
-                if fact == Fact::FlatCode {
-                    // Elsewhere it is program text.
-                    let path = body.at.cursor.path();
-                    body.texts
-                        .whole(&body.at.cursor, path, TextRole::ToolArguments, &kept, self.sink);
-                }
-                body.word_fact(fact, String::from_utf8_lossy(&kept).into_owned());
-            }
-            (Slot::Delta(role), Some(kept)) => body.fragment(What::Text(role), kept, self.now_ns),
-            (Slot::TypedDelta, Some(kept)) => body.fragment(What::Typed, kept, self.now_ns),
-            (Slot::SoFar(role), Some(kept)) => body.so_far(role, kept, self.now_ns),
-            (Slot::Transcript, Some(kept)) => body.transcript(&kept, self.sink),
-            _ => {}
-        }
-        if body.doc.held > MAX_FRAGMENT {
-            body.flush(self.sink);
-        }
-        body.at.cursor.value_end();
-    }
-
-    fn number(&mut self, text: &[u8]) {
-        let body = &mut *self.body;
-        body.word_in_arguments(text.len());
-        match body.at.slot() {
-            Slot::Fact(fact) => body.number_fact(fact, text),
-            Slot::Text(role) | Slot::Tree(role) if long_integer(text) => {
-                body.texts
-                    .whole(&body.at.cursor, body.at.cursor.path(), role, text, self.sink);
-            }
-            _ => {}
-        }
-        body.at.cursor.value_end();
-    }
-
-    fn literal(&mut self, literal: Literal) {
-        if self.body.at.slot() == Slot::Fact(Fact::ToolFailed) {
-            self.body.tool_failed |= literal == Literal::True;
-        }
-        self.body
-            .word_in_arguments(if literal == Literal::False { 5 } else { 4 });
-        self.body.at.cursor.value_end();
-    }
-}
-
-impl Document for ResponseDoc<'_> {
-    fn event(&mut self, name: &[u8]) {
-        let body = &mut *self.body;
-        let name = &name[..name.len().min(MAX_EVENT_NAME)];
-        body.first_event
-            .get_or_insert_with(|| String::from_utf8_lossy(name).into_owned());
-        body.doc = Doc {
-            kind: String::from_utf8_lossy(name).into_owned(),
-            ..Doc::default()
-        };
-        body.listed = false;
-        body.at.cursor.reset();
-    }
-
-    fn broken(&mut self) {
-        let body = &mut *self.body;
-        body.strings.abort(&mut body.texts, &body.at.cursor, self.sink);
-        body.document_end(self.sink);
-        body.at.cursor.reset();
-        body.listed = false;
-        body.holes = true;
-    }
-
-    fn failed(&mut self, name: &[u8]) {
-        let word = error_word(String::from_utf8_lossy(name).into_owned());
-        self.body.error_type = word.or(self.body.error_type.take());
-    }
-
-    // No answer is a form.
-    fn field(&mut self, _: &str) {}
-    fn field_piece(&mut self, piece: &[u8]) {
-        self.body.texts.binary += piece.len() as u64;
-    }
-    fn field_end(&mut self) {}
-
-    fn binary(&mut self, bytes: u64) {
-        self.body.texts.binary += bytes;
-    }
-
-    fn output(&mut self) {
-        self.body.first_fragment_ns.get_or_insert(self.now_ns);
-    }
-
-    fn raw(&mut self, piece: &[u8]) {
-        let body = &mut *self.body;
-        let text = body
-            .raw
-            .get_or_insert_with(|| body.texts.begin_raw(&body.at.cursor));
-        body.texts.piece(text, piece, self.sink);
-    }
-
-    fn raw_end(&mut self) {
-        if let Some(text) = self.body.raw.take() {
-            self.body.texts.end(text, self.sink);
-        }
-    }
-}
-
 fn insert(names: &mut BTreeSet<String>, name: String) {
     if names.len() < MAX_NAMES {
         names.insert(name);
@@ -644,6 +304,11 @@ fn insert(names: &mut BTreeSet<String>, name: String) {
 pub(super) fn error_word(value: String) -> Option<String> {
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b':');
     (value.len() <= MAX_ERROR && value.bytes().all(word)).then_some(value)
+}
+
+/// A number for what is named by a word.
+fn number_of(word: &str) -> u64 {
+    XxHash64::oneshot(0, word.as_bytes())
 }
 
 /// A count as written: digits, perhaps with a fraction of zero.

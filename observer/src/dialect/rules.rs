@@ -44,6 +44,8 @@ pub(super) enum Fact {
     Type,
     Finish,
     ToolName,
+    /// Type of a tool call: of tools that the provider runs, their name.
+    ToolType,
     Input,
     Output,
     CacheRead,
@@ -68,6 +70,8 @@ pub(super) enum Fact {
     FlatCode,
     Status,
     ItemObject,
+    /// Number of the tool call that an event is of, a word.
+    EventCall,
     ChoiceIndex,
     ToolIndex,
     OuterIndex,
@@ -105,6 +109,8 @@ pub(super) enum Slot {
     ErrorText,
     /// Repeats the request.
     Echo,
+    /// Name of a tool in an event that is a call of it, else text.
+    EventTool,
     /// One choice of a streamed answer.
     Choice,
     /// One tool call of a streamed choice.
@@ -630,7 +636,7 @@ impl Slot {
             Self::Repeat(_) if repeated => Action::Skip,
             Self::Repeat(role) => Action::Text(role),
             Self::Echo => Action::Skip,
-            Self::Choice | Self::ToolCall | Self::ErrorText => Action::Text(Other),
+            Self::Choice | Self::ToolCall | Self::ErrorText | Self::EventTool => Action::Text(Other),
         }
     }
 }

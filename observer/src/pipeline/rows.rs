@@ -391,7 +391,8 @@ fn direction(place: &Place) -> &'static str {
     match (place.role, place.side) {
         (TextRole::ToolArguments, _) => "tool_args",
         (TextRole::ToolResult, _) => "tool_result",
-        (_, Side::Request) => "prompt",
+        // What was heard in a live session comes back in writing.
+        (TextRole::Prompt, _) | (_, Side::Request) => "prompt",
         (_, Side::Response) => "response",
     }
 }

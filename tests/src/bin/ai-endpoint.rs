@@ -48,6 +48,7 @@ fn main() -> Result<()> {
         plain: cli.plain,
         web_sockets: cli.web_sockets,
         trace: cli.trace,
+        ..Settings::default()
     };
     let endpoint = Endpoint::start(&settings, &cli.ca_file)?;
     let mut out = std::io::stdout();

@@ -24,6 +24,7 @@ mod gemini;
 pub mod log;
 mod ollama;
 mod openai;
+pub(crate) mod recorded;
 mod reply;
 mod routes;
 mod service;
@@ -32,6 +33,7 @@ mod websocket;
 pub use certificate::Authority;
 pub use log::{Log, LoggedRequest};
 pub use openai::SNAPSHOT;
+pub use recorded::Answers;
 
 /// What to serve.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub struct Settings {
     pub plain: Option<SocketAddr>,
     /// What to do when a WebSocket is asked for.
     pub web_sockets: WebSockets,
+    /// Answers to calls that have a number; others are answered as a model would.
+    pub answers: Answers,
     /// File that gets each connection and request as a line of JSON, at once.
     pub trace: Option<PathBuf>,
 }
@@ -81,6 +85,7 @@ impl Default for Settings {
             http2: false,
             plain: None,
             web_sockets: WebSockets::Deflate,
+            answers: Answers::default(),
             trace: None,
         }
     }
@@ -120,6 +125,7 @@ impl Endpoint {
         let mut service = service::Service {
             tls: Some(Arc::new(tls)),
             web_sockets: settings.web_sockets,
+            answers: settings.answers.clone(),
             log: Arc::clone(&log),
         };
         runtime.spawn(service::accept_loop(listener, service.clone()));

@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use super::counted::Counted;
 use super::log::{ConnectionLog, Log, LoggedRequest};
 use super::reply::{Body, json_reply, plain};
-use super::{WebSockets, openai, routes, websocket};
+use super::{Answers, WebSockets, openai, routes, websocket};
 
 /// Largest request body that is read; a larger one is answered with 413.
 const MAX_BODY: usize = 64 << 20;
@@ -31,6 +31,7 @@ pub(super) struct Service {
     /// `None`: plain HTTP.
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) web_sockets: WebSockets,
+    pub(super) answers: Answers,
     pub(super) log: Arc<Log>,
 }
 
@@ -50,29 +51,29 @@ pub(super) async fn accept_loop(listener: TcpListener, service: Service) {
 async fn serve(tcp: TcpStream, service: Service, connection: ConnectionLog) {
     // Small chunks go out at once, as a model's tokens do.
     let _ = tcp.set_nodelay(true);
-    let Some(config) = service.tls else {
+    let Some(config) = &service.tls else {
         connection.accepted("", "http/1.1", None);
-        return serve_http(tcp, service.web_sockets, connection).await;
+        return serve_http(tcp, service, connection).await;
     };
-    match TlsAcceptor::from(config).accept(tcp).await {
+    match TlsAcceptor::from(Arc::clone(config)).accept(tcp).await {
         Ok(tls) => {
             let (_, session) = tls.get_ref();
             let name = session.server_name().unwrap_or_default().to_owned();
             let protocol = session.alpn_protocol().unwrap_or(b"none");
             connection.accepted(&name, &String::from_utf8_lossy(protocol), None);
-            serve_http(tls, service.web_sockets, connection).await;
+            serve_http(tls, service, connection).await;
         }
         // A client may break off or speak nonsense: that is what some tests do. It ends this connection and nothing else.
         Err(error) => connection.accepted("", "", Some(&error.to_string())),
     }
 }
 
-async fn serve_http<S>(stream: S, web_sockets: WebSockets, connection: ConnectionLog)
+async fn serve_http<S>(stream: S, how: Service, connection: ConnectionLog)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let io = TokioIo::new(Counted::new(stream, Arc::clone(&connection.counters)));
-    let service = service_fn(move |request| respond(request, web_sockets, connection.clone()));
+    let service = service_fn(move |request| respond(request, how.clone(), connection.clone()));
     let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
         .serve_connection_with_upgrades(io, service)
         .await;
@@ -80,12 +81,12 @@ where
 
 async fn respond(
     request: Request<Incoming>,
-    web_sockets: WebSockets,
+    how: Service,
     connection: ConnectionLog,
 ) -> Result<Response<Body>, Infallible> {
     if websocket::is_wanted(&request) {
         let noted = logged(&request);
-        return Ok(websocket::respond(request, web_sockets, noted, connection));
+        return Ok(websocket::respond(request, how.web_sockets, noted, connection));
     }
     let mut noted = logged(&request);
     let (Parts { method, headers, .. }, body) = request.into_parts();
@@ -99,7 +100,10 @@ async fn respond(
         .map(|collected| collected.to_bytes());
     noted.body_bytes = body.as_ref().map_or(0, |bytes| bytes.len() as u64);
     let reply = match body {
-        Ok(bytes) => routes::answer(&method, &noted.path, &headers, &bytes),
+        Ok(bytes) => how
+            .answers
+            .reply(&headers)
+            .unwrap_or_else(|| routes::answer(&method, &noted.path, &headers, &bytes)),
         Err(_) => plain(413, &openai::error(413), &headers),
     };
     noted.model = reply.model;

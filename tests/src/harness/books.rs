@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use observer::coverage::{Loss, REASONS, Stage, in_book};
 use serde_json::Value;
 
-use super::host::Record;
+use super::record::Record;
 
 /// The book of one stage in one seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

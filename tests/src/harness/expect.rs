@@ -5,7 +5,8 @@ use std::fmt::Write;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::host::{Host, Record};
+use super::host::Host;
+use super::record::Record;
 use crate::endpoint::LoggedRequest;
 
 /// What a stored interaction must say.

@@ -1,6 +1,5 @@
 //! Everything that one live test needs on this host: endpoint, store, daemon, clients.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,8 +15,9 @@ use super::client::Client;
 use super::metrics::Metrics;
 use super::process::Process;
 use super::proxy::FaultProxy;
+use super::record::Record;
 use super::store::{DATABASE, Store, free_address, http, query, table_rows};
-use crate::endpoint::{Endpoint, Settings};
+use crate::endpoint::{Answers, Endpoint, Settings};
 
 /// How long rows may take from the last call to the store.
 const STORE_TIME: Duration = Duration::from_secs(20);
@@ -42,6 +42,12 @@ pub struct Options {
     pub undecided_prefix: u64,
     /// Let the endpoint serve without TLS, too.
     pub plain: bool,
+    /// Let the endpoint offer HTTP/2.
+    pub http2: bool,
+    /// More names of the endpoint.
+    pub hosts: Vec<String>,
+    /// Answers that the endpoint gives again.
+    pub answers: Answers,
     /// A self-test in each interval.
     pub selftest: bool,
     /// libssl of the self-test, in the test's folder.
@@ -64,6 +70,9 @@ impl Default for Options {
             ring_buffer_bytes: None,
             undecided_prefix: UNDECIDED_PREFIX,
             plain: false,
+            http2: false,
+            hosts: Vec::new(),
+            answers: Answers::default(),
             selftest: false,
             selftest_library: None,
             register: None,
@@ -90,29 +99,6 @@ pub struct Host {
     dir: TempDir,
 }
 
-/// What was stored by the end of a test.
-#[derive(Debug)]
-pub struct Record {
-    /// Rows of `ai_interactions`, by time, of calls to this test's endpoint: other programs may use AI meanwhile.
-    pub interactions: Vec<Value>,
-    /// Rows of `ai_findings`, by time.
-    pub findings: Vec<Value>,
-    /// Rows of `ai_connections`, by time, to this test's endpoint.
-    pub connections: Vec<Value>,
-    /// Rows of `ai_connections` of all peers.
-    pub all_connections: Vec<Value>,
-    /// Rows of `ai_interactions` of all peers.
-    pub all_interactions: Vec<Value>,
-    /// Rows of `evidence_seals`, by sequence.
-    pub seals: Vec<Value>,
-    /// Number of all records stored, whoever caused them.
-    pub rows: u64,
-    /// Every process that a stored row names.
-    pub pids: BTreeSet<u64>,
-    /// The daemon's metrics just before it was stopped.
-    pub metrics: Metrics,
-}
-
 impl Host {
     /// Starts endpoint, store and daemon, in this order, and waits until each is ready.
     pub fn start(options: Options) -> Result<Self> {
@@ -121,12 +107,16 @@ impl Host {
             .tempdir()
             .context("no temporary folder")?;
         let plain_port = if options.plain { free_address()?.port() } else { 0 };
+        let defaults = Settings::default();
         let settings = Settings {
+            hosts: [defaults.hosts.clone(), options.hosts.clone()].concat(),
+            http2: options.http2,
+            answers: options.answers.clone(),
             // IPv4 and IPv6.
             plain: options
                 .plain
                 .then(|| SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, plain_port))),
-            ..Settings::default()
+            ..defaults
         };
         let endpoint = Endpoint::start(&settings, &dir.path().join("ca.pem"))?;
         let store = if options.embedded_store {
@@ -503,57 +493,5 @@ impl Host {
         let ports = [self.endpoint.port(), self.plain_port, 0];
         rows.retain(|row| ports.iter().any(|port| row["server_port"] == *port));
         rows
-    }
-}
-
-impl Record {
-    /// The interaction whose response has this id; there must be exactly one.
-    pub fn by_response(&self, id: &str) -> Result<&Value> {
-        let mut rows = self
-            .interactions
-            .iter()
-            .filter(|row| row["gen_ai_response_id"] == id);
-        let row = rows.next().with_context(|| format!("no row for response {id}"))?;
-        anyhow::ensure!(rows.next().is_none(), "more than one row for response {id}");
-        Ok(row)
-    }
-
-    /// The connection of this process from this local port; `None` when it has no row.
-    pub fn connection_from(&self, pid: &Value, local_port: &Value) -> Option<&Value> {
-        self.all_connections
-            .iter()
-            .find(|row| row["process_pid"] == *pid && row["network_local_port"] == *local_port)
-    }
-
-    /// The connection that carried an interaction.
-    pub fn connection_of(&self, interaction: &Value) -> Result<&Value> {
-        let number = &interaction["connection_id"];
-        anyhow::ensure!(
-            number.as_u64().is_some_and(|n| n > 0),
-            "the interaction is tied to no connection"
-        );
-        self.connections
-            .iter()
-            .find(|row| row["connection_id"] == *number)
-            .with_context(|| format!("no row for connection {number}"))
-    }
-
-    /// Sum of a column over all seals.
-    pub fn sealed(&self, column: &str) -> u64 {
-        self.seals.iter().filter_map(|row| row[column].as_u64()).sum()
-    }
-
-    /// What was lost by stage and reason, and every process that a row names, for the message of a failed test.
-    pub fn losses(&self) -> String {
-        let mut lost = self.metrics.samples("observer_lost_total");
-        lost.retain(|(_, count)| *count > 0.0);
-        format!("{lost:?}, processes with rows: {:?}", self.pids)
-    }
-
-    /// Everything that was counted as lost, in any stage.
-    pub fn lost(&self) -> u64 {
-        self.sealed("events_lost_ring")
-            + self.sealed("events_lost_user")
-            + self.sealed("records_dropped_spool")
     }
 }

@@ -16,16 +16,18 @@ mod host;
 mod metrics;
 mod process;
 mod proxy;
+mod record;
 mod store;
 
 pub use books::Book;
 pub use chain::{ChainReport, check_chain};
 pub use client::{Client, Finished, Running};
 pub use expect::{Expected, check};
-pub use host::{Host, Options, Record, UNDECIDED_PREFIX};
+pub use host::{Host, Options, UNDECIDED_PREFIX};
 pub use metrics::Metrics;
 pub use process::Process;
 pub use proxy::{Fault, FaultProxy};
+pub use record::Record;
 pub use store::{DATABASE, Store, document};
 
 /// Environment variable that lets live tests run. `cargo xtask test` sets it; plain `cargo test` skips them.

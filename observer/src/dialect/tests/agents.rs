@@ -5,7 +5,7 @@ use crate::exchange::{Dialect, DialectEvidence};
 use crate::protocol::eventstream::testing::message;
 
 /// One call, the same however its bytes are cut.
-fn call(name: Option<&str>, request: &[u8], response: &[u8]) -> (Exchange, Texts) {
+pub(super) fn call(name: Option<&str>, request: &[u8], response: &[u8]) -> (Exchange, Texts) {
     let sides = [(Side::Request, request), (Side::Response, response)];
     let mut hooks = run(&catalog(), name, &sides, 5);
     assert_eq!(hooks.finished.len(), 1, "{:?} {:?}", hooks.not_ai, hooks.lost);
@@ -21,7 +21,7 @@ fn call(name: Option<&str>, request: &[u8], response: &[u8]) -> (Exchange, Texts
     (facts, texts)
 }
 
-fn refused(name: Option<&str>, request: &[u8], response: &[u8]) {
+pub(super) fn refused(name: Option<&str>, request: &[u8], response: &[u8]) {
     let hooks = run(
         &catalog(),
         name,
@@ -31,7 +31,7 @@ fn refused(name: Option<&str>, request: &[u8], response: &[u8]) {
     assert_eq!(hooks.finished.len(), 0, "{:?}", hooks.finished[0].1.dialect);
 }
 
-fn names(facts: &Exchange) -> Vec<(String, u64)> {
+pub(super) fn names(facts: &Exchange) -> Vec<(String, u64)> {
     let first = facts.tool_calls.iter().flat_map(|calls| &calls.first);
     first.map(|call| (call.name.clone(), call.bytes)).collect()
 }
@@ -237,123 +237,6 @@ fn agents_ask_agents() {
         &request("POST /v1/message:stream", "Host: x.example\r\n", r#"{"a":1}"#),
         &response("200 OK", "{}"),
     );
-}
-
-const OPENAI: &str = "Host: api.openai.com\r\n";
-
-#[test]
-fn jobs_and_agents_of_openai() {
-    let cases = [
-        (
-            "POST /v1/batches",
-            r#"{"input_file_id":"file-1","endpoint":"/v1/chat/completions","completion_window":"24h"}"#,
-            Dialect::OpenAiBatches,
-            "batch",
-        ),
-        (
-            "POST /v1/assistants",
-            r#"{"model":"gpt-4o","instructions":"Be brief.","tools":[]}"#,
-            Dialect::OpenAiAssistants,
-            "create_agent",
-        ),
-        (
-            "POST /v1/threads",
-            r#"{"messages":[{"role":"user","content":"hello"}]}"#,
-            Dialect::OpenAiThreads,
-            "thread",
-        ),
-        (
-            "POST /v1/threads/thread_1/messages",
-            r#"{"role":"user","content":"hello"}"#,
-            Dialect::OpenAiThreads,
-            "thread",
-        ),
-        (
-            "POST /v1/vector_stores/vs_1/search",
-            r#"{"query":"hello"}"#,
-            Dialect::OpenAiVectorStores,
-            "retrieval",
-        ),
-        (
-            "POST /v1/vector_stores",
-            r#"{"name":"hello"}"#,
-            Dialect::OpenAiVectorStores,
-            "vector_store",
-        ),
-    ];
-    for (line, body, dialect, operation) in cases {
-        let (facts, texts) = call(
-            None,
-            &request(line, OPENAI, body),
-            &response("200 OK", r#"{"id":"x_1"}"#),
-        );
-        assert_eq!((facts.dialect, facts.operation), (dialect, operation), "{line}");
-        assert_eq!(facts.response_id.as_deref(), Some("x_1"));
-        assert!(
-            texts.all().iter().any(|(.., text)| text.contains("hello")) || !body.contains("hello"),
-            "{line}"
-        );
-    }
-    let run =
-        r#"{"assistant_id":"asst_1","stream":true,"additional_messages":[{"role":"user","content":"go"}]}"#;
-    let events = "event: thread.run.created\ndata: {\"id\":\"run_1\",\"object\":\"thread.run\",\"model\":\"gpt-4o\",\"usage\":null}\n\n\
-        event: thread.message.delta\ndata: {\"id\":\"msg_1\",\"object\":\"thread.message.delta\",\"delta\":{\"content\":[{\"index\":0,\"type\":\"text\",\"text\":{\"value\":\"Hi \"}}]}}\n\n\
-        event: thread.message.delta\ndata: {\"id\":\"msg_1\",\"object\":\"thread.message.delta\",\"delta\":{\"content\":[{\"index\":0,\"type\":\"text\",\"text\":{\"value\":\"there\"}}]}}\n\n\
-        event: thread.message.completed\ndata: {\"id\":\"msg_1\",\"object\":\"thread.message\",\"content\":[{\"type\":\"text\",\"text\":{\"value\":\"Hi there\"}}]}\n\n\
-        event: thread.run.completed\ndata: {\"id\":\"run_1\",\"object\":\"thread.run\",\"status\":\"completed\",\"model\":\"gpt-4o\",\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2,\"total_tokens\":7}}\n\nevent: done\ndata: [DONE]\n\n";
-    let (facts, texts) = call(
-        None,
-        &request("POST /v1/threads/thread_1/runs", OPENAI, run),
-        &stream("", events.as_bytes(), 60),
-    );
-    assert_eq!(
-        (facts.dialect, facts.operation),
-        (Dialect::OpenAiRuns, "invoke_agent")
-    );
-    assert_eq!(facts.conversation_id.as_deref(), Some("thread_1"));
-    assert_eq!(
-        (facts.usage.input_tokens, facts.usage.output_tokens),
-        (Some(5), Some(2))
-    );
-    assert_eq!(facts.response_model.as_deref(), Some("gpt-4o"));
-    assert_eq!(texts.with(TextRole::Answer), ["Hi there"]);
-    assert_eq!(texts.with(TextRole::Prompt), ["go"]);
-}
-
-#[test]
-fn batches_of_messages_and_files() {
-    let asked = r#"{"requests":[{"custom_id":"a","params":{"model":"claude-x","max_tokens":5,"messages":[{"role":"user","content":"one of many"}]}}]}"#;
-    let fields = "Host: api.anthropic.com\r\nanthropic-version: 2023-06-01\r\n";
-    let answer = r#"{"id":"msgbatch_1","type":"message_batch","processing_status":"in_progress"}"#;
-    let (facts, texts) = call(
-        None,
-        &request("POST /v1/messages/batches", fields, asked),
-        &response("200 OK", answer),
-    );
-    assert_eq!(
-        (facts.dialect, facts.operation),
-        (Dialect::AnthropicBatches, "batch")
-    );
-    assert_eq!(facts.request_model.as_deref(), Some("claude-x"));
-    assert_eq!(texts.with(TextRole::Prompt), ["one of many"]);
-    let form = "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nassistants\r\n--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Type: application/octet-stream\r\n\r\nsecret plans\r\n--b--\r\n";
-    let upload = format!(
-        "POST /v1/files HTTP/1.1\r\n{OPENAI}Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n{form}",
-        form.len()
-    );
-    let (facts, _) = call(
-        None,
-        upload.as_bytes(),
-        &response("200 OK", r#"{"id":"file-1","object":"file"}"#),
-    );
-    assert_eq!((facts.dialect, facts.operation), (Dialect::OpenAiFiles, "file"));
-    assert_eq!(
-        (facts.binary_bytes, facts.response_id.as_deref()),
-        (12, Some("file-1"))
-    );
-    // The same form to nobody known is anybody's.
-    let elsewhere = upload.replace("api.openai.com", "files.example.org");
-    refused(None, elsewhere.as_bytes(), &response("200 OK", "{}"));
 }
 
 #[test]

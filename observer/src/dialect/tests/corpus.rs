@@ -3,7 +3,6 @@
 
 use super::connection::Random;
 use super::*;
-use crate::protocol::eventstream::testing::message;
 
 /// Dialect, request line, host, body, answer: JSON, or an event stream where it begins with `data:` or `event:`.
 type Sample = (
@@ -14,7 +13,7 @@ type Sample = (
     &'static str,
 );
 
-const SAMPLES: &[Sample] = &[
+pub(super) const SAMPLES: &[Sample] = &[
     (
         "openai-chat",
         "POST /v1/chat/completions",
@@ -262,7 +261,7 @@ const SAMPLES: &[Sample] = &[
     ),
 ];
 
-fn bytes(sample: &Sample) -> (Vec<u8>, Vec<u8>) {
+pub(super) fn bytes(sample: &Sample) -> (Vec<u8>, Vec<u8>) {
     let (_, line, host, body, answer) = *sample;
     let request = request(line, &format!("Host: {host}\r\n"), body);
     let streamed = answer.starts_with("data:") || answer.starts_with("event:");
@@ -282,7 +281,7 @@ fn dialects(hooks: &Hooks) -> Vec<&'static str> {
         .collect()
 }
 
-fn reported_once(hooks: &Hooks, most: usize, what: &str) {
+pub(super) fn reported_once(hooks: &Hooks, most: usize, what: &str) {
     let all = hooks.finished.len() + hooks.not_ai.len();
     assert!(all <= most, "{what}: {all} exchanges");
     for (number, _) in &hooks.finished {
@@ -403,67 +402,4 @@ fn holes_anywhere_are_holes_and_no_facts() {
             }
         }
     }
-}
-
-/// One answer on a connection to OpenAI, and the facts that it gives.
-fn answered(response: &[u8]) -> Hooks {
-    let (request, _) = bytes(&SAMPLES[0]);
-    let sides = [(Side::Request, &request[..]), (Side::Response, response)];
-    run(&catalog(), Some("api.openai.com"), &sides, 16 * 1024)
-}
-
-#[test]
-fn heads_of_a_mebibyte_and_of_a_hundred_thousand_fields() {
-    let long = format!("HTTP/1.1 200 OK\r\nx-long: {}\r\n\r\n", "a".repeat(1024 * 1024));
-    reported_once(&answered(long.as_bytes()), 2, "a long head");
-    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(100_000));
-    reported_once(&answered(many.as_bytes()), 2, "many fields");
-    let fields = format!("Host: api.openai.com\r\n{}", "x: y\r\n".repeat(100_000));
-    let request = request("POST /v1/chat/completions", &fields, "{}");
-    let hooks = run(
-        &catalog(),
-        Some("api.openai.com"),
-        &[(Side::Request, &request)],
-        16 * 1024,
-    );
-    reported_once(&hooks, 2, "a request of many fields");
-}
-
-#[test]
-fn json_without_end_and_bombs_are_bounded() {
-    let deep = "[".repeat(100_000);
-    for body in [
-        format!(r#"{{"choices":{deep}"#),
-        format!(r#"{{"a":{}"#, r#"{"a":"#.repeat(100_000)),
-        deep,
-    ] {
-        let hooks = answered(&response("200 OK", &body));
-        reported_once(&hooks, 1, "deep");
-        assert_eq!(
-            hooks.finished[0].1.response_incomplete,
-            Some(Incomplete::OverBudget)
-        );
-    }
-    // 64 MiB of blanks in a string, in some ten kilobytes.
-    let bomb = gzip(
-        format!(r#"{{"a":"{}"}}"#, " ".repeat(1 << 20))
-            .repeat(64)
-            .as_bytes(),
-    );
-    let mut answer = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
-        bomb.len()
-    )
-    .into_bytes();
-    answer.extend_from_slice(&bomb);
-    let hooks = answered(&answer);
-    reported_once(&hooks, 1, "a bomb");
-    let events: Vec<u8> = (0..200).flat_map(|_| message("PayloadPart", b"{")).collect();
-    let mut answer = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\ncontent-length: {}\r\n\r\n",
-        events.len()
-    )
-    .into_bytes();
-    answer.extend_from_slice(&events);
-    reported_once(&answered(&answer), 1, "parts of JSON without end");
 }

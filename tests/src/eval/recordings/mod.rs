@@ -12,6 +12,7 @@ mod http2;
 mod judge;
 mod kernel;
 mod labels;
+pub mod live;
 mod recording;
 mod report;
 mod stated;
