@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::coding::coded;
 use super::connection::Transport;
 use super::kernel::Replayed;
-use super::recording::Recording;
+use super::recording::{Headers, Recording};
 use super::{Outcome, judge, read, report, seed};
 use crate::endpoint::recorded::{Answers, MARK, Recorded, number};
 use crate::harness::{Host, Options};
@@ -172,7 +172,7 @@ fn can_be_sent(recording: &Recording) -> bool {
         let label = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         name.contains('.') && name.split('.').all(label)
     };
-    let plain = |headers: &super::recording::Headers| {
+    let plain = |headers: &Headers| {
         let mut values = headers.iter();
         values.all(|(_, value)| !value.is_empty() && value.bytes().all(|b| (b' '..=b'~').contains(&b)))
     };
@@ -240,23 +240,20 @@ fn send(host: &Host, chosen: &[Recording]) -> Result<()> {
     })
 }
 
-/// Fields of the request, the client's own name with the number of the call.
-fn fields(call: usize, recording: &Recording) -> Vec<(String, String)> {
+/// What is sent: fields of the request, with the number of the call in the client's own name, and the body.
+fn sent(call: usize, recording: &Recording) -> Result<(Headers, Vec<u8>)> {
+    let request = &recording.request;
     let is_agent = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("user-agent");
-    let headers = &recording.request.headers;
-    let agent = headers.iter().find(is_agent).map_or("client", |(_, value)| value);
+    let agent = request.headers.iter().find(is_agent);
+    let agent = agent.map_or("client", |(_, value)| value);
     // A row has the beginning of a long name only.
     let agent = agent.get(..MAX_AGENT).unwrap_or(agent);
-    let mut fields: Vec<_> = headers.iter().filter(|field| !is_agent(field)).cloned().collect();
+    let rest = request.headers.iter().filter(|field| !is_agent(field));
+    let mut fields: Headers = rest.cloned().collect();
     fields.push(("User-Agent".to_owned(), format!("{agent} {MARK}{call}")));
-    fields
-}
-
-/// The body as it is sent, and its coding.
-fn body(recording: &Recording) -> Result<(Vec<u8>, Option<(String, String)>)> {
-    let request = &recording.request;
     let (body, coding) = coded(&request.body, request.coding.as_deref())?;
-    Ok((body, coding.map(|coding| ("Content-Encoding".to_owned(), coding))))
+    fields.extend(coding.map(|coding| ("Content-Encoding".to_owned(), coding)));
+    Ok((fields, body))
 }
 
 fn url(recording: &Recording) -> String {
@@ -264,9 +261,7 @@ fn url(recording: &Recording) -> String {
 }
 
 fn as_json(call: usize, recording: &Recording) -> Result<Value> {
-    let (body, coding) = body(recording)?;
-    let mut headers = fields(call, recording);
-    headers.extend(coding);
+    let (headers, body) = sent(call, recording)?;
     Ok(
         json!({"number": call, "method": recording.method, "url": url(recording), "headers": headers,
         "body": STANDARD.encode(body), "status": recording.status}),
@@ -274,11 +269,9 @@ fn as_json(call: usize, recording: &Recording) -> Result<Value> {
 }
 
 fn curl(host: &Host, call: usize, recording: &Recording) -> Result<()> {
-    let (body, coding) = body(recording)?;
+    let (headers, body) = sent(call, recording)?;
     let file = host.dir().join("body");
     std::fs::write(&file, body)?;
-    let mut headers = fields(call, recording);
-    headers.extend(coding);
     // What it would add of its own.
     let has = |wanted: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
     let added: Vec<&str> = ["Accept", "Content-Type", "Expect"]
