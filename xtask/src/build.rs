@@ -73,6 +73,12 @@ pub(crate) fn daemon() -> PathBuf {
     target_dir().join("debug/observer")
 }
 
+/// The daemon as this profile of Cargo builds it.
+pub(crate) fn daemon_of(profile: &str) -> PathBuf {
+    let folder = if profile == "dev" { "debug" } else { profile };
+    target_dir().join(folder).join("observer")
+}
+
 /// The local AI endpoint that `all` builds.
 pub(crate) fn endpoint() -> PathBuf {
     target_dir().join("debug/ai-endpoint")

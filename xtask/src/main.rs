@@ -11,13 +11,17 @@ mod build;
 mod chart;
 mod clients;
 mod dashboards;
+mod deb;
 mod demo;
+mod deny;
 mod eval;
 mod fill;
 mod fuzz;
 mod http;
+mod image;
 mod report;
 mod run;
+mod sbom;
 mod setup;
 mod stage;
 mod test;
@@ -99,6 +103,22 @@ enum Verb {
         #[arg(long)]
         url: Option<String>,
     },
+    /// Build the container image of deploy/Dockerfile with buildah, and its list of components
+    Image(image::Args),
+    /// Build the Debian package (cargo-deb), with manual pages and completions
+    Deb(deb::Args),
+    /// Write what the daemon is made of (CycloneDX)
+    Sbom {
+        /// Where to
+        #[arg(default_value = "deploy/image/observer.cdx.json")]
+        out: std::path::PathBuf,
+    },
+    /// Check licences, sources and known faults of all dependencies (cargo-deny)
+    Deny {
+        /// Without the list of known faults, which comes from the network
+        #[arg(long)]
+        offline: bool,
+    },
     /// Fuzz the decoders and the pipeline (nightly compiler and cargo-fuzz)
     Fuzz {
         /// Only this target (tests/fuzz/fuzz_targets)
@@ -147,6 +167,10 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         }
         Verb::Chart => chart::run().map(|()| ExitCode::SUCCESS),
         Verb::Fill { url } => fill::run(url.as_deref()).map(|()| ExitCode::SUCCESS),
+        Verb::Image(args) => image::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Deb(args) => deb::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Sbom { out } => sbom::run(&out).map(|()| ExitCode::SUCCESS),
+        Verb::Deny { offline } => deny::run(offline).map(|()| ExitCode::SUCCESS),
         Verb::Fuzz { target, minutes } => fuzz::run(target.as_deref(), minutes),
     }
 }

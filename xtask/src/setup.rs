@@ -61,6 +61,15 @@ const CLIENT_NEEDS: &[Need] = &[
                 .exists()
         },
     },
+    // For clients in containers.
+    Need {
+        package: "runc",
+        present: || in_path("runc"),
+    },
+    Need {
+        package: "iproute2",
+        present: || in_path("ip"),
+    },
     Need {
         package: "python3-venv",
         present: || python_with_venv().is_some(),

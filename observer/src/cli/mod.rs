@@ -11,6 +11,7 @@ mod doctor;
 mod export;
 mod keys;
 mod log;
+mod man;
 mod out;
 mod period;
 mod policy;
@@ -71,6 +72,8 @@ enum Command {
     #[command(hide = true)]
     Canary(canary::Args),
     Completions(completions::Args),
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// Form of what a command gives.
@@ -129,6 +132,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Canary(args) => canary::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     match outcome {
         Ok(code) => code,

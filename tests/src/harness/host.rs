@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::chain::{ChainReport, check_chain};
 use super::client::Client;
+use super::container::Containers;
 use super::metrics::Metrics;
 use super::process::Process;
 use super::proxy::FaultProxy;
@@ -56,6 +57,8 @@ pub struct Options {
     pub register: Option<String>,
     /// A proxy between the daemon and the store.
     pub proxy: bool,
+    /// Let the endpoint listen on all addresses, for containers with a network of their own.
+    pub reachable: bool,
     /// User as whom the daemon's own store runs, and the directory of its data.
     pub store_user: Option<(&'static str, PathBuf)>,
     /// More lines of the configuration; the first ones may still be of `capture`.
@@ -77,6 +80,7 @@ impl Default for Options {
             selftest_library: None,
             register: None,
             proxy: false,
+            reachable: false,
             store_user: None,
             more: String::new(),
         }
@@ -116,6 +120,11 @@ impl Host {
             plain: options
                 .plain
                 .then(|| SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, plain_port))),
+            listen: if options.reachable {
+                SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, 0))
+            } else {
+                defaults.listen
+            },
             ..defaults
         };
         let endpoint = Endpoint::start(&settings, &dir.path().join("ca.pem"))?;
@@ -380,6 +389,11 @@ impl Host {
             .args(["--silent", "--show-error", "--max-time", "60", "--cacert"])
             .arg(self.ca_file())
             .args(["--connect-to", &format!("::127.0.0.1:{}", self.endpoint.port())])
+    }
+
+    /// Containers that reach the endpoint, which must be `reachable`.
+    pub fn containers(&self) -> Result<Containers> {
+        Containers::new(self.dir.path(), &self.ca_file(), self.endpoint.port())
     }
 
     /// curl with a chat completion to this host.
