@@ -32,11 +32,12 @@ use tokio::{
 
 use crate::{
     cli::{setup::Loaded, target},
+    config::Retention,
     kernel::{clock::wall_ns, discover::Discovery, known::KnownFiles},
     metrics::Snapshot,
     privilege::{self, Fence},
     state::KNOWN_FILES,
-    store::{Client, Writer, WriterOptions, migrate},
+    store::{Client, Writer, WriterOptions, migrate, retention},
 };
 pub(crate) use files::read_secret;
 use prepare::Prepared;
@@ -125,9 +126,9 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
     let (anchor, host_id) = (anchors::Plan::of(&config), host.id.clone());
     let (judges, changes) = reload::start(&config, Arc::clone(&loaded.judge))?;
     let registers = tokio::spawn({
-        let shared = Arc::clone(&shared);
+        let (shared, keep) = (Arc::clone(&shared), config.store.retention);
         async move {
-            migrate_until_done(&client, &shared).await;
+            migrate_until_done(&client, &keep, &shared).await;
             tokio::join!(
                 enrol::run(client.clone(), certificates),
                 governance::run(client.clone(), judges, host_id.clone()),
@@ -194,18 +195,34 @@ fn pipeline_thread(worker: Worker) -> std::io::Result<oneshot::Receiver<anyhow::
 }
 
 /// Brings the schema up to date, as soon as the store can be reached.
-async fn migrate_until_done(client: &Client, shared: &Shared) {
+async fn migrate_until_done(client: &Client, keep: &Retention, shared: &Shared) {
     let mut pause = Duration::from_millis(100);
     while !shared.stopping() {
         match migrate(client).await {
             Ok(applied) => {
                 tracing::info!(?applied, "schema is up to date");
+                set_retention(client, keep).await;
                 return;
             }
             Err(error) => tracing::warn!(%error, "cannot bring the schema up to date yet"),
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(5));
+    }
+}
+
+/// Tables keep rows as long as the configuration says. Who may not change that says so and goes on: the rows are safe.
+async fn set_retention(client: &Client, keep: &Retention) {
+    match retention::apply(client, keep).await {
+        Ok(set) if !set.distributed.is_empty() => {
+            let tables = set.distributed.join(", ");
+            tracing::warn!(%tables, "store.retention: set it on the tables behind these (`observer store schema --cluster`)");
+        }
+        Ok(set) if set.changed.is_empty() => {}
+        Ok(set) => tracing::info!(tables = %set.changed.join(", "), "retention was set"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot set store.retention: rows are kept as the tables say");
+        }
     }
 }
 

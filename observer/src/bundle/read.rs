@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{INVENTORY, Lines, MANIFEST, Manifest, TABLES, file_name, from_line};
 use crate::{
     evidence::{AnchorRow, BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, KeyRow, SealRow},
-    verify::{Key, Known, Page, Record, RecordRow, Source, is_full},
+    verify::{Key, Known, Page, Record, RecordRow, Source, Stretch, is_full},
 };
 
 /// Longest manifest.
@@ -280,14 +280,13 @@ impl Source for BundleSource {
         Ok(Page { seals, is_last: true })
     }
 
-    async fn records(
-        &mut self,
-        host: &str,
-        _after: Option<Key>,
-        upto: Option<Key>,
-        take: &mut dyn FnMut(Record),
-    ) -> anyhow::Result<()> {
-        if let Some(files) = &mut self.files {
+    async fn records(&mut self, of: &[Stretch], take: &mut dyn FnMut(usize, Record)) -> anyhow::Result<()> {
+        let Some(files) = &mut self.files else {
+            return Ok(());
+        };
+        for (place, stretch) in of.iter().enumerate() {
+            let (host, upto) = (stretch.host.as_str(), stretch.upto);
+            let take = &mut |record| take(place, record);
             page_of(&mut files.interactions, host, upto, take);
             page_of(&mut files.findings, host, upto, take);
             page_of(&mut files.connections, host, upto, take);

@@ -27,7 +27,9 @@ Examples:
   observer keys show
   observer keys list --format json
   observer keys rotate                 a running daemon signs with the new key from its next seal on
-  observer keys show --notary --config observer.yaml";
+  observer keys show --notary --config observer.yaml
+
+The line \"to pin it\" belongs into the file of `observer verify --trust FILE`, taken down on the host itself.";
 
 /// Show or rotate the keys that sign the evidence.
 #[derive(Debug, clap::Args)]
@@ -107,6 +109,7 @@ fn show(ring: &Keyring, format: Format) -> std::io::Result<()> {
                 line("public key", &public),
                 line("speaks for", owner),
                 line("since", since.as_deref().unwrap_or("unknown: no certificate")),
+                line("to pin it", &format!("{} {owner} {id}", ring.role())),
             ];
             out::print(&render(&[left(""), left("")], &rows))
         }

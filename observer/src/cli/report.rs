@@ -69,6 +69,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let now = wall_ns();
     let (from, to) = args.period.bounded(now)?;
     let mut verify = Options::new(now);
+    verify.keep_records_days = config.store.retention.records_days();
+    verify.keep_seals_days = config.store.retention.seals_days();
     if let Some(directory) = &args.anchors {
         verify.outside = notary::all(directory)?;
     }

@@ -11,13 +11,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, log, out, setup, target};
 use crate::{
-    config::Config,
+    config::{Config, Retention},
     privilege,
     store::{
-        Client,
-        cluster::{self, Retention},
+        Client, cluster,
         embedded::{EmbeddedConfig, serve},
-        migrate,
+        migrate, retention,
     },
 };
 
@@ -103,7 +102,7 @@ enum Command {
     },
 }
 
-/// How long rows are kept. Without any of them, what the tables say stays.
+/// How long rows are kept. What is not given is as `store.retention` says; what that does not say either stays as it is.
 #[derive(Debug, Clone, Copy, clap::Args)]
 struct Keep {
     /// Days that records are kept.
@@ -118,14 +117,17 @@ struct Keep {
 }
 
 impl Keep {
-    fn retention(self) -> Option<Retention> {
-        let usual = Retention::default();
-        let any = self.keep_records.or(self.keep_seals).or(self.keep_payloads);
-        any.map(|_| Retention {
-            records: self.keep_records.unwrap_or(usual.records),
-            seals: self.keep_seals.unwrap_or(usual.seals),
-            payloads: self.keep_payloads.unwrap_or(usual.payloads),
-        })
+    /// With what the configuration says.
+    fn over(self, configured: Retention) -> anyhow::Result<Retention> {
+        let retention = Retention {
+            records: self.keep_records.or(configured.records),
+            seals: self.keep_seals.or(configured.seals),
+            payloads: self.keep_payloads.or(configured.payloads),
+        };
+        match retention.mistake() {
+            Some(mistake) => anyhow::bail!("{mistake}"),
+            None => Ok(retention),
+        }
     }
 }
 
@@ -148,12 +150,11 @@ fn print_schema(for_cluster: bool, roles: bool, keep: Keep) -> Result<ExitCode, 
     } else {
         migrate::script(&database)
     };
-    if let Some(retention) = keep.retention() {
-        text.push_str("\n-- retention\n");
-        let database = if for_cluster { cluster::LOCAL } else { &database };
-        for statement in retention.statements(database, for_cluster) {
-            text.push_str(&format!("{statement};\n"));
-        }
+    let retention = keep.over(Retention::default())?;
+    let database = if for_cluster { cluster::LOCAL } else { &database };
+    let statements = retention::statements(&retention, database, for_cluster);
+    if !statements.is_empty() {
+        text.push_str(&format!("\n-- retention\n{};\n", statements.join(";\n")));
     }
     out::print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -162,6 +163,7 @@ fn print_schema(for_cluster: bool, roles: bool, keep: Keep) -> Result<ExitCode, 
 fn apply_schema(config: Option<&Path>, keep: Keep) -> Result<ExitCode, Failure> {
     log::start(log::QUIET);
     let loaded = setup::load(config).map_err(|problems| Failure::problems(&problems))?;
+    let retention = keep.over(loaded.config.store.retention)?;
     let target = target::of(&loaded.config)?;
     let client = Client::new(&target)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -169,10 +171,15 @@ fn apply_schema(config: Option<&Path>, keep: Keep) -> Result<ExitCode, Failure> 
         .build()?;
     let applied = runtime.block_on(migrate(&client))?;
     let database = client.database();
-    if let Some(retention) = keep.retention() {
-        for statement in retention.statements(database, false) {
-            runtime.block_on(client.command(&statement))?;
-        }
+    let set = runtime.block_on(retention::apply(&client, &retention))?;
+    if !set.changed.is_empty() {
+        out::print(&format!("retention: set on {}", set.changed.join(", ")))?;
+    }
+    if !set.distributed.is_empty() {
+        out::complain(&format!(
+            "retention: {} are Distributed, set it on the tables behind them: `observer store schema --cluster --keep-records ...` prints how",
+            set.distributed.join(", ")
+        ));
     }
     out::print(&match applied.as_slice() {
         [] => format!("database {database}: up to date"),

@@ -5,6 +5,7 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use super::{Failure, Format, log, out, period::PeriodArgs, progress::Bar, setup, target};
 use crate::{
     bundle::BundleSource,
+    config::Retention,
     kernel::clock::wall_ns,
     notary,
     report::{
@@ -21,7 +23,7 @@ use crate::{
     },
     store::Client,
     verify::{
-        Findings, Kind, Level, NOT_FOUND, Options, Period, Report, StoreSource, Verdict, run as verify,
+        Findings, Kind, Level, NOT_FOUND, Options, Period, Pins, Report, StoreSource, Verdict, run as verify,
     },
 };
 
@@ -38,6 +40,7 @@ Examples:
   observer verify --from 2026-11-01 --to 2026-12-01 --anchors /mnt/worm
   observer verify --host web-1 --format json
   observer verify --bundle november --anchors anchors-of-november
+  observer verify --trust hosts.keys --anchors /mnt/worm
   observer verify --record                the run is noted in `verification_runs`";
 
 /// Verify the stored evidence: hashes, signatures, numbers, links, keys and anchors.
@@ -55,15 +58,19 @@ pub(super) struct Args {
     /// Directory with anchors of a notary.
     #[arg(long, value_name = "DIR")]
     anchors: Option<PathBuf>,
+    /// File with keys that were taken down on the hosts: a chain that another key signed is a finding. Lines `host HOST_ID KEY`,
+    /// as `observer keys show` prints them.
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
     /// A chain without a closing seal may end so many minutes before the end of what is looked at.
     #[arg(long, value_name = "MINUTES", default_value_t = 5)]
     stale_after: u32,
-    /// Days that records are kept in this store: of older seals they may be gone.
-    #[arg(long, value_name = "DAYS", default_value_t = 400)]
-    keep_records: u32,
-    /// Days that seals are kept in this store.
-    #[arg(long, value_name = "DAYS", default_value_t = 1130)]
-    keep_seals: u32,
+    /// Days that records are kept in this store: of older seals they may be gone. Else what `store.retention` says, else 400.
+    #[arg(long, value_name = "DAYS")]
+    keep_records: Option<u32>,
+    /// Days that seals are kept in this store. Else what `store.retention` says, else 1130.
+    #[arg(long, value_name = "DAYS")]
+    keep_seals: Option<u32>,
     /// Note the run in `verification_runs` of the store.
     #[arg(long)]
     record: bool,
@@ -81,14 +88,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     options.period = args.period.period(options.now)?;
     options.host.clone_from(&args.host);
     options.stale_after = i64::from(args.stale_after) * 60_000_000_000;
-    options.keep_records_days = args.keep_records;
-    options.keep_seals_days = args.keep_seals;
+    keep(&mut options, args, &Retention::default());
+    options.trust = args.trust.as_deref().map(pins).transpose()?;
     let report = match &args.bundle {
         Some(directory) => of_bundle(directory, args, options),
         None => {
             let config = setup::load(args.config.as_deref())
                 .map_err(|problems| Failure::problems(&problems))?
                 .config;
+            keep(&mut options, args, &config.store.retention);
             of_store(args, &config, options)
         }
     };
@@ -105,6 +113,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
 }
 
+/// How long rows are kept: as asked, else as configured. Never as the tables say: whoever shortens that must not excuse what
+/// is missing.
+fn keep(options: &mut Options, args: &Args, configured: &Retention) {
+    options.keep_records_days = args.keep_records.unwrap_or(configured.records_days());
+    options.keep_seals_days = args.keep_seals.unwrap_or(configured.seals_days());
+}
+
 fn exit_code(verdict: Verdict) -> ExitCode {
     match verdict {
         Verdict::Verified => ExitCode::SUCCESS,
@@ -113,8 +128,19 @@ fn exit_code(verdict: Verdict) -> ExitCode {
     }
 }
 
+/// Two threads: one reads what the store sends while the other computes hashes.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+}
+
+/// The keys that the auditor pinned.
+fn pins(file: &Path) -> anyhow::Result<Pins> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+    Pins::parse(&text).map_err(|why| anyhow::anyhow!("{shown}: {why}"))
 }
 
 fn of_store(args: &Args, config: &crate::config::Config, mut options: Options) -> anyhow::Result<Report> {

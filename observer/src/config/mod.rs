@@ -136,6 +136,52 @@ pub struct Store {
     pub batch_interval: Duration,
     /// Memory for rows that are not on disk.
     pub buffer_bytes: u64,
+    /// How long rows are kept.
+    pub retention: Retention,
+}
+
+/// Days that rows are kept; `None`: what the tables say stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Interactions, findings, connections, blind spots, and usage counted from them.
+    pub records: Option<u32>,
+    /// Seals.
+    pub seals: Option<u32>,
+    /// Payloads.
+    pub payloads: Option<u32>,
+}
+
+impl Retention {
+    /// Days that tables say at first.
+    pub const RECORDS: u32 = 400;
+    /// As above, of seals.
+    pub const SEALS: u32 = 1130;
+    /// As above, of payloads.
+    pub const PAYLOADS: u32 = 30;
+
+    /// Days that records are kept, where the tables are as this program makes them.
+    pub fn records_days(&self) -> u32 {
+        self.records.unwrap_or(Self::RECORDS)
+    }
+
+    /// As above, of seals.
+    pub fn seals_days(&self) -> u32 {
+        self.seals.unwrap_or(Self::SEALS)
+    }
+
+    /// Why these times do not go together: seals must outlive what they cover, and texts are the first to go.
+    pub fn mistake(&self) -> Option<String> {
+        let (records, seals) = (self.records_days(), self.seals_days());
+        if seals < records {
+            return Some(format!(
+                "seals are kept {seals} days and records {records}: a record without its seal is no evidence, keep seals as long"
+            ));
+        }
+        let payloads = self.payloads.filter(|days| *days > records)?;
+        Some(format!(
+            "texts are kept {payloads} days and records {records}: keep texts no longer than the records that they belong to"
+        ))
+    }
 }
 
 /// Rows on their way to the store, on disk.
@@ -286,6 +332,7 @@ impl Default for Config {
                 batch_rows: 1_000,
                 batch_interval: Duration::from_secs(1),
                 buffer_bytes: 32 * 1024 * 1024,
+                retention: Retention::default(),
             },
             spool: Spool {
                 directory: state_dir.join("spool"),

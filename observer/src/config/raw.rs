@@ -56,6 +56,9 @@ pub(super) struct RawStore {
     pub(super) batch_rows: Text,
     pub(super) batch_seconds: Text,
     pub(super) buffer_bytes: Text,
+    pub(super) records_days: Text,
+    pub(super) seals_days: Text,
+    pub(super) payloads_days: Text,
 }
 
 const ROOT: [&str; 15] = [
@@ -75,7 +78,7 @@ const ROOT: [&str; 15] = [
     "privilege",
     "log",
 ];
-const STORE: [&str; 9] = [
+const STORE: [&str; 10] = [
     "url",
     "database",
     "user",
@@ -85,7 +88,9 @@ const STORE: [&str; 9] = [
     "batch_rows",
     "batch_seconds",
     "buffer_bytes",
+    "retention",
 ];
+const RETENTION: [&str; 3] = ["records_days", "seals_days", "payloads_days"];
 
 /// Words of a switch, in the order of their numbers.
 pub(super) const ON_OFF: [&str; 2] = ["on", "off"];
@@ -200,6 +205,11 @@ fn read_store(reader: &mut Reader, store: &Map<'_>) -> RawStore {
         raw.listen = reader.text_of(&embedded, "listen");
         raw.library = reader.text_of(&embedded, "library");
         raw.store_user = reader.text_of(&embedded, "user");
+    }
+    if let Some(retention) = section(reader, store, "retention", &RETENTION) {
+        raw.records_days = reader.text_of(&retention, "records_days");
+        raw.seals_days = reader.text_of(&retention, "seals_days");
+        raw.payloads_days = reader.text_of(&retention, "payloads_days");
     }
     raw
 }

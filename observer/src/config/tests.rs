@@ -62,6 +62,10 @@ fn the_printed_default_is_the_default_and_has_every_key() {
         "batch_rows",
         "batch_seconds",
         "buffer_bytes",
+        "retention",
+        "records_days",
+        "seals_days",
+        "payloads_days",
         "metrics",
         "seal",
         "interval_seconds",
@@ -111,6 +115,7 @@ store:
   batch_rows: 10
   batch_seconds: 0.5
   buffer_bytes: 1GiB
+  retention: {records_days: 200, seals_days: 700, payloads_days: 7}
 metrics: {listen: off}
 seal: {interval_seconds: 60, selftest: off, selftest_library: /opt/libssl.so.3}
 keys: {rotate_hours: 0}
@@ -169,6 +174,12 @@ log: {level: debug, format: json}
         (store.batch_rows, store.batch_interval, store.buffer_bytes),
         (10, Duration::from_millis(500), 1 << 30)
     );
+    let retention = Retention {
+        records: Some(200),
+        seals: Some(700),
+        payloads: Some(7),
+    };
+    assert_eq!(store.retention, retention);
     assert_eq!(
         (config.metrics_listen, config.seal_interval),
         (None, Duration::from_secs(60))
@@ -263,6 +274,29 @@ log: {level: verbose, format: [text]}
         );
     }
     assert_eq!(shown.len(), wanted.len(), "{shown:#?}");
+}
+
+#[test]
+fn seals_outlive_records_and_records_outlive_texts() {
+    let problem = |text: &str| {
+        let problems = Config::parse(&format!("store: {{retention: {{{text}}}}}\n"), "o.yaml");
+        problems.map_or_else(|p| p[0].to_string(), |_| String::new())
+    };
+    assert_eq!(problem("records_days: 1130"), "");
+    let text = problem("records_days: 1131");
+    assert!(
+        text.contains("seals are kept 1130 days and records 1131"),
+        "{text}"
+    );
+    let text = problem("seals_days: 100");
+    assert!(
+        text.starts_with("o.yaml:1:33: `retention`: seals are kept 100"),
+        "{text}"
+    );
+    let text = problem("records_days: 5, payloads_days: 6");
+    assert!(text.contains("texts are kept 6 days"), "{text}");
+    let text = problem("records_days: 0");
+    assert!(text.contains("from 1 to 36500"), "{text}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::glob::Glob;
 use super::raw::{Raw, RawStore, Text};
 use super::yaml::{At, Reader, shown};
-use super::{Config, ExtraHost, FunctionProbes, LogFormat, LogLevel, Privilege, Store, Wish};
+use super::{Config, ExtraHost, FunctionProbes, LogFormat, LogLevel, Privilege, Retention, Store, Wish};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -173,6 +173,17 @@ impl Validator<'_> {
             .and_then(|b| self.size(&b, "buffer_bytes", (MIB, 4 * GIB)))
         {
             store.buffer_bytes = bytes;
+        }
+        let given = [&raw.records_days, &raw.seals_days, &raw.payloads_days];
+        let at = given.into_iter().flatten().map(|text| text.at).next();
+        let mut days = |text, key| self.optional_count(text, key, (1, 36_500));
+        store.retention = Retention {
+            records: days(raw.records_days, "records_days"),
+            seals: days(raw.seals_days, "seals_days"),
+            payloads: days(raw.payloads_days, "payloads_days"),
+        };
+        if let (Some(at), Some(mistake)) = (at, store.retention.mistake()) {
+            self.reader.problem(at, format!("`retention`: {mistake}"));
         }
     }
 

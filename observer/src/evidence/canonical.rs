@@ -71,13 +71,13 @@ pub fn netstring(out: &mut dyn Sink, bytes: &[u8]) {
 }
 
 /// Decimal digits, made without memory of their own: a row has dozens of numbers, and a verifier reads millions of rows.
-struct Decimal {
+pub(super) struct Decimal {
     text: [u8; 20],
     start: usize,
 }
 
 impl Decimal {
-    fn digits(&self) -> &[u8] {
+    pub(super) fn digits(&self) -> &[u8] {
         &self.text[self.start..]
     }
 }

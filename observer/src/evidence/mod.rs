@@ -13,6 +13,7 @@ pub mod merkle;
 pub mod row;
 pub mod sign;
 mod table;
+pub(crate) mod wire;
 
 use sha2::{Digest, Sha256};
 pub use uuid::Uuid;

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::canonical::{CANON_V, Canonical, RECORD_TAG, SEAL_TAG, Sink};
 use super::decode::{DecodeError, Reader};
+use super::wire::{Column, Stored};
 
 /// `login_uid` of a process that no login started (the kernel's `AUDIT_UID_UNSET`).
 pub const LOGIN_UID_UNSET: u32 = u32::MAX;
@@ -112,6 +113,8 @@ macro_rules! hashed_row {
 }
 
 macro_rules! record_row {
+    (@since) => { 1 };
+    (@since $since:literal) => { $since };
     (
         $(#[$meta:meta])*
         $name:ident in $table:literal { $( $(#[$hm:meta])* $hashed:ident: $ht:ty $(= since $since:literal)?, )* }
@@ -137,6 +140,21 @@ macro_rules! record_row {
                     canon_v: u8,
                 }
             }
+        }
+
+        impl $name {
+            /// What is hashed, in its order, and how it is sent.
+            pub(crate) const COLUMNS: &'static [Column] = &[
+                Column { name: "host_id", kind: <String as Stored>::KIND, since: 1 },
+                Column { name: "chain_epoch", kind: <u64 as Stored>::KIND, since: 1 },
+                Column { name: "seal_seq", kind: <u64 as Stored>::KIND, since: 1 },
+                Column { name: "rec_seq", kind: <u64 as Stored>::KIND, since: 1 },
+                $( Column {
+                    name: stringify!($hashed),
+                    kind: <$ht as Stored>::KIND,
+                    since: record_row!(@since $($since)?),
+                }, )*
+            ];
         }
     };
 }

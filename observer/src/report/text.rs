@@ -1,12 +1,13 @@
 //! Values as people read them, with units.
 
+/// Whether a character does something to a terminal, or to the direction of writing, instead of being shown.
+pub fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A text as a terminal may show it: no control characters and none that change the direction of writing, which
 /// could make a row say something else than is stored. Rows hold none; a store may hold rows of others.
 pub fn safe(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     text.chars()
         .map(|c| if steers(c) { '\u{fffd}' } else { c })
         .collect()

@@ -110,6 +110,11 @@ impl Keyring {
         Ok((ring, notes))
     }
 
+    /// What its keys speak for: `host` or `notary`.
+    pub fn role(&self) -> &'static str {
+        self.role
+    }
+
     /// The keyring as it is, for people to look at; nothing is made or changed. `None` where there is no key.
     ///
     /// # Errors

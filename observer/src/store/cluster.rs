@@ -10,58 +10,10 @@ use super::sql::{Kind, Lexer, Next, split_script};
 pub const LOCAL: &str = "ai_evidence_local";
 
 /// Filled in by each server from its configuration.
-const ON_CLUSTER: &str = "ON CLUSTER '{cluster}'";
+pub(super) const ON_CLUSTER: &str = "ON CLUSTER '{cluster}'";
 
 /// Roles and what they may do; the same for one node and for a cluster.
 pub const ROLES: &str = include_str!("schema/roles.sql");
-
-/// How long rows are kept, in days.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// Interactions, findings, connections, blind spots.
-    pub records: u32,
-    /// Seals.
-    pub seals: u32,
-    /// Payloads.
-    pub payloads: u32,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self {
-            records: 400,
-            seals: 1130,
-            payloads: 30,
-        }
-    }
-}
-
-impl Retention {
-    /// Sets it on all tables that have one. Repeatable.
-    pub fn statements(&self, database: &str, on_cluster: bool) -> Vec<String> {
-        let cluster = if on_cluster {
-            format!(" {ON_CLUSTER}")
-        } else {
-            String::new()
-        };
-        let tables = [
-            ("ai_interactions", "toDateTime(ts)", self.records),
-            ("ai_findings", "toDateTime(ts)", self.records),
-            ("ai_connections", "toDateTime(ts)", self.records),
-            ("blind_spots", "toDateTime(ts)", self.records),
-            ("evidence_seals", "toDateTime(interval_start)", self.seals),
-            ("ai_payloads", "toDateTime(ts)", self.payloads),
-        ];
-        tables
-            .into_iter()
-            .map(|(table, time, days)| {
-                format!(
-                    "ALTER TABLE {database}.{table}{cluster} MODIFY TTL {time} + INTERVAL {days} DAY DELETE"
-                )
-            })
-            .collect()
-    }
-}
 
 /// The name after the words `before`, which stand at the beginning of a statement.
 fn named<'s>(statement: &'s str, before: &[&str]) -> Option<&'s str> {

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod embedded;
 pub mod history;
 pub mod migrate;
+pub mod retention;
 mod sql;
 pub mod writer;
 

@@ -243,7 +243,18 @@ pub fn is_identifier(name: &str) -> bool {
 
 /// A text as SQL writes it.
 pub(crate) fn literal(value: &str) -> String {
-    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+    let mut text = String::with_capacity(value.len() + 2);
+    text.push('\'');
+    for c in value.chars() {
+        match c {
+            '\\' | '\'' => text.extend(['\\', c]),
+            // A statement with a NUL in it is refused as a whole, and others are read as white space in logs.
+            c if c.is_ascii_control() => text.push_str(&format!("\\x{:02X}", u32::from(c))),
+            c => text.push(c),
+        }
+    }
+    text.push('\'');
+    text
 }
 
 #[cfg(test)]
@@ -253,6 +264,7 @@ mod tests {
     #[test]
     fn names_cannot_leave_their_quotes() {
         assert_eq!(literal(r"a'b\"), r"'a\'b\\'");
+        assert_eq!(literal("a\0\n\u{1b}é"), r"'a\x00\x0A\x1Bé'");
     }
 
     fn tokens(text: &str) -> Vec<&str> {

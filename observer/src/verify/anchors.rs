@@ -96,6 +96,13 @@ impl AnchorBook {
             );
             return false;
         };
+        let trusted = keys.trusted(ROLE_NOTARY, &anchor.notary_id);
+        if last.is_none_or(|last| last.key_id != anchor.key_id)
+            && keys.pinned_owners(ROLE_NOTARY).next().is_some()
+            && !trusted.is_some_and(|trusted| trusted.contains(&anchor.key_id))
+        {
+            say(Kind::KeyNotPinned, format!("key {}", anchor.key_id));
+        }
         if let Some(last) = last
             && !keys.leads(ROLE_NOTARY, &anchor.notary_id, &last.key_id, &anchor.key_id)
         {

@@ -68,6 +68,7 @@ kinds! {
     KeyInvalid = Finding "key_invalid" "a certificate is not right";
     KeyUncertified = Finding "key_uncertified" "from here on a key signs that the key before did not certify";
     KeyRevoked = Finding "key_revoked" "a seal was made after its key was revoked";
+    KeyNotPinned = Finding "key_not_pinned" "a key that the auditor's file does not name, and that hangs together with none that it names, signs here";
     Stale = Finding "stale" "the chain ends without a closing seal: the agent was stopped hard, cannot deliver, or its last seals were removed";
     HostMissing = Finding "host_missing" "a host that should have seals has none at all";
     AnchoredSealMissing = Finding "anchored_seal_missing" "an anchor holds a seal that is not in the store";

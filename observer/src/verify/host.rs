@@ -1,5 +1,7 @@
 //! The chain of one host: seals and records go in, in their order, findings come out. Pure.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 
 use super::anchors::Anchored;
@@ -76,6 +78,8 @@ pub struct HostCheck<'k> {
     host: String,
     keys: &'k KeyBook,
     limits: Limits,
+    /// Keys that may sign, where the auditor pinned some.
+    trusted: Option<BTreeSet<String>>,
     anchored: Vec<Anchored>,
     next_anchored: usize,
     last: Option<Last>,
@@ -97,6 +101,7 @@ impl<'k> HostCheck<'k> {
             host: host.to_owned(),
             keys,
             limits,
+            trusted: keys.trusted(ROLE_HOST, host),
             anchored,
             next_anchored: 0,
             last: None,
@@ -254,7 +259,11 @@ impl<'k> HostCheck<'k> {
         {
             self.findings.add(Kind::ClockJump, place, 1, "");
         }
-        let Some(last) = self.last.take() else {
+        let before = self.last.take();
+        if before.as_ref().is_none_or(|last| last.row.key_id != seal.key_id) {
+            self.is_pinned(seal);
+        }
+        let Some(last) = before else {
             self.counts.epochs = 1;
             self.first_of_all(seal);
             return;
@@ -272,6 +281,19 @@ impl<'k> HostCheck<'k> {
         } else {
             self.counts.epochs += 1;
             self.next_epoch(seal, &last);
+        }
+    }
+
+    /// Whether the key of a seal is one that the auditor trusts; asked where the key changes.
+    fn is_pinned(&mut self, seal: &SealRow) {
+        if self
+            .trusted
+            .as_ref()
+            .is_some_and(|keys| !keys.contains(&seal.key_id))
+        {
+            let place = Place::seal(seal.chain_epoch, seal.seal_seq);
+            let detail = format!("key {} signs from here on", seal.key_id);
+            self.findings.add(Kind::KeyNotPinned, place, 1, detail);
         }
     }
 

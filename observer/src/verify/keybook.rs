@@ -1,8 +1,9 @@
 //! Public keys by owner, as far as certificates speak for them. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{Findings, Kind, Place};
+use super::trust::Pins;
 use crate::evidence::{
     KeyRow,
     keys::{KeyFault, KeyTrust},
@@ -23,7 +24,11 @@ struct Entry {
 
 /// Certificates by role, owner and key id.
 #[derive(Debug, Clone, Default)]
-pub struct KeyBook(BTreeMap<(String, String), BTreeMap<String, Entry>>);
+pub struct KeyBook {
+    entries: BTreeMap<(String, String), BTreeMap<String, Entry>>,
+    /// Keys that the auditor pinned; `None`: nobody asked.
+    pins: Option<Pins>,
+}
 
 impl KeyBook {
     /// Takes certificates with the time at which each was revoked (ms since the Unix epoch), and judges them.
@@ -31,7 +36,7 @@ impl KeyBook {
         let mut book = Self::default();
         for (row, revoked_at_ms) in rows {
             let owner = (row.key_role.clone(), row.host_id.clone());
-            let of_owner = book.0.entry(owner).or_default();
+            let of_owner = book.entries.entry(owner).or_default();
             let revoked_at_ms = of_owner
                 .get(&row.key_id)
                 .map_or(revoked_at_ms, |e| e.revoked_at_ms.min(revoked_at_ms));
@@ -50,7 +55,7 @@ impl KeyBook {
                 entry.revoked_at_ms = revoked_at_ms;
             }
         }
-        for of_owner in book.0.values_mut() {
+        for of_owner in book.entries.values_mut() {
             let faults: Vec<(String, KeyFault)> = of_owner
                 .iter()
                 .filter_map(|(id, entry)| {
@@ -68,7 +73,9 @@ impl KeyBook {
     }
 
     fn entry(&self, role: &str, owner: &str, key_id: &str) -> Option<&Entry> {
-        self.0.get(&(role.to_owned(), owner.to_owned()))?.get(key_id)
+        self.entries
+            .get(&(role.to_owned(), owner.to_owned()))?
+            .get(key_id)
     }
 
     /// The public key, where a certificate that is right in itself speaks for it. One that the key before did not certify
@@ -101,9 +108,46 @@ impl KeyBook {
         false
     }
 
+    /// With the keys that the auditor pinned.
+    #[must_use]
+    pub fn pinned(mut self, pins: Option<Pins>) -> Self {
+        self.pins = pins;
+        self
+    }
+
+    /// Keys of an owner that may sign: the pinned ones, those that they certified, and those that they name as the ones before
+    /// them. `None`: nothing was pinned, so any may that a certificate speaks for.
+    pub fn trusted(&self, role: &str, owner: &str) -> Option<BTreeSet<String>> {
+        let pins = self.pins.as_ref()?;
+        let mut trusted: BTreeSet<String> = pins.of(role, owner).map(str::to_owned).collect();
+        let entries = self.entries.get(&(role.to_owned(), owner.to_owned()));
+        let mut pinned: Vec<String> = trusted.iter().cloned().collect();
+        // A key says itself, signed, which one was before it.
+        while let Some(id) = pinned.pop() {
+            let entry = entries.and_then(|of_owner| of_owner.get(&id));
+            let sound = entry.filter(|e| matches!(e.fault, None | Some(KeyFault::NotCertified)));
+            let before = sound.map_or("", |e| e.row.prev_key_id.as_str());
+            if !before.is_empty() && trusted.insert(before.to_owned()) {
+                pinned.push(before.to_owned());
+            }
+        }
+        let certified = entries.into_iter().flat_map(BTreeMap::keys);
+        let led: Vec<String> = certified
+            .filter(|id| pins.of(role, owner).any(|pin| self.leads(role, owner, pin, id)))
+            .cloned()
+            .collect();
+        trusted.extend(led);
+        Some(trusted)
+    }
+
+    /// Who has pinned keys of this role.
+    pub fn pinned_owners<'s>(&'s self, role: &'s str) -> impl Iterator<Item = &'s str> {
+        self.pins.iter().flat_map(move |pins| pins.owners(role))
+    }
+
     /// Who has certificates of this role.
     pub fn owners<'s>(&'s self, role: &'s str) -> impl Iterator<Item = &'s str> {
-        self.0
+        self.entries
             .keys()
             .filter(move |(r, _)| r == role)
             .map(|(_, owner)| owner.as_str())
@@ -111,7 +155,7 @@ impl KeyBook {
 
     /// All certificates that are right in themselves and vouch for themselves only.
     pub fn first_uses<'s>(&'s self, role: &str, owner: &str) -> impl Iterator<Item = &'s KeyRow> {
-        self.0
+        self.entries
             .get(&(role.to_owned(), owner.to_owned()))
             .into_iter()
             .flat_map(BTreeMap::values)
@@ -121,7 +165,7 @@ impl KeyBook {
 
     /// What is wrong with the certificates of an owner.
     pub fn report(&self, role: &str, owner: &str, findings: &mut Findings) {
-        let of_owner = self.0.get(&(role.to_owned(), owner.to_owned()));
+        let of_owner = self.entries.get(&(role.to_owned(), owner.to_owned()));
         for entry in of_owner.into_iter().flat_map(BTreeMap::values) {
             let Some(fault) = entry.fault else { continue };
             let kind = match fault {
@@ -135,7 +179,11 @@ impl KeyBook {
                 format!("key {}: {fault}", entry.row.key_id),
             );
         }
+        let trusted = self.trusted(role, owner).unwrap_or_default();
         for row in self.first_uses(role, owner) {
+            if trusted.contains(&row.key_id) {
+                continue;
+            }
             let detail = format!("key {}", row.key_id);
             findings.add(Kind::KeyFirstUse, Place::default(), 1, detail);
         }
@@ -170,6 +218,25 @@ mod tests {
         );
         assert_eq!(book.public(ROLE_HOST, "other", signers[1].id()), None);
         assert_eq!(book.owners(ROLE_HOST).collect::<Vec<_>>(), ["h"]);
+    }
+
+    #[test]
+    fn a_pinned_key_speaks_for_those_before_and_behind_it_and_for_no_other() {
+        let (mut rows, signers) = chain();
+        let stranger = Signer::from_seed(&[9; 32]);
+        rows.push(KeyRow::first("h", ROLE_HOST, &stranger, 4));
+        let thief = Signer::from_seed(&[10; 32]);
+        rows.push(KeyRow::following("h", ROLE_HOST, &thief, 5, &stranger));
+        let book = KeyBook::new(rows.into_iter().map(|row| (row, NEVER_MS)));
+        assert_eq!(book.trusted(ROLE_HOST, "h"), None, "nobody asked");
+        let pins = Pins::parse(&format!("host h {}", signers[1].id())).unwrap();
+        let book = book.pinned(Some(pins));
+        let all: BTreeSet<String> = signers.iter().map(|s| s.id().to_owned()).collect();
+        assert_eq!(book.trusted(ROLE_HOST, "h"), Some(all));
+        assert_eq!(book.trusted(ROLE_HOST, "other"), Some(BTreeSet::new()));
+        let mut findings = Findings::default();
+        book.report(ROLE_HOST, "h", &mut findings);
+        assert_eq!(findings.count(Kind::KeyFirstUse), 1, "the stranger's");
     }
 
     #[test]

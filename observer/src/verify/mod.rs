@@ -14,6 +14,7 @@ mod report;
 mod run;
 mod source;
 mod store;
+mod trust;
 
 pub use anchors::{AnchorBook, Anchored};
 pub use finding::{Finding, Findings, Kind, Level, Place};
@@ -22,9 +23,10 @@ pub use keybook::KeyBook;
 pub use report::{HostReport, Report, Verdict};
 pub use run::{Options, Progress, run};
 pub(crate) use source::RecordRow;
-pub use source::{Key, Known, Page, Period, Source};
+pub use source::{Key, Known, Page, Period, Source, Stretch};
 pub use store::StoreSource;
 pub(crate) use store::is_full;
+pub use trust::Pins;
 
 /// What no verification of stored rows can find, in the words of `docs/evidence.md`.
 pub const NOT_FOUND: [&str; 6] = [

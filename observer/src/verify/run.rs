@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::anchors::AnchorBook;
 use super::finding::{Kind, Place};
-use super::host::{HostCheck, Limits};
+use super::host::{HostCheck, Limits, Record};
 use super::keybook::KeyBook;
 use super::report::{HostReport, Report};
-use super::source::{Known, Period, Source};
+use super::source::{Known, Page, Period, Source, Stretch};
+use super::trust::Pins;
 use crate::evidence::{
     AnchorRow, KeyRow,
     keys::{ROLE_HOST, ROLE_NOTARY},
@@ -30,6 +31,8 @@ pub struct Options {
     pub keep_records_days: u32,
     /// Seals are kept so many days.
     pub keep_seals_days: u32,
+    /// Keys that the auditor pinned.
+    pub trust: Option<Pins>,
     /// Anchors from files, with their certificates; by number.
     pub outside: Vec<(AnchorRow, Option<KeyRow>)>,
 }
@@ -44,6 +47,7 @@ impl Options {
             stale_after: 5 * 60 * 1_000_000_000,
             keep_records_days: 400,
             keep_seals_days: 1130,
+            trust: None,
             outside: Vec::new(),
         }
     }
@@ -94,7 +98,8 @@ pub async fn run(
             .iter()
             .cloned()
             .chain(certificates.map(|key| (key, i64::MAX))),
-    );
+    )
+    .pinned(options.trust.clone());
     let mut anchors = read_anchors(source, options, &keys).await?;
     let mut report = Report {
         at: options.now,
@@ -107,18 +112,16 @@ pub async fn run(
         keys.report(ROLE_NOTARY, notary, &mut report.general);
     }
     let gone: BTreeMap<&str, i64> = known.inventory.iter().map(|(h, at)| (h.as_str(), *at)).collect();
+    let mut batch = Batch::default();
     for host in hosts(&known, &keys, &anchors, options) {
         progress.host(&host);
-        let mut check = HostCheck::new(&host, &keys, anchors.take(&host), options.limits());
-        check_host(source, &mut check, &host, progress).await?;
-        check.finish(gone.get(host.as_str()).map(|ms| ms.saturating_mul(1_000_000)));
-        report.hosts.push(HostReport {
-            host,
-            counts: check.counts,
-            span: check.span,
-            findings: check.findings,
-        });
+        let gone = gone.get(host.as_str()).map(|ms| ms.saturating_mul(1_000_000));
+        let check = HostCheck::new(&host, &keys, anchors.take(&host), options.limits());
+        batch.hosts.push((host, check, gone));
+        read_host(source, &mut batch, progress, &mut report).await?;
     }
+    batch.check(source, progress).await?;
+    batch.end(0, &mut report);
     for damage in source.damage() {
         report
             .general
@@ -162,19 +165,96 @@ fn hosts(known: &Known, keys: &KeyBook, anchors: &AnchorBook, options: &Options)
     // Old certificates and anchors say nothing about a period.
     if options.period == Period::default() {
         hosts.extend(keys.owners(ROLE_HOST).map(ToOwned::to_owned));
+        hosts.extend(keys.pinned_owners(ROLE_HOST).map(ToOwned::to_owned));
         hosts.extend(anchors.hosts().map(ToOwned::to_owned));
     }
     hosts
 }
 
-async fn check_host(
+/// Records of hosts are asked for together, up to so many: a query for each host would look through the tables again for each.
+const BATCH_RECORDS: u64 = 1_000_000;
+
+/// So many pages at most, whatever is on them: their hosts are named in the query.
+const BATCH_PAGES: usize = 256;
+
+/// Pages whose records are still to be read.
+#[derive(Default)]
+struct Batch<'k> {
+    /// Hosts that are not over, with the time at which they left the inventory.
+    hosts: Vec<(String, HostCheck<'k>, Option<i64>)>,
+    pages: Vec<Waiting>,
+    records: u64,
+}
+
+/// A page of the host at this place.
+struct Waiting {
+    host: usize,
+    page: Page,
+    stretch: Option<Stretch>,
+}
+
+impl Batch<'_> {
+    fn is_full(&self) -> bool {
+        self.records >= BATCH_RECORDS || self.pages.len() >= BATCH_PAGES
+    }
+
+    /// Reads the records of all pages that wait, and checks them.
+    async fn check(&mut self, source: &mut impl Source, progress: &mut dyn Progress) -> anyhow::Result<()> {
+        let stretches: Vec<Stretch> = self.pages.iter().filter_map(|p| p.stretch.clone()).collect();
+        let mut records: Vec<Vec<Record>> = vec![Vec::new(); stretches.len()];
+        let mut unsaid = 0;
+        source
+            .records(&stretches, &mut |place, record| {
+                records[place].push(record);
+                unsaid += 1;
+                if unsaid == 4096 {
+                    progress.read(unsaid);
+                    unsaid = 0;
+                }
+            })
+            .await?;
+        progress.read(unsaid);
+        let mut records = records.into_iter();
+        for Waiting { host, page, stretch } in self.pages.drain(..) {
+            progress.read(page.seals.len() as u64);
+            let records = stretch.and_then(|_| records.next()).unwrap_or_default();
+            self.hosts[host].1.page(&page.seals, records, page.is_last);
+        }
+        self.records = 0;
+        Ok(())
+    }
+
+    /// Ends all hosts but the last `but`: nothing of them is to come.
+    fn end(&mut self, but: usize, report: &mut Report) {
+        let over = self.hosts.len().saturating_sub(but);
+        for (host, mut check, gone) in self.hosts.drain(..over) {
+            check.finish(gone);
+            report.hosts.push(HostReport {
+                host,
+                counts: check.counts,
+                span: check.span,
+                findings: check.findings,
+            });
+        }
+    }
+}
+
+/// Reads the seals of the last host, page by page.
+async fn read_host(
     source: &mut impl Source,
-    check: &mut HostCheck<'_>,
-    host: &str,
+    batch: &mut Batch<'_>,
     progress: &mut dyn Progress,
+    report: &mut Report,
 ) -> anyhow::Result<()> {
     let mut after = None;
     loop {
+        if batch.is_full() {
+            batch.check(source, progress).await?;
+            batch.end(1, report);
+        }
+        let Some((host, check, _)) = batch.hosts.last() else {
+            return Ok(());
+        };
         let page = source.seals(host, after).await?;
         let end = page.seals.last().map(|seal| (seal.chain_epoch, seal.seal_seq));
         // Records before the first seal of a period belong to what came before.
@@ -185,26 +265,24 @@ async fn check_host(
             _ => after,
         };
         let open_end = page.is_last && !check.ends_within();
-        let upto = if open_end { None } else { end };
-        let mut records = Vec::new();
-        if end.is_some() || open_end {
-            let mut unsaid = 0;
-            source
-                .records(host, begin, upto, &mut |record| {
-                    records.push(record);
-                    unsaid += 1;
-                    if unsaid == 4096 {
-                        progress.read(unsaid);
-                        unsaid = 0;
-                    }
-                })
-                .await?;
-            progress.read(unsaid);
-        }
-        progress.read(page.seals.len() as u64);
-        check.page(&page.seals, records, page.is_last);
+        let stretch = (end.is_some() || open_end).then(|| Stretch {
+            host: host.clone(),
+            after: begin,
+            upto: if open_end { None } else { end },
+        });
+        let is_last = page.is_last;
+        batch.records += page
+            .seals
+            .iter()
+            .map(|seal| u64::from(seal.n_records))
+            .sum::<u64>();
+        batch.pages.push(Waiting {
+            host: batch.hosts.len() - 1,
+            page,
+            stretch,
+        });
         match end {
-            Some(end) if !page.is_last => after = Some(end),
+            Some(end) if !is_last => after = Some(end),
             _ => return Ok(()),
         }
     }

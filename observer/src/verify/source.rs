@@ -1,7 +1,9 @@
 //! Where rows come from: the store, or a bundle.
 
 use super::host::Record;
-use crate::evidence::{AnchorRow, BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, KeyRow, SealRow};
+use crate::evidence::{
+    AnchorRow, BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, KeyRow, SealRow, wire::Column,
+};
 
 /// The tables of records. [`Record::table`] is a place in this list.
 pub(super) const TABLES: [&str; 4] = [
@@ -9,6 +11,14 @@ pub(super) const TABLES: [&str; 4] = [
     FindingRow::TABLE,
     ConnectionRow::TABLE,
     BlindSpotRow::TABLE,
+];
+
+/// The hashed columns of each of them.
+pub(super) const RECORDS: [&[Column]; 4] = [
+    InteractionRow::COLUMNS,
+    FindingRow::COLUMNS,
+    ConnectionRow::COLUMNS,
+    BlindSpotRow::COLUMNS,
 ];
 
 /// Place in the chain of one host: epoch and number of a seal.
@@ -30,6 +40,24 @@ pub struct Page {
     pub seals: Vec<SealRow>,
     /// Nothing comes after it.
     pub is_last: bool,
+}
+
+/// The records of a host that name a seal of some part of its chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    /// Host.
+    pub host: String,
+    /// Behind this seal; `None`: from the beginning.
+    pub after: Option<Key>,
+    /// Up to this one; `None`: to the end.
+    pub upto: Option<Key>,
+}
+
+impl Stretch {
+    /// Whether a record that names this seal is in it.
+    pub fn holds(&self, seal: Key) -> bool {
+        self.after.is_none_or(|after| after < seal) && self.upto.is_none_or(|upto| seal <= upto)
+    }
 }
 
 /// What is known beside the chains.
@@ -56,13 +84,12 @@ pub trait Source {
     /// The next seals of a host, after `after` where that is given. Hosts are asked for in their order.
     fn seals(&mut self, host: &str, after: Option<Key>) -> impl Future<Output = anyhow::Result<Page>>;
 
-    /// The records of a host that name a seal after `after` and up to `upto`, each hashed anew.
+    /// The records of these stretches, each hashed anew, with the place of their stretch in the list. Of one host, stretches
+    /// come in their order, and none is asked for twice.
     fn records(
         &mut self,
-        host: &str,
-        after: Option<Key>,
-        upto: Option<Key>,
-        take: &mut dyn FnMut(Record),
+        of: &[Stretch],
+        take: &mut dyn FnMut(usize, Record),
     ) -> impl Future<Output = anyhow::Result<()>>;
 
     /// What is wrong with the place itself, asked for when all was read.
@@ -73,9 +100,6 @@ pub trait Source {
 
 /// A row of a table of records.
 pub(crate) trait RecordRow {
-    /// Place in [`TABLES`].
-    const TABLE: u8;
-
     /// What the chain needs of it; the hash is computed.
     fn record(&self, buffer: &mut Vec<u8>) -> Record;
 
@@ -89,8 +113,6 @@ pub(crate) trait RecordRow {
 macro_rules! record_row {
     ($($row:ty = $table:literal)*) => {$(
         impl RecordRow for $row {
-            const TABLE: u8 = $table;
-
             fn record(&self, buffer: &mut Vec<u8>) -> Record {
                 buffer.clear();
                 self.canonical(buffer);
@@ -116,7 +138,7 @@ macro_rules! record_row {
 }
 record_row!(InteractionRow = 0 FindingRow = 1 ConnectionRow = 2 BlindSpotRow = 3);
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes).into()
 }

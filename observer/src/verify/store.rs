@@ -1,16 +1,19 @@
 //! Rows of the store. Reads the tables themselves, not the views that drop second copies: each copy is checked.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::Context;
 use clickhouse::{Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
 
 use super::host::Record;
-use super::source::{Key, Known, Page, Period, RecordRow, Source, TABLES};
+use super::source::{Key, Known, Page, Period, RECORDS, Source, Stretch, TABLES, sha256};
 use crate::{
-    evidence::{AnchorRow, BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, KeyRow, SealRow},
-    store::{Client, literal},
+    evidence::{
+        AnchorRow, KeyRow, SealRow,
+        wire::{self, Column, Sent},
+    },
+    store::{Client, StoreError, literal},
 };
 
 /// Seals of one page.
@@ -64,7 +67,7 @@ impl StoreSource {
         tokio::time::timeout(PAGE_TIMEOUT, read)
             .await
             .context("the store did not answer in time")?
-            .map_err(crate::store::StoreError::from)?;
+            .map_err(StoreError::from)?;
         Ok(())
     }
 
@@ -146,25 +149,86 @@ impl StoreSource {
         self.each(&sql, take).await
     }
 
-    async fn table<T>(
+    /// The records of one table.
+    async fn table(
         &self,
-        host: &str,
-        after: Option<Key>,
-        upto: Option<Key>,
-        take: &mut dyn FnMut(Record),
-    ) -> anyhow::Result<()>
-    where
-        T: RowOwned + RowRead + RecordRow,
-    {
+        (table, columns): (u8, &[Column]),
+        wanted: &Wanted<'_>,
+        take: &mut dyn FnMut(usize, Record),
+    ) -> anyhow::Result<()> {
         let sql = format!(
             "SELECT {} FROM {} WHERE {}",
-            columns::<T>(),
-            TABLES[usize::from(<T as RecordRow>::TABLE)],
-            chain_range(host, after, upto)
+            wire::select(columns),
+            TABLES[usize::from(table)],
+            wanted.condition
         );
-        let mut buffer = Vec::with_capacity(4096);
-        self.each::<T>(&sql, &mut |row| take(row.record(&mut buffer)))
-            .await
+        let query = self.client.raw().query_raw(&sql);
+        let mut answer = query.fetch_bytes("RowBinary").map_err(StoreError::from)?;
+        let (mut rest, mut canonical) = (Vec::new(), Vec::with_capacity(8192));
+        loop {
+            let next = tokio::time::timeout(PAGE_TIMEOUT, answer.next()).await;
+            let next = next.context("the store did not answer in time")?;
+            let Some(chunk) = next.map_err(StoreError::from)? else {
+                break;
+            };
+            rest.extend_from_slice(&chunk);
+            let mut input = rest.as_slice();
+            while let Some(sent) = wire::read_row(columns, &mut input, &mut canonical)? {
+                if let Some(place) = wanted.place(&sent) {
+                    take(place, record(&sent, &canonical, table));
+                }
+            }
+            let left = input.len();
+            rest.drain(..rest.len() - left);
+        }
+        anyhow::ensure!(rest.is_empty(), "the answer of the store ends within a row");
+        Ok(())
+    }
+}
+
+fn record(sent: &Sent<'_>, canonical: &[u8], table: u8) -> Record {
+    Record {
+        chain_epoch: sent.chain_epoch,
+        rec_seq: sent.rec_seq,
+        hash: sent.hash,
+        seal_seq: sent.seal_seq,
+        is_right: sent.is_known_form.then(|| sha256(canonical) == sent.hash),
+        table,
+    }
+}
+
+/// Stretches of chains as one condition, and which of them a record belongs to.
+struct Wanted<'a> {
+    condition: String,
+    of_host: HashMap<&'a [u8], Vec<(usize, &'a Stretch)>>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(of: &'a [Stretch]) -> Self {
+        let mut of_host: HashMap<&[u8], Vec<(usize, &Stretch)>> = HashMap::new();
+        for (place, stretch) in of.iter().enumerate() {
+            let places = of_host.entry(stretch.host.as_bytes()).or_default();
+            places.push((place, stretch));
+        }
+        let is_whole = |stretch: &&Stretch| stretch.after.is_none() && stretch.upto.is_none();
+        let whole: Vec<String> = of.iter().filter(is_whole).map(|s| literal(&s.host)).collect();
+        let parts = of.iter().filter(|stretch| !is_whole(stretch));
+        let parts = parts.map(|s| format!("({})", chain_range(&s.host, s.after, s.upto)));
+        let all = (!whole.is_empty()).then(|| format!("host_id IN ({})", whole.join(", ")));
+        let conditions: Vec<String> = all.into_iter().chain(parts).collect();
+        Self {
+            condition: conditions.join(" OR "),
+            of_host,
+        }
+    }
+
+    fn place(&self, sent: &Sent<'_>) -> Option<usize> {
+        let places = self.of_host.get(sent.host)?;
+        let key = (sent.chain_epoch, sent.seal_seq);
+        places
+            .iter()
+            .find(|(_, stretch)| stretch.holds(key))
+            .map(|(place, _)| *place)
     }
 }
 
@@ -243,17 +307,15 @@ impl Source for StoreSource {
         Ok(cut(seals))
     }
 
-    async fn records(
-        &mut self,
-        host: &str,
-        after: Option<Key>,
-        upto: Option<Key>,
-        take: &mut dyn FnMut(Record),
-    ) -> anyhow::Result<()> {
-        self.table::<InteractionRow>(host, after, upto, take).await?;
-        self.table::<FindingRow>(host, after, upto, take).await?;
-        self.table::<ConnectionRow>(host, after, upto, take).await?;
-        self.table::<BlindSpotRow>(host, after, upto, take).await
+    async fn records(&mut self, of: &[Stretch], take: &mut dyn FnMut(usize, Record)) -> anyhow::Result<()> {
+        if of.is_empty() {
+            return Ok(());
+        }
+        let wanted = Wanted::new(of);
+        for (table, columns) in (0..).zip(RECORDS) {
+            self.table((table, columns), &wanted, take).await?;
+        }
+        Ok(())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The schema for a cluster, as far as one engine without Keeper can run it: replicated tables as plain ones, Distributed
 //! tables as Merge tables over the one shard. And retention, and the text of the roles.
 
-use observer::evidence::{InteractionRow, Opening};
-use observer::store::cluster::{ROLES, Retention, script, statements};
+use observer::evidence::Opening;
+use observer::store::cluster::{ROLES, script, statements};
 use observer::store::migrate;
 use observer::verify::{Options, Period, StoreSource, Verdict, run};
 
@@ -84,41 +84,6 @@ fn script_inserts() -> Vec<&'static str> {
         .filter(|line| line.starts_with("INSERT "))
         .map(|line| line.trim_end_matches(';'))
         .collect()
-}
-
-#[tokio::test]
-async fn retention_is_what_is_asked_for() {
-    need_library!();
-    let directory = temporary();
-    let store = Store::migrated(directory.path()).await;
-    let client = store.client();
-    let asked = Retention {
-        records: 10,
-        seals: 20,
-        payloads: 3,
-    };
-    for _ in 0..2 {
-        for statement in asked.statements("ai_evidence", false) {
-            client.command(&statement).await.expect("retention");
-        }
-    }
-    let table = async |name: &str| {
-        let sql = format!(
-            "SELECT create_table_query FROM system.tables WHERE database = 'ai_evidence' AND name = '{name}'"
-        );
-        client.rows::<String>(&sql).await.expect("table")[0].clone()
-    };
-    for (name, days) in [
-        (InteractionRow::TABLE, 10),
-        ("ai_findings", 10),
-        ("ai_connections", 10),
-        ("blind_spots", 10),
-        ("evidence_seals", 20),
-        ("ai_payloads", 3),
-    ] {
-        let text = table(name).await;
-        assert!(text.contains(&format!("toIntervalDay({days})")), "{text}");
-    }
 }
 
 #[tokio::test]

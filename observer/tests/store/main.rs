@@ -11,12 +11,16 @@ mod anchors;
 mod bench;
 mod bundle;
 mod cluster;
+mod columns;
 mod governance;
+mod hostile;
 mod life;
 mod requests;
+mod retention;
 mod review;
 mod rows;
 mod support;
+mod trust;
 mod verify;
 
 use observer::store::embedded::{EmbeddedConfig, serve, termination};

@@ -14,6 +14,11 @@ use crate::support::*;
 pub(crate) const T: i64 = 1_790_000_000_000_000_000;
 pub(crate) const STEP: i64 = 30_000_000_000;
 
+/// The boot clock of hosts that were started long ago.
+fn mono(wall: i64) -> u64 {
+    u64::try_from(wall - T + 4_000 * 86_400_000_000_000).expect("time")
+}
+
 /// A host that delivers into a store.
 pub(crate) struct Host {
     pub(crate) id: String,
@@ -28,7 +33,10 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn start(id: &str, at: i64, opening: Opening) -> Self {
         let seed = id.bytes().fold(1, u8::wrapping_add);
-        let signer = Signer::from_seed(&[seed; 32]);
+        Self::start_with(id, at, opening, Signer::from_seed(&[seed; 32]))
+    }
+
+    pub(crate) fn start_with(id: &str, at: i64, opening: Opening, signer: Signer) -> Self {
         let mut sequencer =
             Sequencer::new(id, Uuid::from_u128(1), u64::try_from(at).expect("time")).opened(opening);
         sequencer.sign_with(signer.clone());
@@ -49,8 +57,8 @@ impl Host {
         let interval = Interval {
             start: self.at,
             end: self.at + STEP,
-            mono_start_ns: u64::try_from(self.at - T).expect("time"),
-            mono_end_ns: u64::try_from(self.at - T + STEP).expect("time"),
+            mono_start_ns: mono(self.at),
+            mono_end_ns: mono(self.at + STEP),
         };
         self.at += STEP;
         self.seals

@@ -49,6 +49,8 @@ pub enum Live {
     Unread,
     /// Findings that somebody disposed of.
     Dispositions,
+    /// Entries of the register, and of them those without use.
+    Register,
 }
 
 /// One clause or control.
@@ -450,7 +452,7 @@ pub const CONTROLS: [Control; 50] = [
         "use inside and outside of the register: endpoint, model, workload, data class",
         Medium,
         "as fine as the register is",
-        L::Systems,
+        L::Register,
     ),
     control(
         "A.10.2",
@@ -458,7 +460,7 @@ pub const CONTROLS: [Control; 50] = [
         "third parties in use, by workload",
         Weak,
         "who is responsible is in contracts",
-        L::Systems,
+        L::Register,
     ),
     control(
         "A.10.3",
@@ -525,6 +527,11 @@ impl Live {
             Self::Changes => format!("versions in use: {}", facts.changes.len()),
             Self::Calls => format!("calls: {}, failed: {}", facts.calls(), facts.failed_calls()),
             Self::Unread => format!("destinations never read: {}", facts.unread.len()),
+            Self::Register => format!(
+                "register entries: {}, without a call: {}",
+                facts.governance.register.len(),
+                facts.governance.register.iter().filter(|e| e.calls == 0).count()
+            ),
             Self::Dispositions => format!(
                 "disposed of: {} of {} findings",
                 facts.disposed,

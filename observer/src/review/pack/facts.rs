@@ -3,6 +3,7 @@
 use clickhouse::{Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
 
+use super::governance_facts::{self, Governance};
 use crate::{
     review::{
         Coverage, Scope, coverage,
@@ -24,6 +25,7 @@ macro_rules! fact_row {
         }
     };
 }
+pub(super) use fact_row;
 
 fact_row! {
     /// One AI system in use: who calls what. Times are ns.
@@ -158,6 +160,8 @@ fact_row! {
         config: String,
         /// Policy.
         policy: String,
+        /// Register of AI systems.
+        register: String,
         /// Rules for sensitive data.
         rules: String,
         /// Catalogue.
@@ -245,6 +249,8 @@ pub struct Facts {
     pub sample: Vec<Drawn>,
     /// Hosts out of scope.
     pub excluded: Vec<Excluded>,
+    /// What people decided, and accounts.
+    pub governance: Governance,
     /// Findings that somebody disposed of.
     pub disposed: u64,
     /// Lists that are longer than [`MAX_ROWS`].
@@ -304,6 +310,7 @@ pub async fn gather(client: &Client, request: Request, progress: &mut dyn Progre
         changes: Vec::new(),
         sample: Vec::new(),
         excluded: Vec::new(),
+        governance: Governance::default(),
         disposed: 0,
         cut: Vec::new(),
         request,
@@ -330,11 +337,12 @@ pub async fn gather(client: &Client, request: Request, progress: &mut dyn Progre
         &mut facts.cut,
     )
     .await?;
+    facts.governance = governance_facts::gather(client, &scope, &mut facts.cut).await?;
     facts.disposed = facts.findings.iter().map(|f| f.disposed).sum();
     Ok(facts)
 }
 
-async fn list<T>(
+pub(super) async fn list<T>(
     client: &Client,
     sql: &str,
     name: &'static str,
@@ -352,7 +360,7 @@ where
 }
 
 /// The calls of a scope.
-fn calls(scope: &Scope) -> String {
+pub(super) fn calls(scope: &Scope) -> String {
     format!(
         "{} WHERE {} AND {}",
         view("interactions", scope),
@@ -424,9 +432,9 @@ fn blind_sql(scope: &Scope) -> String {
 fn changes_sql(scope: &Scope) -> String {
     format!(
         "SELECT toString(host_id) AS host, toUnixTimestamp64Nano(min(interval_start)) AS since, toUnixTimestamp64Nano(max(interval_end)) AS until, \
-         toString(agent_version) AS agent_version, lower(hex(agent_sha256)) AS agent, lower(hex(config_sha256)) AS config, lower(hex(policy_sha256)) AS policy, \
+         toString(agent_version) AS agent_version, lower(hex(agent_sha256)) AS agent, lower(hex(config_sha256)) AS config, lower(hex(policy_sha256)) AS policy, lower(hex(register_sha256)) AS register, \
          lower(hex(rule_pack_sha256)) AS rules, toString(catalog_version) AS catalogue, count() AS seals \
-         FROM {} WHERE {} GROUP BY host, agent_version, agent, config, policy, rules, catalogue ORDER BY host, since",
+         FROM {} WHERE {} GROUP BY host, agent_version, agent, config, policy, register, rules, catalogue ORDER BY host, since",
         view("seals", scope),
         of_host(scope)
     )
@@ -438,7 +446,7 @@ fn sample_sql(scope: &Scope, seed: &str, size: u32) -> String {
          toString(gen_ai_provider_name) AS provider, toString(server_address) AS server_address, toString(gen_ai_request_model) AS model, toString(policy_verdict) AS verdict, \
          finding_count AS findings, toString(chain_epoch) || '/' || toString(seal_seq) AS seal, lower(hex(record_hash)) AS record \
          FROM {} ORDER BY SHA256(concat({}, record_hash)) LIMIT {size})",
-        calls(scope).replace(" WHERE ", " AS c WHERE "),
+        calls(scope).replacen(" WHERE ", " AS c WHERE ", 1),
         literal(seed)
     )
 }

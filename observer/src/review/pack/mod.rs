@@ -3,6 +3,7 @@
 mod charts;
 mod controls;
 mod facts;
+mod governance_facts;
 mod html;
 mod page;
 mod tables;
@@ -19,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 pub use controls::{CONTROLS, Strength, markdown as controls_markdown};
 pub use facts::{Facts, Request, gather};
+pub use governance_facts::Governance;
 pub use page::page;
 
 /// Name of the page.

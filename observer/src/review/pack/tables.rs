@@ -1,13 +1,20 @@
 //! The data of the pack, as CSV (RFC 4180) and JSON. Pure.
 
-use serde_json::{Value, json};
+use serde_json::{Value, json as object};
+
+mod governance;
 
 use super::PackFile;
 use super::facts::Facts;
-use crate::report::json::timestamp;
+use crate::report::{
+    json::timestamp,
+    text::{safe, steers},
+};
 
-/// A value of a CSV. A text that a spreadsheet would take for a formula gets an apostrophe before it.
+/// A value of a CSV. A text that a spreadsheet would take for a formula gets an apostrophe before it; characters that steer a
+/// terminal, or turn the direction of text, are replaced as on the page.
 fn field(text: &str) -> String {
+    let text = &*safe(text);
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
     let text = if formula {
         format!("'{text}")
@@ -32,9 +39,24 @@ fn csv(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     out
 }
 
+/// JSON, with characters that steer a terminal written as escapes: they stand in texts only.
+fn json(value: &Value) -> String {
+    let mut out = String::new();
+    for c in format!("{value:#}\n").chars() {
+        let mut units = [0; 2];
+        match c {
+            c if c != '\n' && steers(c) => c
+                .encode_utf16(&mut units)
+                .iter()
+                .for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// All files but the page.
 pub(super) fn files(facts: &Facts) -> Vec<PackFile> {
-    let json = |value: Value| format!("{value:#}\n");
     let file = |name, content| PackFile { name, content };
     vec![
         file("systems.csv", systems(facts)),
@@ -44,9 +66,13 @@ pub(super) fn files(facts: &Facts) -> Vec<PackFile> {
         file("gaps.csv", gaps(facts)),
         file("changes.csv", changes(facts)),
         file("sample.csv", sample(facts)),
-        file("coverage.json", json(facts.coverage.to_json())),
-        file("verification.json", json(facts.verification.to_json())),
-        file("report.json", json(summary(facts))),
+        file("register.csv", governance::register(facts)),
+        file("accounts.csv", governance::accounts(facts)),
+        file("dispositions.csv", governance::dispositions(facts)),
+        file("notes.csv", governance::notes(facts)),
+        file("coverage.json", json(&facts.coverage.to_json())),
+        file("verification.json", json(&facts.verification.to_json())),
+        file("report.json", json(&summary(facts))),
     ]
 }
 
@@ -200,6 +226,7 @@ fn changes(facts: &Facts) -> String {
         "agent_sha256",
         "config_sha256",
         "policy_sha256",
+        "register_sha256",
         "rule_pack_sha256",
         "catalog_version",
         "seals",
@@ -215,6 +242,7 @@ fn changes(facts: &Facts) -> String {
                 c.agent.clone(),
                 c.config.clone(),
                 c.policy.clone(),
+                c.register.clone(),
                 c.rules.clone(),
                 c.catalogue.clone(),
                 c.seals.to_string(),
@@ -259,7 +287,7 @@ fn sample(facts: &Facts) -> String {
 
 fn summary(facts: &Facts) -> Value {
     let request = &facts.request;
-    json!({
+    object!({
         "scope": request.statement,
         "from": timestamp(facts.coverage.scope.from),
         "to": timestamp(facts.coverage.scope.to),
@@ -275,10 +303,13 @@ fn summary(facts: &Facts) -> Value {
         "calls_failed": facts.failed_calls(),
         "findings": facts.finding_total(),
         "findings_disposed": facts.disposed,
+        "findings_open": facts.governance.open(),
+        "register_entries": facts.governance.register.len(),
+        "accounts": facts.governance.accounts.len(),
         "destinations_never_read": facts.unread.len(),
         "sample_seed": request.seed,
         "lists_cut": facts.cut,
-        "controls": super::CONTROLS.iter().map(|c| json!({
+        "controls": super::CONTROLS.iter().map(|c| object!({
             "id": c.id, "title": c.title, "shows": c.shows, "strength": c.strength.word(), "limit": c.limit, "count": c.live.say(facts),
         })).collect::<Vec<_>>(),
     })
@@ -297,6 +328,6 @@ mod tests {
                 vec!["-5".into(), "@SUM(A1)".into()],
             ],
         );
-        assert_eq!(text, "a,b\r\n\"x,\"\"y\"\"\n\",'=1+1\r\n-5,'@SUM(A1)\r\n");
+        assert_eq!(text, "a,b\r\n\"x,\"\"y\"\"\u{fffd}\",'=1+1\r\n-5,'@SUM(A1)\r\n");
     }
 }
