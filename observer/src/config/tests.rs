@@ -115,7 +115,6 @@ store:
   batch_rows: 10
   batch_seconds: 0.5
   buffer_bytes: 1GiB
-  retention: {records_days: 200, seals_days: 700, payloads_days: 7}
 metrics: {listen: off}
 seal: {interval_seconds: 60, selftest: off, selftest_library: /opt/libssl.so.3}
 keys: {rotate_hours: 0}
@@ -174,12 +173,7 @@ log: {level: debug, format: json}
         (store.batch_rows, store.batch_interval, store.buffer_bytes),
         (10, Duration::from_millis(500), 1 << 30)
     );
-    let retention = Retention {
-        records: Some(200),
-        seals: Some(700),
-        payloads: Some(7),
-    };
-    assert_eq!(store.retention, retention);
+
     assert_eq!(
         (config.metrics_listen, config.seal_interval),
         (None, Duration::from_secs(60))
@@ -283,6 +277,14 @@ fn seals_outlive_records_and_records_outlive_texts() {
         problems.map_or_else(|p| p[0].to_string(), |_| String::new())
     };
     assert_eq!(problem("records_days: 1130"), "");
+    let text = "store: {retention: {records_days: 200, seals_days: 700, payloads_days: 7}}\n";
+    let retention = Retention {
+        records: Some(200),
+        seals: Some(700),
+        payloads: Some(7),
+    };
+    let config = Config::parse(text, "o.yaml").unwrap();
+    assert_eq!(config.store.retention, retention);
     let text = problem("records_days: 1131");
     assert!(
         text.contains("seals are kept 1130 days and records 1131"),
