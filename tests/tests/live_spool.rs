@@ -57,7 +57,7 @@ fn notes(seals: &[Value]) -> String {
 #[test]
 fn kills_at_any_point_lose_no_sealed_row_and_double_none() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
-    let (rounds, seed) = (number("OBSERVER_ROUNDS", 3), number("OBSERVER_SEED", 0x5eed));
+    let (rounds, seed) = (number("OBSERVER_KILL_ROUNDS", 3), number("OBSERVER_SEED", 0x5eed));
     let mut chance = Chance(seed.max(1));
     // Links are quick to detach, and this is about what comes behind the probes.
     let mut host = Host::start(Options {

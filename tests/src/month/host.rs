@@ -212,6 +212,7 @@ impl<'p> Host<'p> {
             agent_sha256: Sha256::digest(if upgraded { "agent 2" } else { "agent 1" }).into(),
             config_sha256: Sha256::digest("config").into(),
             policy_sha256: Sha256::digest("policy").into(),
+            register_sha256: super::registers::digest(),
             rule_pack_sha256: Sha256::digest(if upgraded { "rules 2" } else { "rules 1" }).into(),
             catalog_version: if upgraded { "2026-11-01" } else { "2026-10-01" }.into(),
             probes_required: 14,

@@ -14,7 +14,7 @@ use crate::{coverage::account::Answer, report::json::timestamp, verify::Verdict}
 const STYLE: &str = include_str!("style.css");
 
 /// Rows of a table on the page; the files have all.
-const SHOWN: usize = 60;
+const SHOWN: usize = 40;
 
 /// What no host observer sees; stands in every report.
 const OUT_OF_SCOPE: [&str; 6] = [

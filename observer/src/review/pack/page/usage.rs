@@ -1,7 +1,7 @@
 //! What was in use, by whose leave, and what went out with it. Pure.
 
 use super::super::charts;
-use super::super::facts::Facts;
+use super::super::facts::{Facts, System};
 use super::super::html::{Cell, classed, grouped, number, paragraph, table, text};
 use super::{SHOWN, rest, time, verdict_cell};
 
@@ -29,7 +29,8 @@ pub(super) fn systems(facts: &Facts) -> String {
                 number(s.calls),
                 number(s.failed),
                 number(s.hosts),
-                tokens(s.input_tokens, s.output_tokens, s.tokens_unknown, s.calls),
+                tokens(s.input_tokens, s),
+                tokens(s.output_tokens, s),
                 time(s.first),
                 time(s.last),
             ]
@@ -44,12 +45,19 @@ pub(super) fn systems(facts: &Facts) -> String {
         "calls",
         "failed",
         "hosts",
-        "tokens in / out",
+        "tokens in",
+        "tokens out",
         "first",
         "last",
     ];
     out.push_str(&table(&heads, &rows, "No AI call was decoded in this period."));
     out.push_str(&rest(facts.systems.len(), "systems.csv"));
+    let silent: u64 = facts.systems.iter().map(|s| s.tokens_unknown).sum();
+    out.push_str(&paragraph(&format!(
+        "Tokens are those that answers state; {} of {} calls stated none.",
+        grouped(silent),
+        grouped(facts.calls())
+    )));
     out.push_str("<h3>Destinations that were seen and never read</h3>\n");
     let rows: Vec<Vec<Cell>> = facts
         .unread
@@ -81,16 +89,12 @@ pub(super) fn systems(facts: &Facts) -> String {
     out
 }
 
-fn tokens(input: u64, output: u64, unknown: u64, calls: u64) -> Cell {
-    if unknown == calls {
+/// Tokens of the calls that stated some.
+fn tokens(count: u64, of: &System) -> Cell {
+    if of.tokens_unknown == of.calls {
         return classed("not said", "n");
     }
-    let less = if unknown > 0 {
-        format!(" ({} calls did not say)", grouped(unknown))
-    } else {
-        String::new()
-    };
-    classed(format!("{} / {}{less}", grouped(input), grouped(output)), "n")
+    number(count)
 }
 
 pub(super) fn sanctioned(facts: &Facts) -> String {
