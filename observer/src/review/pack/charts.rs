@@ -113,8 +113,8 @@ pub(super) fn grid(hosts: &[HostCoverage], from: i64, to: i64) -> String {
         let y = ROW * row;
         let _ = writeln!(
             out,
-            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" class=\"axis\">{}</text>",
-            LEFT - 6,
+            // From the edge on: what is too wide goes under the cells, and the beginning, which tells hosts apart, stays.
+            "<text x=\"0\" y=\"{}\" class=\"axis\">{}</text>",
             y + 13,
             escape(&shortened(&host.host))
         );
