@@ -353,6 +353,9 @@ ALTER TABLE ai_evidence_local.ai_interactions ON CLUSTER '{cluster}'
   ADD COLUMN IF NOT EXISTS mcp_session_id String CODEC(ZSTD(1)) AFTER mcp_method_name,
   ADD COLUMN IF NOT EXISTS mcp_protocol_version LowCardinality(String) AFTER mcp_session_id;
 
+ALTER TABLE ai_evidence_local.ai_interactions ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS scan_gaps Array(LowCardinality(String)) AFTER scan_bytes_scanned;
+
 CREATE TABLE IF NOT EXISTS ai_evidence_local.schema_migrations ON CLUSTER '{cluster}' (
   version UInt32, name String, sha256 FixedString(32),
   applied_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
@@ -513,6 +516,10 @@ CREATE OR REPLACE VIEW ai_evidence.pv_requests ON CLUSTER '{cluster}' AS
   WINDOW request AS (PARTITION BY host_id, chain_epoch, request_seq, if(request_seq = 0, rec_seq, 0) ORDER BY ts, rec_seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
   QUALIFY row_number() OVER (PARTITION BY host_id, chain_epoch, request_seq, if(request_seq = 0, rec_seq, 0) ORDER BY ts DESC, rec_seq DESC) = 1;
 
+CREATE OR REPLACE VIEW ai_evidence.v_interactions ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_interactions LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_interactions ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_interactions WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
 -- migrations that are in it
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 1, 'records', unhex('0deca859ae365dd3c54cdfdfa27f194f9c03a977c1218f7ec087aa803041ea38') WHERE 1 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 2, 'registers', unhex('99837c2b15c0b81783314d05a6d5466d869deaffe6be1bae5a8fc2749a23aefd') WHERE 2 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
@@ -524,3 +531,4 @@ INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 7, 'dro
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 8, 'policy', unhex('96f4056723e12841a00e10071bf17d02f83b458710648daa13122355e90f3c37') WHERE 8 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 9, 'accounts', unhex('0d71877e5fdc26edaee0c14962462c691d5161f32df63fc21131916bf9bf7ba0') WHERE 9 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 10, 'calls', unhex('8e46ef60ef85de68d383800406d205194950cfdabe1a3dfd87cc10771b36bf7a') WHERE 10 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 11, 'scan_gaps', unhex('cf0953d4cf982ecc5042ef6e3ba472f8e8542c0317b7524f2c6beb08c9a680d0') WHERE 11 NOT IN (SELECT version FROM ai_evidence.schema_migrations);

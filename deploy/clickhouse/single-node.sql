@@ -560,3 +560,17 @@ CREATE VIEW IF NOT EXISTS ai_evidence.pv_requests AS
   QUALIFY row_number() OVER (PARTITION BY host_id, chain_epoch, request_seq, if(request_seq = 0, rec_seq, 0) ORDER BY ts DESC, rec_seq DESC) = 1;
 
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) VALUES (10, 'calls', unhex('8e46ef60ef85de68d383800406d205194950cfdabe1a3dfd87cc10771b36bf7a'));
+
+-- migration 11: scan_gaps
+-- Why something of a call was not scanned (docs/schema.md).
+
+ALTER TABLE ai_evidence.ai_interactions
+  ADD COLUMN IF NOT EXISTS scan_gaps Array(LowCardinality(String)) AFTER scan_bytes_scanned;
+
+-- A view keeps the columns that its table had when it was made.
+
+CREATE OR REPLACE VIEW ai_evidence.v_interactions AS SELECT * FROM ai_evidence.ai_interactions LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_interactions AS SELECT * FROM ai_evidence.ai_interactions WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) VALUES (11, 'scan_gaps', unhex('cf0953d4cf982ecc5042ef6e3ba472f8e8542c0317b7524f2c6beb08c9a680d0'));

@@ -410,6 +410,8 @@ record_row! {
         mcp_session_id: String = since 3,
         /// `mcp.protocol.version`.
         mcp_protocol_version: String = since 3,
+        /// Why something of both bodies was not scanned, closed words (`sensitive::Gap`); empty: all of it was.
+        scan_gaps: Vec<String> = since 4,
     }
 }
 

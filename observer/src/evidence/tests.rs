@@ -92,7 +92,7 @@ fn canonical_bytes_of_a_finding() {
     let mut bytes = Vec::new();
     row.canonical(&mut bytes);
     let expected = format!(
-        "9:AIOBS-REC,1:3,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
+        "9:AIOBS-REC,1:4,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
          1:1,64:{},1:4,7:pattern,6:prompt,21:$.messages[*].content,1:2,2:40,1:1,32:{},0:,0:,0:,0:,0:,",
         "ab".repeat(32),
         "00".repeat(32),
@@ -117,11 +117,11 @@ fn digests_of_empty_rows() {
     assert_eq!(
         hashes.map(hex::encode),
         [
-            "f06117453c275299e7281f1d96b63ffa4ad8def27aeae32e4066d8ef8b164515",
-            "20036618c83fb71dd3dcb21737f4c882adb1508a6e7be9bc58a7501d88b8d18e",
-            "5b6e40517f06499574383369173fd42c775fe15c05e752f3a27ac6efaff2cb82",
-            "6e3e7238631f927c3525c0e8c5f071a65f7c7ac55c00eb1e83ad06549e4aabdd",
-            "770206066c3f78381a4e059ef862124968cd028a7e72c4bda37e3decb0e5bef6",
+            "bb1f0fecba07cb93e296142234c867edc1f603137069deb387e59501d0d4e55c",
+            "98e853570f3dc21a6b4192dde8d5257d8847909bb84a9e681aa36d14710f183c",
+            "c52970812b21760d1762bf169ee5e6a9fa43964c9f12be2b0d131c5855a6a0bc",
+            "81029bc43e2f1b840c67823cdd746de0a96673234bb1e0bc9199ae77865e8701",
+            "8632e772eae8f33563899e1404c48e160be49fdfe9ba9af2551396b83b1b9148",
         ]
     );
 }

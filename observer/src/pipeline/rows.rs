@@ -60,6 +60,9 @@ pub(super) fn interaction(book: &Rulebook, of: &Of<'_>, wall_offset_ns: i64) -> 
     set_judgement(&mut row, book, of);
     row.scan_bytes_seen = report.bytes_seen;
     row.scan_bytes_scanned = report.bytes_scanned;
+    let ends = [exchange.request_incomplete, exchange.response_incomplete];
+    let gaps = sensitive::gaps(report, exchange.binary_bytes, ends);
+    row.scan_gaps = gaps.into_iter().map(|gap| gap.name().to_owned()).collect();
     row.rule_pack_sha256 = book.rules_digest;
     row.catalog_version = book.catalog.version().to_owned();
     row.finding_count = u16::try_from(report.findings.len()).unwrap_or(u16::MAX);

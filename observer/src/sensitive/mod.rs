@@ -14,6 +14,7 @@ mod encoded;
 pub mod engine;
 mod explain;
 mod find;
+mod gap;
 pub mod judge;
 pub mod key;
 mod locate;
@@ -34,6 +35,7 @@ use crate::dialect::Place;
 
 pub use engine::{Cost, Engine, EngineError};
 pub use explain::{ExampleVerdict, examples};
+pub use gap::{Gap, gaps};
 pub use key::HmacKey;
 pub use redact::{LineFinding, LineReport, LineScan, Redacted, redact, scan_text};
 pub use rules::{Rule, Rules};

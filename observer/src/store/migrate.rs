@@ -78,6 +78,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "calls",
         sql: include_str!("schema/0010_calls.sql"),
     },
+    Migration {
+        version: 11,
+        name: "scan_gaps",
+        sql: include_str!("schema/0011_scan_gaps.sql"),
+    },
 ];
 
 pub(super) const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";
