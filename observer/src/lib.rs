@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod report;
 pub mod verify;
 pub mod bundle;
+pub mod siem;
 pub mod review;
 pub mod cli;
 pub mod app;

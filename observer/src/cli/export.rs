@@ -9,7 +9,9 @@ use crate::{
     bundle::{Exported, export},
     kernel::clock::wall_ns,
     report::table::{left, render, right},
+    siem::{self, Shape, Written},
     store::Client,
+    verify::Period,
 };
 
 const AFTER_HELP: &str = "\
@@ -17,18 +19,37 @@ A bundle is a directory: records, seals, certificates and anchors as JSON lines 
 with the SHA-256 of each file. Whoever has it can verify it without the store. It holds what the tables hold, so names of
 users and hosts, too: give it to nobody who may not read those.
 
+For a SIEM, `--as ocsf` and `--as otlp` write calls, findings and connections as events instead, one per line, plain. They
+cannot be verified; each names the hash of the row that it was made from.
+
 Examples:
   observer export --from 2026-11-01 --to 2026-12-01 --output november
   observer export --host web-1 -o web-1
-  observer verify --bundle november";
+  observer verify --bundle november
+  observer export --as ocsf --from 1h --output /var/spool/siem/$(date +%FT%H)";
 
-/// Export the evidence of a period as a bundle of files that can be verified offline.
+/// What is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum As {
+    /// Files that can be verified offline.
+    #[default]
+    Bundle,
+    /// Events of the Open Cybersecurity Schema Framework 1.9.
+    Ocsf,
+    /// Log records of OpenTelemetry (OTLP/JSON).
+    Otlp,
+}
+
+/// Export the evidence of a period: as a bundle of files that can be verified offline, or as events for a SIEM.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
     #[command(flatten)]
     period: PeriodArgs,
-    /// New or empty directory for the bundle.
+    /// What to write.
+    #[arg(long = "as", value_enum, default_value_t)]
+    kind: As,
+    /// New or empty directory for it.
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
     /// Only this host id.
@@ -53,18 +74,55 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut bar = Bar::new();
-    let exported = runtime.block_on(export(
-        &client,
-        period,
-        args.host.as_deref(),
-        &args.output,
-        now,
-        &mut bar,
-    ));
-    bar.finish();
-    print(&exported?, args)?;
+    match args.kind {
+        As::Bundle => {
+            let mut bar = Bar::new();
+            let host = args.host.as_deref();
+            let exported = runtime.block_on(export(&client, period, host, &args.output, now, &mut bar));
+            bar.finish();
+            print(&exported?, args)?;
+        }
+        As::Ocsf => print_events(
+            &runtime.block_on(events(&client, period, args, Shape::Ocsf))?,
+            args,
+        )?,
+        As::Otlp => print_events(
+            &runtime.block_on(events(&client, period, args, Shape::Otlp))?,
+            args,
+        )?,
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn events(client: &Client, period: Period, args: &Args, shape: Shape) -> anyhow::Result<Vec<Written>> {
+    let mut bar = Bar::new();
+    let host = args.host.as_deref();
+    let written = siem::write(client, period, host, &args.output, shape, &mut bar).await;
+    bar.finish();
+    written
+}
+
+fn print_events(files: &[Written], args: &Args) -> std::io::Result<()> {
+    let directory = args.output.display().to_string();
+    if args.format == Format::Json {
+        let files: Vec<_> = files
+            .iter()
+            .map(|f| json!({"name": f.name, "rows": f.rows, "events": f.events}))
+            .collect();
+        return out::print_json(&json!({"directory": directory, "files": files}));
+    }
+    let rows: Vec<_> = files
+        .iter()
+        .map(|f| {
+            vec![
+                f.name.clone().into(),
+                f.rows.to_string().into(),
+                f.events.to_string().into(),
+            ]
+        })
+        .collect();
+    let columns = [left("file"), right("rows"), right("events")];
+    out::print(&format!("{}\n{directory}", render(&columns, &rows)))
 }
 
 fn print(exported: &Exported, args: &Args) -> std::io::Result<()> {

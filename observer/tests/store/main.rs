@@ -19,6 +19,7 @@ mod requests;
 mod retention;
 mod review;
 mod rows;
+mod siem;
 mod support;
 mod trust;
 mod verify;
