@@ -13,7 +13,8 @@ use crate::support::*;
 
 const T: i64 = 1_790_000_000_000_000_000;
 const STEP: i64 = 30_000_000_000;
-const BATCH: usize = 20_000;
+/// Rows of one insert, as a fleet makes them; the embedded engine takes 400 MiB for one at most.
+const BATCH: usize = 5_000;
 
 /// Cheap numbers that are spread like those of many hosts.
 struct Dice(u64);
