@@ -14,11 +14,11 @@ use super::context::{AFTER_BYTES, ALONE_BYTES, Around, only_values};
 use super::engine::{Engine, Hit};
 use super::find::machine::{End, Tried};
 use super::find::ranges::Ranges;
-use super::find::words::Seen;
+use super::find::words::Near;
 use super::judge::{Verdict, judge};
 use super::key::HmacKey;
 use super::overlap;
-use super::rules::{Begin, MAX_LITERAL, Rule, Target};
+use super::rules::{Begin, MAX_LITERAL, Plan, Rule, Target};
 
 /// Bytes before and behind a place that are there when it is settled.
 pub(super) const LOOK_BACK: usize = 8 * 1024;
@@ -106,7 +106,6 @@ pub(super) struct Scratch {
     hits: Vec<Hit>,
     places: Vec<usize>,
     ends: Vec<End>,
-    seen: Vec<Seen>,
     /// By place in `Plan::numbers`, whether a word of the rule is near.
     wanted: Vec<bool>,
 }
@@ -168,6 +167,8 @@ pub(super) struct Tape {
     pending: Vec<Located>,
     /// Places at which rules were tried in vain, by rule.
     vain: Ranges,
+    /// Words near places at which numbers may begin.
+    near: Near,
 }
 
 impl Tape {
@@ -247,6 +248,7 @@ impl Tape {
         self.base += u64::try_from(gone).unwrap_or(u64::MAX);
         self.scanned -= gone;
         self.settled -= gone;
+        self.near.trim(gone);
         for hit in &mut self.waiting {
             hit.end -= gone;
         }
@@ -397,35 +399,37 @@ impl Tape {
 
     /// Drops the ends of rules that want a word near the value, where none of theirs is: most numbers of most texts are
     /// nobody's, and a hundred rules fit each of them.
-    fn keep_wanted(&self, start: usize, ends: &mut Vec<End>, tools: &mut Tools<'_>) {
+    fn keep_wanted(&mut self, start: usize, ends: &mut Vec<End>, tools: &mut Tools<'_>) {
         let plan = tools.engine.plan();
         let wordless = |end: &End| plan.wordless.get(end.pattern) != Some(&false);
         if self.alone || ends.iter().all(wordless) {
             return;
         }
-        let scratch = &mut *tools.scratch;
-        let from = start.saturating_sub(plan.within);
-        let last = ends.iter().map(|end| end.at).max().unwrap_or(start) + AFTER_BYTES;
-        let around = &self.buffer[from..last.min(self.buffer.len())];
-        plan.words.see(around, from, &mut scratch.seen);
-        scratch.wanted.clear();
-        scratch.wanted.resize(plan.numbers.len(), false);
-        for (word, _) in scratch.seen.drain(..) {
-            let places = usize::try_from(word)
+        let wanted = &mut tools.scratch.wanted;
+        wanted.clear();
+        wanted.resize(plan.numbers.len(), false);
+        let around = Self::surroundings(plan, start, ends);
+        for (word, _) in self.near.of(&plan.words, &self.buffer, around) {
+            let places = usize::try_from(*word)
                 .ok()
                 .and_then(|word| plan.wanted_by.get(word));
             for place in places.into_iter().flatten() {
-                scratch.wanted[*place] = true;
+                wanted[*place] = true;
             }
         }
-        ends.retain(|end| wordless(end) || scratch.wanted[end.pattern]);
+        ends.retain(|end| wordless(end) || wanted[end.pattern]);
+    }
+
+    /// The stretch in which words for a value may stand that begins at `start` and has one of these ends.
+    fn surroundings(plan: &Plan, start: usize, ends: &[End]) -> (usize, usize) {
+        let last = ends.iter().map(|end| end.at).max().unwrap_or(start);
+        (start.saturating_sub(plan.within), last + AFTER_BYTES)
     }
 
     fn settle_numbers(&mut self, start: usize, ends: &[End], tools: &mut Tools<'_>) {
         let engine = tools.engine.clone();
         let plan = engine.plan();
-        let mut seen = std::mem::take(&mut tools.scratch.seen);
-        let mut looked = false;
+        let around = Self::surroundings(plan, start, ends);
         for of_rule in ends.chunk_by(|a, b| a.pattern == b.pattern) {
             let number = plan.numbers[of_rule[0].pattern];
             let rule = &engine.rules()[number];
@@ -435,19 +439,12 @@ impl Tape {
                 .as_ref()
                 .filter(|c| c.required && !(c.alone && self.alone))
             {
-                if !looked {
-                    looked = true;
-                    let from = start.saturating_sub(plan.within);
-                    let last = ends.iter().map(|end| end.at).max().unwrap_or(start) + AFTER_BYTES;
-                    plan.words
-                        .see(&self.buffer[from..last.min(self.buffer.len())], from, &mut seen);
-                }
-                let near = |(word, at): &Seen| {
+                let near = |(word, at): &(u32, usize)| {
                     at + context.within + REACH >= start
                         && (context.after || *at < start + REACH)
                         && context.numbers.binary_search(word).is_ok()
                 };
-                if !seen.iter().any(near) {
+                if !self.near.of(&plan.words, &self.buffer, around).any(near) {
                     continue;
                 }
             }
@@ -456,8 +453,6 @@ impl Tape {
                 tools.meter.undecided += u64::from(found == Longest::Undecided);
             }
         }
-        seen.clear();
-        tools.scratch.seen = seen;
     }
 
     fn byte_before(&self, place: usize) -> Option<u8> {

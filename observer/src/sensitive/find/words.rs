@@ -6,6 +6,8 @@ use aho_corasick::{AhoCorasick, MatchKind};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Words {
     automaton: Option<AhoCorasick>,
+    /// Bytes of the longest word.
+    longest: usize,
 }
 
 /// A word that was found: its number, and the offset of its first byte.
@@ -24,15 +26,106 @@ impl Words {
             .ok()?;
         Some(Self {
             automaton: Some(automaton),
+            longest: words.iter().map(String::len).max().unwrap_or(0),
         })
     }
 
-    /// Puts into `seen` what stands in the text, with offsets that begin at `from`.
-    pub(crate) fn see(&self, text: &[u8], from: usize, seen: &mut Vec<Seen>) {
+    /// Puts into `seen` what stands in the text and ends behind its byte `behind`.
+    fn see(&self, text: &[u8], behind: usize, seen: &mut Vec<Seen>) {
         let Some(automaton) = &self.automaton else {
             return;
         };
-        let found = automaton.find_overlapping_iter(text);
-        seen.extend(found.map(|m| (m.pattern().as_u32(), from + m.start())));
+        let from = (behind + 1).saturating_sub(self.longest);
+        let found = automaton.find_overlapping_iter(&text[from.min(text.len())..]);
+        let ends = found.filter(|m| from + m.end() > behind);
+        seen.extend(ends.map(|m| (m.pattern().as_u32(), from + m.start())));
+    }
+}
+
+/// Words of a text from one place to another. Places at which numbers may begin stand close to each other, and what is
+/// around them overlaps: each byte is gone through once.
+#[derive(Debug, Default)]
+pub(crate) struct Near {
+    seen: Vec<Seen>,
+    /// The stretch that was gone through.
+    from: usize,
+    to: usize,
+}
+
+impl Near {
+    /// The words that begin in this stretch of a text, and maybe some that end behind it.
+    pub(crate) fn of<'a>(
+        &'a mut self,
+        words: &Words,
+        text: &[u8],
+        (from, to): (usize, usize),
+    ) -> impl Iterator<Item = &'a Seen> {
+        let to = to.min(text.len());
+        if from < self.from || from > self.to {
+            self.seen.clear();
+            (self.from, self.to) = (from, from);
+        }
+        if to > self.to {
+            self.seen.retain(|(_, at)| *at >= from);
+            self.from = from;
+            words.see(&text[..to], self.to, &mut self.seen);
+            self.to = to;
+        }
+        self.seen.iter().filter(move |(_, at)| (from..to).contains(at))
+    }
+
+    /// So many bytes at the begin of the text are gone.
+    pub(crate) fn trim(&mut self, gone: usize) {
+        self.seen.retain(|(_, at)| *at >= gone);
+        for (_, at) in &mut self.seen {
+            *at -= gone;
+        }
+        self.from = self.from.saturating_sub(gone);
+        self.to = self.to.saturating_sub(gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(words: &Words, text: &[u8], from: usize, to: usize) -> Vec<Seen> {
+        let mut near = Near::default();
+        let mut seen: Vec<Seen> = near.of(words, text, (from, to)).copied().collect();
+        seen.sort_unstable();
+        seen
+    }
+
+    #[test]
+    fn what_was_seen_before_is_what_a_new_look_sees() {
+        let words = Words::new(&["tax".to_owned(), "tax id".to_owned(), "phone".to_owned()]).unwrap();
+        let text = "my tax id and Phone, taxi, the phone of the TAX ID office; ".repeat(9);
+        let mut near = Near::default();
+        // Forward as the scan does, and back again.
+        for (from, to) in [
+            (0, 7),
+            (0, 9),
+            (3, 30),
+            (5, 20),
+            (20, 64),
+            (70, 90),
+            (71, 300),
+            (10, 50),
+            (299, 531),
+        ] {
+            let mut seen: Vec<Seen> = near.of(&words, text.as_bytes(), (from, to)).copied().collect();
+            seen.sort_unstable();
+            let whole = all(&words, text.as_bytes(), from, to);
+            for word in &whole {
+                assert!(seen.contains(word), "{word:?} from {from} to {to}");
+            }
+            assert!(seen.iter().all(|(_, at)| (from..to).contains(at)));
+        }
+        near.trim(290);
+        let text = &text.as_bytes()[290..];
+        let seen: Vec<Seen> = near.of(&words, text, (20, 200)).copied().collect();
+        for word in all(&words, text, 20, 200) {
+            assert!(seen.contains(&word), "{word:?} after trimming");
+        }
     }
 }
