@@ -346,6 +346,8 @@ impl Seen {
                 assert_ne!(told.last(), Some(&class), "the kernel is told twice");
                 told.push(class);
             }
+            // Words to the kernel and to the log, of which nothing here depends.
+            Output::ForgetSocket { .. } | Output::WentDark { .. } => {}
             Output::Forget { flow_id, .. } => {
                 self.told.remove(&flow_id);
                 assert!(self.made.contains(&flow_id));

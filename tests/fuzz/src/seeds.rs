@@ -41,10 +41,11 @@ fn of(target: &str) -> Vec<Vec<u8>> {
         "frames" => frames(),
         "pipeline" => pipeline(),
         "loaders" => loaders(),
-        "rules" => vec![
-            observer::sensitive::rules::BUILTIN.as_bytes().to_vec(),
-            RULE.as_bytes().to_vec(),
-        ],
+        "rules" => {
+            let packs = observer::sensitive::rules::BUILTIN.iter();
+            let packs = packs.map(|(_, text)| text.as_bytes().to_vec());
+            packs.chain([RULE.as_bytes().to_vec()]).collect()
+        }
         "store" => store(),
         "bundle" => bundle(),
         "spool" => vec![crate::spool::seed()],
