@@ -11,8 +11,13 @@ pub(in super::super) const NO_END: i64 = 4_102_444_800_000_000_000;
 
 const HOUR: f64 = 3_600.0 * 1e9;
 
+/// The day of a time.
+fn date(ns: i64) -> String {
+    super::day(ns)[..10].to_owned()
+}
+
 fn until(ns: i64) -> Cell {
-    if ns >= NO_END { text("-") } else { time(ns) }
+    if ns >= NO_END { text("-") } else { text(date(ns)) }
 }
 
 fn used(ns: i64) -> Cell {
@@ -46,7 +51,6 @@ pub(super) fn register(facts: &Facts) -> String {
         "calls",
         "not sanctioned",
         "last use",
-        "register",
     ];
     out.push_str(&table(
         &heads,
@@ -76,7 +80,7 @@ fn register_row(e: &RegisterEntry, to: i64) -> Vec<Cell> {
         (true, false) => e.data_classes.join(", "),
     };
     let review = if e.review_date < to {
-        classed(super::day(e.review_date), "bad")
+        classed(date(e.review_date), "bad")
     } else {
         until(e.review_date)
     };
@@ -86,14 +90,13 @@ fn register_row(e: &RegisterEntry, to: i64) -> Vec<Cell> {
         status(e),
         text(&*e.owner),
         text(approved.join(", ")),
-        time(e.valid_from),
+        text(date(e.valid_from)),
         until(e.valid_until),
         review,
         text(classes),
         number(e.calls),
         number(e.not_sanctioned),
         used(e.last),
-        classed(e.register.chars().take(12).collect::<String>(), "h"),
     ]
 }
 
