@@ -169,3 +169,33 @@ fn containers_over_one_layer_are_told_apart_and_counted_once() -> Result<()> {
     drop(containers);
     check(&host.finish(calls.len())?, &calls)
 }
+
+/// A library that is copied up (changed in a container, here its times only) is another file from then on, though its name and
+/// number stay: programs that start later are read all the same.
+#[test]
+fn a_library_that_is_copied_up_is_read_by_its_new_file() -> Result<()> {
+    let Some(_live) = live() else { return Ok(()) };
+    let mut host = Host::start(Options {
+        daemon: false,
+        reachable: true,
+        ..Options::default()
+    })?;
+    let mut containers = host.containers()?;
+    let layer = containers.root("layer")?;
+    let root = containers.overlay(&layer, "one")?;
+    host.start_daemon()?;
+    let mut calls = Vec::new();
+    for model in &MODELS[..2] {
+        let mut container = start(&mut containers, &root, &["--wait", "--model", model])?;
+        container.1.wait_for_line("ready")?;
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        container.1.go()?;
+        calls.push(finish(&host, model, container)?);
+        let library = std::fs::File::options()
+            .write(true)
+            .open(root.join("usr/lib/x86_64-linux-gnu/libssl.so.3"))?;
+        drop(library);
+    }
+    drop(containers);
+    check(&host.finish(calls.len())?, &calls)
+}

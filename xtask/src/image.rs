@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.prebuilt {
         let binary = root().join("deploy/image/observer");
         std::fs::copy(build::daemon(), &binary).context("no daemon: run `cargo xtask build` first")?;
-        command.args(["--build-arg", "DAEMON=prebuilt"]);
+        command.args(["--build-arg", "PREBUILT=deploy/image/observer"]);
     }
     step(AREA, &format!("buildah bud {}", args.tag), || {
         check(command.arg("."))

@@ -23,7 +23,8 @@ use crate::{
 pub struct FileId {
     device: u64,
     inode: u64,
-    /// Seconds and nanoseconds of the last change: a library replaced in place is another file.
+    /// Seconds and nanoseconds of the last change: a library replaced in place is another file. On an overlay file system
+    /// that of the inode: a copy-up makes another file of it, which keeps device, number and time of its content.
     changed: (i64, i64),
 }
 
@@ -31,13 +32,25 @@ impl FileId {
     /// Identity and size in bytes of an open regular file.
     pub fn of(file: &File) -> Option<(Self, u64)> {
         let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let changed = if is_on_overlay(file) {
+            (meta.ctime(), meta.ctime_nsec())
+        } else {
+            (meta.mtime(), meta.mtime_nsec())
+        };
         let id = Self {
             device: meta.dev(),
             inode: meta.ino(),
-            changed: (meta.mtime(), meta.mtime_nsec()),
+            changed,
         };
         Some((id, meta.len()))
     }
+}
+
+/// Elsewhere the inode's time says too much: each new hard link changes it.
+fn is_on_overlay(file: &File) -> bool {
+    /// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
+    const OVERLAY: u64 = 0x794c_7630;
+    rustix::fs::fstatfs(file).is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| kind == OVERLAY))
 }
 
 /// One TLS stack of a file, and what became of its probes.
