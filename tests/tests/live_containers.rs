@@ -20,6 +20,15 @@ struct Call {
     lived_ms: u64,
 }
 
+/// A host that containers reach, its daemon not started yet.
+fn reachable() -> Result<Host> {
+    Host::start(Options {
+        daemon: false,
+        reachable: true,
+        ..Options::default()
+    })
+}
+
 fn start(
     containers: &mut Containers,
     root: &Path,
@@ -99,11 +108,7 @@ fn check(record: &Record, calls: &[Call]) -> Result<()> {
 #[test]
 fn clients_in_containers_are_read_whenever_they_start() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
-    let mut host = Host::start(Options {
-        daemon: false,
-        reachable: true,
-        ..Options::default()
-    })?;
+    let mut host = reachable()?;
     let mut containers = host.containers()?;
     let roots = [
         containers.root("before")?,
@@ -138,11 +143,7 @@ fn clients_in_containers_are_read_whenever_they_start() -> Result<()> {
 #[test]
 fn containers_over_one_layer_are_told_apart_and_counted_once() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
-    let mut host = Host::start(Options {
-        daemon: false,
-        reachable: true,
-        ..Options::default()
-    })?;
+    let mut host = reachable()?;
     let mut containers = host.containers()?;
     let layer = containers.root("layer")?;
     let (one, two) = (
@@ -175,11 +176,7 @@ fn containers_over_one_layer_are_told_apart_and_counted_once() -> Result<()> {
 #[test]
 fn a_library_that_is_copied_up_is_read_by_its_new_file() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
-    let mut host = Host::start(Options {
-        daemon: false,
-        reachable: true,
-        ..Options::default()
-    })?;
+    let mut host = reachable()?;
     let mut containers = host.containers()?;
     let layer = containers.root("layer")?;
     let root = containers.overlay(&layer, "one")?;

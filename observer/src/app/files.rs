@@ -10,9 +10,11 @@ use std::{
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::{sensitive::HmacKey, state::make_dir};
+use crate::{
+    sensitive::HmacKey,
+    state::{PID_FILE, make_dir},
+};
 
-const PID_FILE: &str = "observer.pid";
 const HMAC_KEY_FILE: &str = "hmac.key";
 
 /// Takes the lock that only one daemon can hold; it is free again when the file is closed, however the daemon ends.

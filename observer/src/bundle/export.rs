@@ -65,12 +65,7 @@ impl Write for Hashed {
 impl Writing {
     fn new(directory: &Path, table: &'static str) -> anyhow::Result<Self> {
         let path = directory.join(file_name(table));
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let file = create_private(&path)?;
         let hashed = Hashed {
             out: BufWriter::new(file),
             hash: Sha256::new(),
@@ -139,7 +134,7 @@ pub async fn export(
     now: i64,
     progress: &mut dyn Progress,
 ) -> anyhow::Result<Exported> {
-    prepare(directory)?;
+    make_empty(directory)?;
     let mut source = StoreSource::new(client.clone(), period, host.map(ToOwned::to_owned));
     let known = source.known().await?;
     progress.expect(known.rows);
@@ -160,12 +155,7 @@ pub async fn export(
     let manifest = Manifest::new(now, period.from, period.to, hosts, entries);
     let text = format!("{:#}\n", serde_json::to_value(&manifest)?);
     let path = directory.join(MANIFEST);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    let mut file = create_private(&path)?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .with_context(|| format!("cannot write {}", path.display()))?;
@@ -175,7 +165,24 @@ pub async fn export(
     })
 }
 
-fn prepare(directory: &Path) -> anyhow::Result<()> {
+/// A new file that only its owner may read: what is exported names users and hosts.
+///
+/// # Errors
+/// When it is there already or cannot be made.
+pub(crate) fn create_private(path: &Path) -> anyhow::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes a directory, or takes one that holds nothing.
+///
+/// # Errors
+/// When it holds something or cannot be made.
+pub(crate) fn make_empty(directory: &Path) -> anyhow::Result<()> {
     let shown = directory.display();
     fs::create_dir_all(directory).with_context(|| format!("cannot make {shown}"))?;
     let mut entries = fs::read_dir(directory).with_context(|| format!("cannot read {shown}"))?;

@@ -10,6 +10,7 @@ mod manifest;
 mod read;
 
 pub use export::{Exported, export};
+pub(crate) use export::{create_private, make_empty};
 pub use line::{Lines, RowError, from_line, to_line};
 pub use manifest::{FileEntry, HostEntry, Manifest};
 pub use read::BundleSource;

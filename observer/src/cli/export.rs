@@ -11,7 +11,6 @@ use crate::{
     report::table::{left, render, right},
     siem::{self, Shape, Written},
     store::Client,
-    verify::Period,
 };
 
 const AFTER_HELP: &str = "\
@@ -38,6 +37,17 @@ enum As {
     Ocsf,
     /// Log records of OpenTelemetry (OTLP/JSON).
     Otlp,
+}
+
+impl As {
+    /// Form of the events; `None` for a bundle.
+    fn shape(self) -> Option<Shape> {
+        match self {
+            Self::Bundle => None,
+            Self::Ocsf => Some(Shape::Ocsf),
+            Self::Otlp => Some(Shape::Otlp),
+        }
+    }
 }
 
 /// Export the evidence of a period: as a bundle of files that can be verified offline, or as events for a SIEM.
@@ -74,32 +84,21 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    match args.kind {
-        As::Bundle => {
-            let mut bar = Bar::new();
-            let host = args.host.as_deref();
+    let host = args.host.as_deref();
+    let mut bar = Bar::new();
+    match args.kind.shape() {
+        None => {
             let exported = runtime.block_on(export(&client, period, host, &args.output, now, &mut bar));
             bar.finish();
             print(&exported?, args)?;
         }
-        As::Ocsf => print_events(
-            &runtime.block_on(events(&client, period, args, Shape::Ocsf))?,
-            args,
-        )?,
-        As::Otlp => print_events(
-            &runtime.block_on(events(&client, period, args, Shape::Otlp))?,
-            args,
-        )?,
+        Some(shape) => {
+            let written = runtime.block_on(siem::write(&client, period, host, &args.output, shape, &mut bar));
+            bar.finish();
+            print_events(&written?, args)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn events(client: &Client, period: Period, args: &Args, shape: Shape) -> anyhow::Result<Vec<Written>> {
-    let mut bar = Bar::new();
-    let host = args.host.as_deref();
-    let written = siem::write(client, period, host, &args.output, shape, &mut bar).await;
-    bar.finish();
-    written
 }
 
 fn print_events(files: &[Written], args: &Args) -> std::io::Result<()> {

@@ -77,7 +77,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(file: &File, report: &Report) -> Option<Self> {
+    fn new(id: Identity, file: &File, report: &Report) -> Option<Self> {
         let points = report.stacks.iter().flat_map(|stack| &stack.points);
         let offsets: Vec<u64> = points
             .flat_map(|point| [point.offset].into_iter().chain(point.returns.iter().copied()))
@@ -86,7 +86,7 @@ impl Entry {
             return None;
         }
         Some(Self {
-            file: Identity::of(file)?,
+            file: id,
             report: report.clone(),
             places: offsets
                 .into_iter()
@@ -139,12 +139,12 @@ impl KnownFiles {
 
     /// Remembers what was found in a file, if that is worth it.
     pub(super) fn remember(&mut self, file: &File, report: &Report) {
-        let Some(entry) = Entry::new(file, report) else {
+        let Some(id) = Identity::of(file).filter(|id| id.size >= MIN_SIZE && self.path.is_some()) else {
             return;
         };
-        let room = self.files.len() < MAX_FILES || self.files.contains_key(&entry.file);
-        if self.path.is_some() && room && entry.file.size >= MIN_SIZE {
-            self.files.insert(entry.file, entry);
+        let room = self.files.len() < MAX_FILES || self.files.contains_key(&id);
+        if let Some(entry) = room.then(|| Entry::new(id, file, report)).flatten() {
+            self.files.insert(id, entry);
             self.changed = true;
         }
     }

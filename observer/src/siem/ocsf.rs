@@ -4,6 +4,8 @@
 //! The profile `record_integrity` is left out on purpose: its fingerprint is one of the event as written, ours is one of the stored row.
 //! That one is `metadata.uid`, and its place in the chain is `unmapped`.
 
+use std::net::Ipv6Addr;
+
 use serde_json::{Value, json};
 
 use super::{Event, address, known};
@@ -14,6 +16,8 @@ const INFORMATIONAL: u8 = 1;
 const MEDIUM: u8 = 3;
 /// `activity_id` of what the schema has no word for.
 const OTHER: u8 = 99;
+/// Profiles of what a call tells.
+const PROFILES: &[&str] = &["ai_operation", "host", "container"];
 
 /// What every event has: class, activity and severity by their numbers, and where it comes from.
 struct Head<'r> {
@@ -73,39 +77,52 @@ fn severity(severity: Severity) -> u8 {
     }
 }
 
-impl InteractionRow {
-    fn head(&self, class_uid: u32, activity_id: u8, severity_id: u8) -> Head<'_> {
+/// Head of the event of a row, whichever table it is of.
+macro_rules! head {
+    ($row:ident, $class_uid:literal, $activity_id:expr, $severity_id:expr, $profiles:expr) => {
         Head {
-            class_uid,
-            activity_id,
-            severity_id,
-            ts: self.ts,
-            host_id: &self.host_id,
-            chain_epoch: self.chain_epoch,
-            rec_seq: self.rec_seq,
-            record_hash: &self.record_hash,
-            profiles: &["ai_operation", "host", "container"],
+            class_uid: $class_uid,
+            activity_id: $activity_id,
+            severity_id: $severity_id,
+            ts: $row.ts,
+            host_id: &$row.host_id,
+            chain_epoch: $row.chain_epoch,
+            rec_seq: $row.rec_seq,
+            record_hash: &$row.record_hash,
+            profiles: $profiles,
         }
-    }
+    };
+}
 
-    fn actor(&self) -> Value {
+/// The process and its user; for the rows that name them.
+macro_rules! actor {
+    ($row:ident) => {
         json!({
             "process": {
-                "pid": self.process_pid,
-                "name": self.process_comm,
-                "file": {"path": self.process_executable_path, "name": self.process_comm, "type_id": 1},
-                "parent_process": {"pid": (self.process_parent_pid != 0).then_some(self.process_parent_pid)},
+                "pid": $row.process_pid,
+                "name": $row.process_comm,
+                "file": {"path": $row.process_executable_path, "name": $row.process_comm, "type_id": 1},
             },
-            "user": {"uid": self.user_id.to_string(), "name": self.user_name},
+            "user": {"uid": $row.user_id.to_string(), "name": $row.user_name},
         })
-    }
+    };
+}
 
-    /// Host, container and pod.
-    fn place(&self) -> Value {
-        json!({
-            "device": {"hostname": self.host_name, "uid": self.host_id, "type_id": 1},
-            "container": {"uid": self.container_id, "image": {"name": self.container_image_name}, "pod_uuid": self.k8s_pod_uid},
-        })
+/// The host, as the device that it happened on.
+fn device(name: &str, host_id: &str) -> Value {
+    json!({"hostname": name, "uid": host_id, "type_id": 1})
+}
+
+fn endpoint(name: &str, peer: Ipv6Addr, port: u16) -> Value {
+    json!({"hostname": name, "ip": address(peer), "port": (port != 0).then_some(port)})
+}
+
+impl InteractionRow {
+    fn actor(&self) -> Value {
+        let mut actor = actor!(self);
+        let parent = (self.process_parent_pid != 0).then_some(self.process_parent_pid);
+        actor["process"]["parent_process"] = json!({"pid": parent});
+        actor
     }
 
     fn model(&self) -> Value {
@@ -124,12 +141,14 @@ impl InteractionRow {
             .gen_ai_usage_input_tokens
             .zip(self.gen_ai_usage_output_tokens);
         let failed = !self.error_type.is_empty();
-        let mut event = json!({
+        head!(self, 6003, OTHER, INFORMATIONAL, PROFILES).with(json!({
             "activity_name": self.gen_ai_operation_name,
             "status_id": if failed { 2 } else { 1 },
             "status_detail": self.error_type,
             "duration": self.duration_ns / 1_000_000,
             "actor": self.actor(),
+            "device": device(&self.host_name, &self.host_id),
+            "container": {"uid": self.container_id, "image": {"name": self.container_image_name}, "pod_uuid": self.k8s_pod_uid},
             "api": {
                 "operation": self.gen_ai_operation_name,
                 "service": {"name": self.gen_ai_provider_name},
@@ -137,8 +156,7 @@ impl InteractionRow {
                 "response": {"code": self.http_response_status_code, "error": self.error_type},
             },
             "src_endpoint": {"hostname": self.host_name, "uid": self.host_id},
-            "dst_endpoint": {"hostname": self.server_address, "ip": address(self.network_peer_address),
-                "port": (self.server_port != 0).then_some(self.server_port)},
+            "dst_endpoint": endpoint(&self.server_address, self.network_peer_address, self.server_port),
             "http_request": {"http_method": self.http_request_method, "user_agent": self.user_agent,
                 "url": {"hostname": self.server_address, "path": self.url_path_template}},
             "http_response": {"code": self.http_response_status_code},
@@ -159,17 +177,13 @@ impl InteractionRow {
                 "k8s_pod_name": self.k8s_pod_name, "k8s_workload_name": self.k8s_workload_name,
                 "agent_name": self.agent_name, "agent_session_id": self.agent_session_id, "login_user_name": self.login_user_name,
             },
-        });
-        if let (Value::Object(event), Value::Object(place)) = (&mut event, self.place()) {
-            event.extend(place);
-        }
-        self.head(6003, OTHER, INFORMATIONAL).with(event)
+        }))
     }
 
     /// For what nobody approved.
     fn compliance_finding(&self) -> Option<Value> {
         (self.policy_verdict == "unsanctioned").then(|| {
-            self.head(2003, 1, MEDIUM).with(json!({
+            head!(self, 2003, 1, MEDIUM, PROFILES).with(json!({
                 "activity_name": "Create",
                 "status_id": 1,
                 "finding_info": {
@@ -180,7 +194,7 @@ impl InteractionRow {
                 "compliance": {"control": self.policy_rule_id, "status_id": 3, "status_detail": self.policy_reason,
                     "requirements": [self.policy_version]},
                 "actor": self.actor(),
-                "device": self.place()["device"],
+                "device": device(&self.host_name, &self.host_id),
                 "resources": [{"name": self.server_address, "type": self.gen_ai_provider_name}],
             }))
         })
@@ -201,17 +215,7 @@ impl Event for InteractionRow {
 
 impl Event for FindingRow {
     fn ocsf(&self) -> Vec<Value> {
-        let head = Head {
-            class_uid: 2006,
-            activity_id: 1,
-            severity_id: severity(self.severity),
-            ts: self.ts,
-            host_id: &self.host_id,
-            chain_epoch: self.chain_epoch,
-            rec_seq: self.rec_seq,
-            record_hash: &self.record_hash,
-            profiles: &["host"],
-        };
+        let head = head!(self, 2006, 1, severity(self.severity), &["host"]);
         let confidence = if self.confidence == "pattern" { 2 } else { 3 };
         vec![head.with(json!({
             "activity_name": "Create",
@@ -228,7 +232,7 @@ impl Event for FindingRow {
             },
             // On its way (in transit), seen on the host that sent it.
             "data_security": {"data_lifecycle_state_id": 2, "detection_system_id": 1, "detection_pattern": self.rule_id},
-            "device": {"uid": self.host_id, "type_id": 1},
+            "device": device("", &self.host_id),
             "dst_endpoint": {"hostname": self.server_address},
             "unmapped": {"json_path": self.json_path, "match_count": self.match_count, "match_bytes": self.match_bytes,
                 "gen_ai_provider_name": self.gen_ai_provider_name, "k8s_namespace_name": self.k8s_namespace_name,
@@ -243,32 +247,18 @@ impl Event for FindingRow {
 
 impl Event for ConnectionRow {
     fn ocsf(&self) -> Vec<Value> {
-        let head = Head {
-            class_uid: 4001,
-            // Traffic: what went over it, told at its end.
-            activity_id: 6,
-            severity_id: INFORMATIONAL,
-            ts: self.ts,
-            host_id: &self.host_id,
-            chain_epoch: self.chain_epoch,
-            rec_seq: self.rec_seq,
-            record_hash: &self.record_hash,
-            profiles: &["host", "container"],
-        };
+        // Traffic (6): what went over it, told at its end.
+        let head = head!(self, 4001, 6, INFORMATIONAL, &["host", "container"]);
         vec![head.with(json!({
             "activity_name": "Traffic",
             "start_time": self.ts / 1_000_000,
             "end_time": self.closed_ts / 1_000_000,
             "observation_point_id": 1,
-            "device": {"hostname": self.host_name, "uid": self.host_id, "type_id": 1},
+            "device": device(&self.host_name, &self.host_id),
             "container": {"uid": self.container_id},
-            "actor": {
-                "process": {"pid": self.process_pid, "name": self.process_comm, "file": {"path": self.process_executable_path, "name": self.process_comm, "type_id": 1}},
-                "user": {"uid": self.user_id.to_string(), "name": self.user_name},
-            },
+            "actor": actor!(self),
             "src_endpoint": {"hostname": self.host_name, "port": (self.network_local_port != 0).then_some(self.network_local_port)},
-            "dst_endpoint": {"hostname": self.server_address, "ip": address(self.network_peer_address),
-                "port": (self.server_port != 0).then_some(self.server_port)},
+            "dst_endpoint": endpoint(&self.server_address, self.network_peer_address, self.server_port),
             "connection_info": {"protocol_name": self.network_transport, "direction_id": 2},
             "traffic": {"bytes_out": self.bytes_sent, "bytes_in": self.bytes_received,
                 "bytes": self.bytes_sent.zip(self.bytes_received).map(|(sent, received)| sent.saturating_add(received))},

@@ -56,6 +56,11 @@ fn request(resource: Value, event: &str, ts: i64, severity: u8, attributes: Valu
     }]})
 }
 
+/// How loud a row is by what the policy said of it.
+fn by_verdict(verdict: &str) -> u8 {
+    if verdict == "unsanctioned" { WARN } else { INFO }
+}
+
 fn hash(bytes: &[u8; 32]) -> Value {
     hex::encode(bytes).into()
 }
@@ -77,11 +82,7 @@ pub(super) fn interaction(row: &InteractionRow) -> Value {
         ("process.user.id", json!(row.user_id)),
         ("process.user.name", json!(row.user_name)),
     ]);
-    let severity = if row.policy_verdict == "unsanctioned" {
-        WARN
-    } else {
-        INFO
-    };
+    let severity = by_verdict(&row.policy_verdict);
     request(resource, "observer.ai_interaction", row.ts, severity, call(row))
 }
 
@@ -170,11 +171,7 @@ pub(super) fn connection(row: &ConnectionRow) -> Value {
         ("process.user.id", json!(row.user_id)),
         ("process.user.name", json!(row.user_name)),
     ]);
-    let severity = if row.policy_verdict == "unsanctioned" {
-        WARN
-    } else {
-        INFO
-    };
+    let severity = by_verdict(&row.policy_verdict);
     let about = attributes([
         ("server.address", json!(row.server_address)),
         (

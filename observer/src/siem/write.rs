@@ -1,18 +1,17 @@
 //! Reads rows of a period from the store and writes their events, one file per table.
 
 use std::{
-    fs::{self, OpenOptions},
     io::{BufWriter, Write},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clickhouse::{RowOwned, RowRead};
 
 use super::{Event, Shape};
 use crate::{
+    bundle::{create_private, make_empty},
     evidence::{ConnectionRow, FindingRow, InteractionRow},
     store::{Client, StoreError, literal},
     verify::{Period, Progress},
@@ -44,12 +43,7 @@ pub async fn write(
     shape: Shape,
     progress: &mut dyn Progress,
 ) -> anyhow::Result<Vec<Written>> {
-    let shown = directory.display();
-    fs::create_dir_all(directory).with_context(|| format!("cannot make {shown}"))?;
-    let mut entries = fs::read_dir(directory).with_context(|| format!("cannot read {shown}"))?;
-    if entries.next().is_some() {
-        bail!("{shown} is not empty: name a new directory");
-    }
+    make_empty(directory)?;
     let condition = condition(period, host);
     let mut job = Job {
         client,
@@ -94,13 +88,7 @@ impl Job<'_> {
         let name = format!("{table}.{}.jsonl", self.shape.name());
         let path = self.directory.join(&name);
         let cannot = || format!("cannot write {}", path.display());
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .with_context(cannot)?;
-        let mut file = BufWriter::new(file);
+        let mut file = BufWriter::new(create_private(&path)?);
         let (mut rows, mut events) = (0, 0);
         let sql = format!(
             "SELECT ?fields FROM {view} WHERE {} ORDER BY ts, host_id, chain_epoch, rec_seq",

@@ -20,3 +20,6 @@ pub const CHAIN_DIR: &str = "chain";
 
 /// What was found in executable files, below the state directory.
 pub const KNOWN_FILES: &str = "known-files.json";
+
+/// Lock and process id of the daemon that runs, below the directory of what runs.
+pub const PID_FILE: &str = "observer.pid";

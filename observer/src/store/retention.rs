@@ -30,6 +30,10 @@ fn wanted(retention: &Retention) -> impl Iterator<Item = (&'static str, &'static
     records.into_iter().chain(others).flatten()
 }
 
+fn set(database: &str, table: &str, cluster: &str, age: &str, days: u32) -> String {
+    format!("ALTER TABLE {database}.{table}{cluster} MODIFY TTL {age} + INTERVAL {days} DAY DELETE")
+}
+
 /// The statements that set it. Repeatable.
 pub fn statements(retention: &Retention, database: &str, on_cluster: bool) -> Vec<String> {
     let cluster = if on_cluster {
@@ -38,9 +42,7 @@ pub fn statements(retention: &Retention, database: &str, on_cluster: bool) -> Ve
         String::new()
     };
     wanted(retention)
-        .map(|(table, age, days)| {
-            format!("ALTER TABLE {database}.{table}{cluster} MODIFY TTL {age} + INTERVAL {days} DAY DELETE")
-        })
+        .map(|(table, age, days)| set(database, table, &cluster, age, days))
         .collect()
 }
 
@@ -81,10 +83,9 @@ pub async fn apply(client: &Client, retention: &Retention) -> Result<Applied, St
         if found.engine == "Distributed" {
             applied.distributed.push(table);
         } else if !found.definition.contains(&format!("toIntervalDay({days})")) {
-            let database = client.database();
-            let change =
-                format!("ALTER TABLE {database}.{table} MODIFY TTL {age} + INTERVAL {days} DAY DELETE");
-            client.command(&change).await?;
+            client
+                .command(&set(client.database(), table, "", age, days))
+                .await?;
             applied.changed.push(table);
         }
     }

@@ -81,7 +81,7 @@ async fn a_key_that_the_pinned_one_certified_is_as_good_and_one_made_anew_is_not
         .expect("certificate");
     // By the older, by the newer, by neither.
     for (signer, expected) in [(&first, 0), (&next, 0), (&Signer::from_seed(&[1; 32]), 2)] {
-        let pin = format!("host host-a {}", hex(&signer.public()));
+        let pin = format!("host host-a {}", hex::encode(signer.public()));
         let report = verify(&client, host.now(), Some(&pin)).await;
         assert_eq!(
             found(&report, "host-a", Kind::KeyNotPinned),
@@ -129,8 +129,4 @@ async fn anchors_of_a_notary_that_is_not_pinned_are_found() {
         let report = verify(&client, host.now(), Some(&format!("{host_pin}\n{notary}"))).await;
         assert_eq!(report.general.count(Kind::KeyNotPinned), expected, "{notary}");
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

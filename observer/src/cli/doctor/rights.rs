@@ -6,6 +6,7 @@ use super::checks::{Check, ok, warning};
 use crate::{
     config::{Config, Wish},
     privilege::{landlock_version, status::Rights},
+    state::PID_FILE,
 };
 
 /// Where a kernel with seccomp filters lists what they can answer (seccomp(2)).
@@ -26,7 +27,7 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
 
 /// Process id and `/proc/PID/status` of a daemon that runs.
 fn running(run_dir: &Path) -> Option<(u32, String)> {
-    let pid = fs::read_to_string(run_dir.join("observer.pid")).ok()?;
+    let pid = fs::read_to_string(run_dir.join(PID_FILE)).ok()?;
     let pid: u32 = pid.trim().parse().ok()?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     // The number may be another program's by now.
