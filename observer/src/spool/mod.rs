@@ -147,7 +147,11 @@ impl Spool {
     ///
     /// # Errors
     /// When the directory is in use or open to others, or holds a file that is, or that a newer version wrote.
-    pub fn open(options: SpoolOptions) -> anyhow::Result<(Self, Option<Head>)> {
+    pub fn open(mut options: SpoolOptions) -> anyhow::Result<(Self, Option<Head>)> {
+        // One on its way and one on disk leave room for the next: a segment larger than what the budget has left would stay in memory,
+        // where a kill takes it and nobody says so.
+        let largest = usize::try_from(options.max_bytes / 3).unwrap_or(usize::MAX);
+        options.segment_bytes = options.segment_bytes.min(largest);
         let mut queue = Queue {
             next_number: 1,
             ..Queue::default()

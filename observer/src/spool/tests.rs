@@ -224,6 +224,29 @@ async fn a_full_budget_gives_up_the_oldest_segments_and_seals_say_which() {
 }
 
 #[tokio::test]
+async fn a_burst_larger_than_the_budget_is_on_disk_or_declared() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = SpoolOptions {
+        max_bytes: 64 << 10,
+        segment_rows: 10_000,
+        ..options(&dir.path().join("spool"))
+    };
+    let spool = started(small);
+    let mut seq = sequencer(1);
+    spool.push(seq.finding(FindingRow::unknown()));
+    // A store that does not answer holds what is on its way.
+    let _held = tokio::time::timeout_at(soon(), spool.next()).await.expect("rows");
+    for _ in 0..2_000 {
+        spool.push(seq.finding(FindingRow::unknown()));
+    }
+    on_disk(&spool).await;
+    let declared: u64 = spool.undeclared().iter().map(|range| range.lost_records).sum();
+    assert!(declared > 1_000, "{declared}");
+    // Nothing was in memory only, where a kill would have taken it.
+    assert_eq!(spool.stop(), (0, 2_001 - declared));
+}
+
+#[tokio::test]
 async fn a_disk_that_takes_nothing_leaves_rows_in_memory_and_gets_them_later() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("spool");
