@@ -119,6 +119,28 @@ pub(crate) fn all() -> Result<()> {
     members()
 }
 
+/// What the daemon of benchmarks has that the one of tests has not: as a release, but with the same dependencies, so that those
+/// are built once.
+const AS_RELEASE: [&str; 4] = [
+    "--config",
+    "profile.dev.package.observer.opt-level=3",
+    "--config",
+    "profile.dev.package.observer.debug-assertions=false",
+];
+
+/// As [`all`], optimised; the programs are in the same places.
+pub(crate) fn optimised() -> Result<()> {
+    kernel_object()?;
+    step(AREA, "daemon and benchmarks, optimised", || {
+        check(
+            cargo()
+                .args(AS_RELEASE)
+                .arg("build")
+                .env("OBSERVER_EBPF_OBJECT", object_file()),
+        )
+    })
+}
+
 /// Daemon, endpoint and the programs beside them; with the kernel object where it has been built.
 pub(crate) fn members() -> Result<()> {
     // All default members at once, as `cargo test` takes them: so dependencies have the same features and are built once.

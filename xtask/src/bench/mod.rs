@@ -66,7 +66,7 @@ pub(crate) fn run(name: Option<Name>, format: Format) -> Result<()> {
         );
     }
     setup::all()?;
-    build::all()?;
+    build::optimised()?;
     let names = match name {
         Some(name) => vec![name],
         None => vec![
