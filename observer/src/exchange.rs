@@ -128,6 +128,22 @@ pub enum Dialect {
     KserveInfer,
     /// SageMaker endpoints, in whatever shape their model takes.
     SageMakerInvoke,
+    /// Gemini interactions.
+    GeminiInteractions,
+    /// Gemini batches: many requests in one.
+    GeminiBatches,
+    /// Agents that run on Vertex.
+    VertexAgent,
+    /// Bedrock's events in both directions: speech in, speech out.
+    BedrockBidirectional,
+    /// Applications made with Dify.
+    DifyChat,
+    /// LM Studio's own chat.
+    LmStudioChat,
+    /// DashScope's own form, for all that it offers.
+    DashScope,
+    /// What is asked at a service of the catalogue in a form of its own: with a prompt, and not read any further.
+    Native,
 }
 
 impl Dialect {
@@ -192,6 +208,14 @@ impl Dialect {
             Self::AmazonQ => "amazon-q",
             Self::KserveInfer => "kserve-infer",
             Self::SageMakerInvoke => "sagemaker-invoke",
+            Self::GeminiInteractions => "gemini-interactions",
+            Self::GeminiBatches => "gemini-batches",
+            Self::VertexAgent => "vertex-agent",
+            Self::BedrockBidirectional => "bedrock-bidirectional",
+            Self::DifyChat => "dify-chat",
+            Self::LmStudioChat => "lmstudio-chat",
+            Self::DashScope => "dashscope",
+            Self::Native => "native",
         }
     }
 
@@ -214,6 +238,10 @@ impl Dialect {
             | Self::GeminiWeb
             | Self::WebChat
             | Self::AmazonQ
+            | Self::BedrockBidirectional
+            | Self::DifyChat
+            | Self::LmStudioChat
+            | Self::DashScope
             | Self::GrpcChat => "chat",
             Self::OpenAiEmbeddings
             | Self::GeminiEmbed
@@ -230,20 +258,23 @@ impl Dialect {
             | Self::WatsonxGeneration
             | Self::AlephAlphaComplete
             | Self::SageMakerInvoke
+            | Self::Native
             | Self::LlamaCppCompletion => "text_completion",
-            Self::GeminiGenerate | Self::ReplicatePredictions | Self::GrpcGenerate | Self::KserveInfer => {
-                "generate_content"
-            }
+            Self::GeminiGenerate
+            | Self::GeminiInteractions
+            | Self::ReplicatePredictions
+            | Self::GrpcGenerate
+            | Self::KserveInfer => "generate_content",
             Self::OpenAiImages | Self::GeminiImages => "image_generation",
             Self::OpenAiVideos | Self::GeminiVideos => "video_generation",
             Self::OpenAiSpeech | Self::ElevenLabsSpeech | Self::DeepgramSpeak => "speech",
             Self::OpenAiTranscriptions | Self::DeepgramListen => "transcription",
             Self::MistralOcr => "ocr",
-            Self::BedrockAgent | Self::OpenAiRuns => "invoke_agent",
+            Self::BedrockAgent | Self::VertexAgent | Self::OpenAiRuns => "invoke_agent",
             Self::OpenAiAssistants => "create_agent",
             Self::OpenAiThreads => "thread",
             Self::OpenAiFiles => "file",
-            Self::OpenAiBatches | Self::AnthropicBatches => "batch",
+            Self::OpenAiBatches | Self::AnthropicBatches | Self::GeminiBatches => "batch",
             Self::OpenAiVectorStores => "vector_store",
             Self::Mcp => "mcp",
             Self::A2a => "a2a",

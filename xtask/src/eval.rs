@@ -1,5 +1,6 @@
 //! Evaluations: builds the program that makes them and runs it with its output on ours.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -25,6 +26,8 @@ pub(crate) enum Kind {
 
 /// Builds and runs one evaluation. Relative paths are those of the caller.
 pub(crate) fn run(kind: Kind, path: &Path, format: Format, live: bool) -> Result<ExitCode> {
+    // Before minutes of building.
+    File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut command = Command::new(build::eval());
     if live {
         setup::all()?;

@@ -1,5 +1,6 @@
 //! `cargo xtask fuzz`: runs the fuzz targets of `tests/fuzz`, each for a limited time, and says what they found.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,6 +12,9 @@ use anyhow::{Context, Result, bail};
 use crate::run::{output, root, say};
 
 const AREA: &str = "fuzz";
+
+/// Names the folder with recorded traffic, as for the tests.
+const SHARED: &str = "OBSERVER_SHARED";
 
 /// Most memory of a target, MiB. A target that needs more has lost a budget somewhere.
 const MEMORY_MIB: u32 = 2048;
@@ -88,6 +92,7 @@ fn one(target: &str, minutes: u64) -> Result<Outcome> {
     let status = command(target, minutes)
         // The target writes its first inputs here itself, from the same code that makes its scripts.
         .env("OBSERVER_FUZZ_SEEDS", &corpus)
+        .env(SHARED, shared())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log(&log_file)?)
@@ -109,6 +114,11 @@ fn one(target: &str, minutes: u64) -> Result<Outcome> {
         found,
         ok,
     })
+}
+
+/// Where recorded traffic stands, of which some targets take seeds; it need not be there.
+fn shared() -> OsString {
+    std::env::var_os(SHARED).unwrap_or_else(|| root().join("../shared").into())
 }
 
 fn log(path: &PathBuf) -> Result<fs::File> {

@@ -83,7 +83,7 @@ impl Form {
                 .any(|kind| media.contains(kind))
         {
             Self::Lines
-        } else if response && media.contains("vnd.amazon.eventstream") {
+        } else if media.contains("vnd.amazon.eventstream") {
             Self::Events
         } else if !response && media.starts_with("application/x-www-form-urlencoded") {
             Self::Fields
@@ -400,6 +400,16 @@ fn sniff(side: Side, form: Form, piece: &[u8]) -> Option<(Mode, usize)> {
 
 /// One message of an AWS event stream. An answer of `invoke` is wrapped: `{"bytes": base64 of what the model says}`.
 fn told(message: Message<'_>, document: &mut impl Document, incomplete: &mut Option<Incomplete>) {
+    if message.payload.first() == Some(&0) {
+        // What clients send is signed: each event stands in a message that holds nothing else.
+        let mut inner = EventStreamDecoder::default();
+        inner.push(message.payload, &mut |event| {
+            if event.payload.first() != Some(&0) {
+                told(event, document, incomplete);
+            }
+        });
+        return;
+    }
     if message.name == b"chunk"
         && let Some(inner) = wrapped(message.payload)
     {

@@ -7,7 +7,7 @@ use super::reader::Verdict;
 use super::socket::{self, Socket};
 use super::transport::Transport;
 use super::{ExchangeReader, NotAi, Outcome, TextSink};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Class};
 use crate::exchange::Exchange;
 use crate::protocol::http2::sniff::{Opening, joined, opening};
 use crate::protocol::sniff::{Sniff, sniff};
@@ -327,7 +327,15 @@ impl Inner {
         hooks: &mut dyn ConnectionHooks,
     ) {
         let began = std::mem::replace(&mut self.message_ns[Side::Request as usize], now_ns);
-        if socket::is_handshake(&head) && self.handshake.is_none() && self.socket.is_none() {
+        let speech = || {
+            let name = match head.host.as_str() {
+                "" => self.server_name.as_deref().unwrap_or_default(),
+                host => host,
+            };
+            let found = self.catalog.lookup(name, &head.path);
+            found.is_some_and(|found| found.class == Class::Audio)
+        };
+        if socket::is_handshake(&head, speech) && self.handshake.is_none() && self.socket.is_none() {
             self.next = exchange + 1;
             self.handshake = Some((exchange, head));
             return;

@@ -76,6 +76,7 @@ const SPECIFIC: &[(&str, &[&str], &[&str])] = &[
         "quota_exceeded",
         &[
             "insufficient_quota",
+            "quota_exceeded",
             "billing",
             "insufficient_balance",
             "credits",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::reader::ExchangeReader;
-use super::{account, caller, errors, heads, paths, rpc};
+use super::{account, caller, errors, heads, native, paths, rpc};
 use crate::exchange::{Attempt, Dialect, DialectEvidence, Exchange, Rpc, ToolUse, ToolUses, Usage};
 use crate::protocol::Fields;
 
@@ -31,7 +31,7 @@ pub(super) fn exchange(
     let readable = !paths::is_grpc(path);
     let (calls, results) = called(&reader, dialect).unzip();
     let rpc = rpc_facts(&reader, dialect);
-    let operation = operation(dialect, path, &rpc.method);
+    let operation = operation(&reader, dialect, &rpc.method);
     let response_id = response_id(&reader, dialect);
     let asked = paths::asks_stream(path);
     let stream = stream(dialect, reader.request.stream.or(asked), streamed);
@@ -50,6 +50,8 @@ pub(super) fn exchange(
     let finish_reasons = finish_reasons(dialect, response.finish, response.status);
     let credential = head.as_ref().and_then(account::credential);
     let named = head_facts.organization;
+    let mut rate_limits = head_facts.rate_limits;
+    rate_limits.retry_after_ms = rate_limits.retry_after_ms.or(response.retry_after_ms);
     let account = head
         .as_ref()
         .map(|head| account::account(head, credential.as_ref(), named))
@@ -97,7 +99,7 @@ pub(super) fn exchange(
         status: reader.status,
         error_type,
         error_class,
-        rate_limits: head_facts.rate_limits,
+        rate_limits,
         attempt,
         user_agent: cut(user_agent, MAX_USER_AGENT),
         credential: credential.map(|(credential, _)| credential),
@@ -122,7 +124,7 @@ fn response_id(reader: &ExchangeReader, dialect: Dialect) -> Option<String> {
         // Numbers of JSON-RPC name nothing.
         Dialect::Mcp => None,
         Dialect::A2a => reader.response.task.clone(),
-        _ => reader.response.id.clone(),
+        _ => reader.response.id.clone().or(reader.response.other_id.clone()),
     }
 }
 
@@ -141,7 +143,8 @@ fn finish_reasons(
     mut reasons: BTreeSet<String>,
     status: Option<String>,
 ) -> BTreeSet<String> {
-    if let (true, Dialect::OpenAiResponses, Some(status)) = (reasons.is_empty(), dialect, status) {
+    let stated = matches!(dialect, Dialect::OpenAiResponses | Dialect::GeminiInteractions);
+    if let (true, true, Some(status)) = (reasons.is_empty(), stated, status) {
         reasons.insert(status);
     }
     reasons
@@ -203,11 +206,15 @@ fn rpc_facts(reader: &ExchangeReader, dialect: Dialect) -> Rpc {
     }
 }
 
-fn operation(dialect: Dialect, path: &str, method: &str) -> &'static str {
-    match dialect {
-        Dialect::OpenAiVectorStores if path.trim_end_matches('/').ends_with("/search") => "retrieval",
-        dialect => rpc::operation(dialect, method),
+/// What is asked for: some dialects ask for several things, and path, host or body tell which.
+fn operation(reader: &ExchangeReader, dialect: Dialect, method: &str) -> &'static str {
+    if dialect == Dialect::Native {
+        let class = reader.catalog.as_ref().map(|found| found.class);
+        let heard = reader.speech && reader.request.texts.binary > 0;
+        return native::operation(class, reader.request.marks, heard);
     }
+    let path = reader.head.as_ref().map_or("", |h| h.path.as_str());
+    paths::operation(dialect, path).unwrap_or_else(|| rpc::operation(dialect, method))
 }
 
 /// Conversation, thread or session: as the body of the request names it, its head, its path, or the answer; else the
@@ -268,9 +275,11 @@ fn routed_model(fields: &Fields) -> Option<String> {
 
 fn query_model(dialect: Dialect, query: &str) -> Option<String> {
     match dialect {
-        Dialect::DeepgramSpeak | Dialect::DeepgramListen | Dialect::OpenAiRealtime => {
-            paths::model_in_query(query)
-        }
+        Dialect::DeepgramSpeak
+        | Dialect::DeepgramListen
+        | Dialect::ElevenLabsSpeech
+        | Dialect::Native
+        | Dialect::OpenAiRealtime => paths::model_in_query(query),
         _ => None,
     }
 }
@@ -349,6 +358,7 @@ fn error_type(reader: &ExchangeReader) -> String {
         .or_else(|| reader.head_facts.error.clone())
         .or_else(|| response.error_code.clone())
         .or(flat)
+        .or_else(|| failed.and(response.flat_code.clone()))
         .or(tool);
     stated
         .or_else(|| failed.map(|status| status.to_string()))

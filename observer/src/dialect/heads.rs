@@ -25,6 +25,10 @@ const REQUEST_IDS: &[&str] = &[
     "x-github-request-id",
     "x-cloudaicompanion-trace-id",
     "x-correlation-id",
+    "dg-request-id",
+    "x-fal-request-id",
+    "x-litellm-call-id",
+    "cf-aig-log-id",
     "cf-ray",
 ];
 /// Request fields that name a conversation or session of the client.
@@ -41,6 +45,11 @@ const SESSIONS: &[&str] = &[
     "x-amzn-bedrock-agentcore-runtime-session-id",
     "x-opencode-session",
     "vscode-sessionid",
+    "x-interaction-id",
+    "x-grok-conv-id",
+    "x-kilocode-taskid",
+    "x-litellm-session-id",
+    "helicone-session-id",
 ];
 
 /// Facts that stand in the head of a response.
@@ -141,16 +150,38 @@ fn rate_limits(fields: &Fields) -> RateLimits {
             reset_ms: fields.get(reset).and_then(|text| wait_ms(&text, now)),
         });
         let mut found = stated.filter(|limit| limit.limit.is_some() || limit.remaining.is_some());
-        found.next().unwrap_or_default()
+        found.next()
     };
     RateLimits {
-        requests: of(REQUEST_LIMITS),
-        tokens: of(TOKEN_LIMITS),
+        requests: of(REQUEST_LIMITS)
+            .or_else(|| structured_limit(fields))
+            .unwrap_or_default(),
+        tokens: of(TOKEN_LIMITS).unwrap_or_default(),
         retry_after_ms: fields
             .get("retry-after-ms")
             .and_then(|text| whole(&text))
             .or_else(|| wait_ms(&fields.get("retry-after")?, now)),
     }
+}
+
+/// The limit in one field, as the drafts of the IETF have it: `limit=100, remaining=50, reset=30`, later
+/// `"default";r=50;t=30` beside `RateLimit-Policy: "default";q=100;w=60`. Seconds.
+fn structured_limit(fields: &Fields) -> Option<RateLimit> {
+    let (stated, policy) = (fields.get("ratelimit")?, fields.get("ratelimit-policy"));
+    let value = |text: &str, name: &str| {
+        let pairs = text
+            .split([',', ';'])
+            .filter_map(|part| part.trim().split_once('='));
+        pairs
+            .filter(|(key, _)| *key == name)
+            .find_map(|(_, value)| whole(value))
+    };
+    let either = |long, short| value(&stated, long).or_else(|| value(&stated, short));
+    Some(RateLimit {
+        limit: value(&stated, "limit").or_else(|| value(policy.as_deref()?, "q")),
+        remaining: either("remaining", "r"),
+        reset_ms: either("reset", "t").map(|seconds| seconds.saturating_mul(1_000)),
+    })
 }
 
 /// Fields of limit, remaining and reset, the usual ones first.
@@ -227,7 +258,7 @@ fn whole(text: &str) -> Option<u64> {
 }
 
 /// Milliseconds to wait, from whatever form they are stated in; `now`: milliseconds of the answer's own clock.
-fn wait_ms(text: &str, now: Option<i128>) -> Option<u64> {
+pub(super) fn wait_ms(text: &str, now: Option<i128>) -> Option<u64> {
     const EPOCH_SECONDS: f64 = 1e9;
     const EPOCH_MILLIS: f64 = 1e12;
     let text = text.trim();
@@ -336,6 +367,17 @@ mod tests {
             ("x-ratelimit-reset", "1790000000000"),
         ]));
         assert_eq!(router.rate_limits.requests, limit(Some(20), Some(19), None));
+        // The two forms of the drafts.
+        for fields in [
+            fields(&[("ratelimit", "limit=100, remaining=50, reset=30")]),
+            fields(&[
+                ("ratelimit", "\"default\";r=50;t=30"),
+                ("ratelimit-policy", "\"default\";q=100;w=60"),
+            ]),
+        ] {
+            let drafted = HeadFacts::of(&fields).rate_limits.requests;
+            assert_eq!(drafted, limit(Some(100), Some(50), Some(30_000)));
+        }
     }
 
     #[test]

@@ -71,6 +71,12 @@ impl Locator {
             .unwrap_or((Slot::Text(TextRole::Other), 0))
     }
 
+    /// Paths known before any document.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> usize {
+        self.common.len()
+    }
+
     fn at(&self, index: usize) -> Option<(Slot, u64)> {
         let own = || self.table.get(index - self.common.len());
         self.common.get(index).or_else(own).copied()

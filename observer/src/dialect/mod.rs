@@ -11,6 +11,7 @@ pub(crate) mod errors;
 mod facts;
 mod heads;
 mod locate;
+mod native;
 pub mod reader;
 mod recognise;
 mod request;

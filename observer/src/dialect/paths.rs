@@ -26,6 +26,8 @@ const SUFFIXES: &[(&str, Dialect, Strength)] = &[
     ("/v1/messages", Dialect::AnthropicMessages, Host),
     ("/messages/count_tokens", Dialect::CountTokens, Body),
     ("/responses/input_tokens", Dialect::CountTokens, Body),
+    ("/count-tokens", Dialect::CountTokens, Body),
+    ("/tokenize-text", Dialect::CountTokens, Body),
     ("/v1/complete", Dialect::AnthropicComplete, Body),
     ("/complete", Dialect::AlephAlphaComplete, Body),
     ("/completion", Dialect::LlamaCppCompletion, Body),
@@ -53,6 +55,10 @@ const SUFFIXES: &[(&str, Dialect, Strength)] = &[
     ("/audio/transcriptions", Dialect::OpenAiTranscriptions, Alone),
     ("/audio/translations", Dialect::OpenAiTranscriptions, Alone),
     ("/moderations", Dialect::OpenAiModerations, Host),
+    ("/api/v1/chat", Dialect::LmStudioChat, Body),
+    ("/chat-messages", Dialect::DifyChat, Body),
+    ("/completion-messages", Dialect::DifyChat, Body),
+    ("/workflows/run", Dialect::DifyChat, Body),
     ("/api/chat", Dialect::OllamaChat, Body),
     ("/api/generate", Dialect::OllamaGenerate, Body),
     ("/v2/chat", Dialect::CohereChat, Body),
@@ -61,10 +67,22 @@ const SUFFIXES: &[(&str, Dialect, Strength)] = &[
     ("/v1/embed", Dialect::CohereEmbed, Body),
     ("/v2/embed", Dialect::CohereEmbed, Body),
     ("/rerank", Dialect::Rerank, Body),
+    ("/reranking", Dialect::Rerank, Body),
+    ("/interactions", Dialect::GeminiInteractions, Host),
     ("/converse", Dialect::BedrockConverse, Alone),
     ("/converse-stream", Dialect::BedrockConverse, Alone),
     ("/invoke", Dialect::BedrockInvokeText, Alone),
     ("/invoke-with-response-stream", Dialect::BedrockInvokeText, Alone),
+    (
+        "/invoke-with-bidirectional-stream",
+        Dialect::BedrockBidirectional,
+        Alone,
+    ),
+    ("/retrieveAndGenerate", Dialect::BedrockAgent, Host),
+    ("/retrieveAndGenerateStream", Dialect::BedrockAgent, Host),
+    ("/embed", Dialect::HfInference, Body),
+    ("/embed_all", Dialect::HfInference, Body),
+    ("/embed_sparse", Dialect::HfInference, Body),
     ("/generate", Dialect::HfInference, Body),
     ("/generate_stream", Dialect::HfInference, Body),
     ("/invocations", Dialect::HfInference, Body),
@@ -86,6 +104,7 @@ const SUFFIXES: &[(&str, Dialect, Strength)] = &[
     ("/score", Dialect::Rerank, Body),
     ("/messages/batches", Dialect::AnthropicBatches, Host),
     ("/v1/batches", Dialect::OpenAiBatches, Host),
+    ("/v1/batch/jobs", Dialect::OpenAiBatches, Host),
     ("/openai/batches", Dialect::OpenAiBatches, Host),
     ("/v1/files", Dialect::OpenAiFiles, Host),
     ("/openai/files", Dialect::OpenAiFiles, Host),
@@ -100,6 +119,34 @@ const SUFFIXES: &[(&str, Dialect, Strength)] = &[
 /// Paths with a name in the middle: what they contain, how they end, and the dialect.
 const AROUND: &[(&str, &[&str], Dialect, Strength)] = &[
     ("/agentAliases/", &["/text"], Dialect::BedrockAgent, Body),
+    ("/knowledgebases/", &["/retrieve"], Dialect::BedrockAgent, Host),
+    ("/runtimes/", &["/invocations"], Dialect::BedrockAgent, Host),
+    (
+        "/reasoningEngines/",
+        &[":query", ":streamQuery"],
+        Dialect::VertexAgent,
+        Host,
+    ),
+    (
+        "/services/aigc/",
+        &["-synthesis", "/generation"],
+        Dialect::DashScope,
+        Host,
+    ),
+    ("/services/embeddings/", &[""], Dialect::DashScope, Host),
+    ("/services/rerank/", &[""], Dialect::DashScope, Host),
+    ("/services/audio/", &[""], Dialect::DashScope, Host),
+    ("/v1/conversations/", &[""], Dialect::MistralConversations, Body),
+    ("/v1/batches/", &["/requests"], Dialect::OpenAiBatches, Host),
+    (
+        "/models/",
+        &["/count-tokens:rawPredict"],
+        Dialect::CountTokens,
+        Body,
+    ),
+    ("/videos/", &["/remix"], Dialect::OpenAiVideos, Host),
+    ("/ai/run/", &[""], Dialect::Native, Host),
+    ("/workers-ai/", &[""], Dialect::Native, Host),
     ("/v1/text-to-speech/", &[""], Dialect::ElevenLabsSpeech, Body),
     (
         "/threads/",
@@ -108,6 +155,9 @@ const AROUND: &[(&str, &[&str], Dialect, Strength)] = &[
         Host,
     ),
     ("/threads/", &["/messages"], Dialect::OpenAiThreads, Host),
+    ("/github/chat/threads/", &["/messages"], Dialect::WebChat, Host),
+    ("/rest/app-chat/", &["/responses"], Dialect::WebChat, Host),
+    ("/api/chat/", &["/completion/stream"], Dialect::WebChat, Host),
     ("/v1/threads", &["/threads"], Dialect::OpenAiThreads, Host),
     ("/openai/threads", &["/threads"], Dialect::OpenAiThreads, Host),
     ("/v1/assistants", &[""], Dialect::OpenAiAssistants, Host),
@@ -150,6 +200,11 @@ const VERBS: &[(&str, Dialect)] = &[
     ("predict", Dialect::GeminiImages),
     ("predictLongRunning", Dialect::GeminiVideos),
     ("countTokens", Dialect::CountTokens),
+    ("computeTokens", Dialect::CountTokens),
+    ("batchGenerateContent", Dialect::GeminiBatches),
+    ("asyncBatchEmbedContent", Dialect::GeminiBatches),
+    ("embedText", Dialect::GeminiEmbed),
+    ("generateAnswer", Dialect::GeminiGenerate),
 ];
 /// Calls of gRPC and Connect: service and method, and whether the answer is a stream. A version stands as `*`.
 const CALLS: &[(&str, &str, Dialect, bool)] = &[
@@ -162,6 +217,16 @@ const CALLS: &[(&str, &str, Dialect, bool)] = &[
     (GENERATIVE, "BatchEmbedContents", Dialect::GrpcEmbeddings, false),
     ("xai_api.Chat", "GetCompletion", Dialect::GrpcChat, false),
     ("xai_api.Chat", "GetCompletionChunk", Dialect::GrpcChat, true),
+    (
+        "xai_api.Chat",
+        "StartDeferredCompletion",
+        Dialect::GrpcChat,
+        false,
+    ),
+    ("lf.a2a.*.A2AService", "SendMessage", Dialect::A2a, false),
+    ("lf.a2a.*.A2AService", "SendStreamingMessage", Dialect::A2a, true),
+    ("a2a.*.A2AService", "SendMessage", Dialect::A2a, false),
+    ("a2a.*.A2AService", "SendStreamingMessage", Dialect::A2a, true),
     ("xai_api.Embedder", "Embed", Dialect::GrpcEmbeddings, false),
     ("agent.v1.AgentService", "Run", Dialect::GrpcChat, true),
     (
@@ -358,6 +423,38 @@ const SEGMENTS: &[&str] = &[
     "app-chat",
     "new",
     "perplexity_ask",
+    "run",
+    "workers-ai",
+    "interactions",
+    "chat-messages",
+    "completion-messages",
+    "workflows",
+    "services",
+    "aigc",
+    "text-generation",
+    "multimodal-generation",
+    "text2image",
+    "image-synthesis",
+    "video-generation",
+    "video-synthesis",
+    "text-embedding",
+    "text-rerank",
+    "embed_all",
+    "embed_sparse",
+    "reranking",
+    "pipeline",
+    "feature-extraction",
+    "invoke-with-bidirectional-stream",
+    "count-tokens",
+    "runtimes",
+    "knowledgebases",
+    "retrieve",
+    "retrieveAndGenerate",
+    "retrieveAndGenerateStream",
+    "reasoningEngines",
+    "batch",
+    "jobs",
+    "remix",
     "v0",
     "generateAssistantResponse",
     "SendMessageStreaming",
@@ -380,7 +477,10 @@ pub(super) fn dialects(path: &str) -> impl Iterator<Item = (Dialect, Strength)> 
     let known = !is_foreign(path);
     let suffixes = SUFFIXES.iter().filter(move |(suffix, dialect, _)| {
         // These verbs mean something only behind a model.
-        let needs_model = matches!(dialect, Dialect::BedrockConverse | Dialect::BedrockInvokeText);
+        let needs_model = matches!(
+            dialect,
+            Dialect::BedrockConverse | Dialect::BedrockInvokeText | Dialect::BedrockBidirectional
+        );
         known && (!needs_model || bedrock) && path.ends_with(suffix)
     });
     let suffixes = suffixes.map(|(_, dialect, strength)| (*dialect, *strength));
@@ -423,15 +523,59 @@ pub(super) fn asks_stream(path: &str) -> Option<bool> {
         _ => {}
     }
     let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| path.ends_with(suffix));
-    if ends(&["-stream", "_stream", "/stream"]) {
+    if ends(&[
+        "-stream",
+        "_stream",
+        "/stream",
+        "AndGenerateStream",
+        ":streamQuery",
+    ]) {
         Some(true)
     } else {
         (path.contains("/model/") && ends(&["/converse", "/invoke"])).then_some(false)
     }
 }
 
+/// What is asked for where a dialect asks for several things: dialect, what the path contains, operation.
+const OPERATIONS: &[(Dialect, &str, &str)] = &[
+    (Dialect::OpenAiVectorStores, "/search", "retrieval"),
+    (Dialect::BedrockAgent, "/retrieveAndGenerate", "chat"),
+    (Dialect::BedrockAgent, "/retrieve", "retrieval"),
+    (Dialect::HfInference, "/feature-extraction", "embeddings"),
+    (Dialect::HfInference, "/sentence-similarity", "embeddings"),
+    (Dialect::HfInference, "/embed", "embeddings"),
+    (Dialect::HfInference, "/text-to-image", "image_generation"),
+    (Dialect::HfInference, "/text-to-speech", "speech"),
+    (
+        Dialect::HfInference,
+        "/automatic-speech-recognition",
+        "transcription",
+    ),
+    (Dialect::DashScope, "/services/embeddings/", "embeddings"),
+    (Dialect::DashScope, "/services/rerank/", "rerank"),
+    (Dialect::DashScope, "/services/audio/asr/", "transcription"),
+    (Dialect::DashScope, "/services/audio/", "speech"),
+    (Dialect::DashScope, "video-synthesis", "video_generation"),
+    (Dialect::DashScope, "/image", "image_generation"),
+];
+
+/// What a path asks for, where its dialect alone does not tell.
+pub(super) fn operation(dialect: Dialect, path: &str) -> Option<&'static str> {
+    let found = OPERATIONS
+        .iter()
+        .find(|(of, part, _)| *of == dialect && path.contains(part));
+    found.map(|(.., operation)| *operation)
+}
+
+/// Beginnings of model names of Cloudflare, which hold slashes.
+const CLOUDFLARE_MODELS: &[&str] = &["/@cf/", "/@hf/"];
+
 /// Model that a path names, decoded.
 pub(super) fn model(path: &str) -> Option<String> {
+    if let Some(at) = CLOUDFLARE_MODELS.iter().find_map(|start| path.find(start)) {
+        let name = decoded(path[at + 1..].trim_end_matches('/'))?;
+        return (name.len() <= MAX_MODEL).then_some(name);
+    }
     let mut segments = path.split('/');
     let before = segments.find(|segment| MODEL_BEHIND.contains(segment))?;
     let first = segments.next().filter(|segment| !segment.is_empty())?;
@@ -453,7 +597,9 @@ pub(super) fn model(path: &str) -> Option<String> {
 
 /// Model that a query names, decoded: services of speech take it from there.
 pub(super) fn model_in_query(query: &str) -> Option<String> {
-    let name = query.split('&').find_map(|pair| pair.strip_prefix("model="))?;
+    let is_model = |name: &str| matches!(name, "model" | "model_id" | "speech_model");
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, name) = pairs.find(|(name, _)| is_model(name))?;
     decoded(name).filter(|name| !name.is_empty() && name.len() <= MAX_MODEL)
 }
 

@@ -10,6 +10,7 @@ use twox_hash::XxHash64;
 use super::body::Body;
 use super::envelope;
 use super::heads::HeadFacts;
+use super::native;
 use super::paths;
 use super::request::{RequestBody, RequestDoc};
 use super::response::{ResponseBody, ResponseDoc};
@@ -95,6 +96,8 @@ pub struct ExchangeReader {
     request_foreign: bool,
     /// The request is a message on a WebSocket.
     socket: bool,
+    /// It is all of a session at a service of speech.
+    pub(super) speech: bool,
     /// The response head says that its body is neither JSON nor an event stream.
     response_foreign: bool,
     /// What the head of the response says beside its body.
@@ -146,9 +149,13 @@ impl ExchangeReader {
             .or_else(|| server_name.map(str::to_ascii_lowercase))
             .unwrap_or_default();
         let path = head.as_ref().map_or("", |h| h.path.as_str());
+        let found = catalog.lookup(&host, path);
+        let forms = found
+            .as_ref()
+            .is_some_and(|found| native::takes_forms(found.class));
         let mut reader = Self {
             catalog_host: catalog.host_is_ai(&host),
-            catalog: catalog.lookup(&host, path),
+            catalog: found,
             owner: catalog.owner(&host, path).map(str::to_owned),
             host,
             request_body: head
@@ -157,9 +164,10 @@ impl ExchangeReader {
             request_foreign: !socket
                 && head.as_ref().is_some_and(|h| {
                     (!may_post(h) && !rpc::may_listen(h))
-                        || !(may_be_json(&h.fields, false) || takes_files(h))
+                        || !(may_be_json(&h.fields, false) || takes_files(h, forms))
                 }),
             socket,
+            speech: false,
             listens: !socket && head.as_ref().is_some_and(rpc::may_listen),
             head,
             status: None,
@@ -225,6 +233,14 @@ impl ExchangeReader {
             Doc::Response(mut doc) => body.push(data, &mut doc),
         });
         self.judge();
+    }
+
+    /// Bytes of audio as it is.
+    pub(super) fn audio(&mut self, side: Side, bytes: u64) {
+        match side {
+            Side::Request => self.request.texts.binary += bytes,
+            Side::Response => self.response.texts.binary += bytes,
+        }
     }
 
     /// Body bytes are missing here, and the body goes on.
@@ -360,16 +376,21 @@ fn may_post(head: &RequestHead) -> bool {
     head.method == "POST" || (head.method.is_empty() && head.unknown_fields > 0)
 }
 
-/// Whether a request is a form, or a file, at a path that takes such: audio to transcribe, images to edit.
-fn takes_files(head: &RequestHead) -> bool {
+/// Whether a request is a form, or a file, at a path that takes such: audio to transcribe, images to edit. `forms`: the
+/// service takes them anywhere.
+fn takes_files(head: &RequestHead, forms: bool) -> bool {
     let media = head.fields.get("content-type").unwrap_or_default();
     let media = media.to_ascii_lowercase();
+    if forms && media.starts_with("multipart/form-data") {
+        return true;
+    }
     let takes = |dialect| match dialect {
         Dialect::OpenAiTranscriptions
         | Dialect::OpenAiImages
         | Dialect::OpenAiVideos
         | Dialect::OpenAiFiles => media.starts_with("multipart/form-data"),
         Dialect::DeepgramListen => media.starts_with("audio/") || media.starts_with("video/"),
+        Dialect::BedrockBidirectional => media.starts_with("application/vnd.amazon.eventstream"),
         _ if paths::is_grpc(&head.path) => envelope::is_media(&media),
         _ => false,
     };

@@ -69,6 +69,10 @@ pub(super) fn agrees(dialect: Dialect, marks: u64) -> bool {
         Dialect::ChatGptWeb => has(Mark::WebChat),
         Dialect::ClaudeWeb => has(Mark::Prompt),
         Dialect::AmazonQ => has(Mark::ConversationState),
+        Dialect::GeminiInteractions | Dialect::LmStudioChat => model && has(Mark::Input),
+        Dialect::GeminiBatches => has(Mark::Batch),
+        Dialect::DifyChat => has(Mark::Inputs) && has(Mark::ResponseMode),
+        Dialect::DashScope => model && has(Mark::Input),
         Dialect::KserveInfer => has(Mark::Tensor) || has(Mark::Prompt),
         // Their heads and paths tell, not their keys.
         Dialect::Mcp
@@ -80,6 +84,9 @@ pub(super) fn agrees(dialect: Dialect, marks: u64) -> bool {
         | Dialect::GeminiLive
         | Dialect::GeminiWeb
         | Dialect::WebChat
+        | Dialect::VertexAgent
+        | Dialect::BedrockBidirectional
+        | Dialect::Native
         | Dialect::SageMakerInvoke => false,
         Dialect::Rerank => {
             has(Mark::Query) && (has(Mark::Documents) || (model && (has(Mark::Texts) || has(Mark::Inputs))))

@@ -9,7 +9,7 @@ use super::texts::{Action, MAX_FACT, StringReader, Text, Texts, plain_key};
 use super::tools::RequestTools;
 use super::{TextRole, TextSink};
 use crate::protocol::Side;
-use crate::protocol::json::{Container, JsonEvents, Literal};
+use crate::protocol::json::{Container, JsonEvents, Literal, Numbers};
 
 /// Roles that messages of the known dialects have.
 const ROLES: &[&[u8]] = &[
@@ -25,7 +25,7 @@ const RESULT_TREE: Slot = Slot::Tree(TextRole::ToolResult);
 /// Arguments of a tool.
 const ARGUMENT_TREE: Slot = Slot::Tree(TextRole::ToolArguments);
 /// Digits from which on an integer is handed on as text: it could be a card or account number.
-const MIN_NUMBER_TEXT: usize = 12;
+pub(super) const MIN_NUMBER_TEXT: usize = 12;
 
 /// A field of a form.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +105,7 @@ impl RequestBody {
             Fact::ItemType => self.tools.kind(&value),
             Fact::Method => self.method = rpc::method_name(&value),
             Fact::Called => self.called = Some(value),
+            Fact::ResponseMode => self.stream = Some(value == "streaming"),
             Fact::ProtocolVersion => self.protocol_version = identifier(&value),
             Fact::Role => {
                 if ROLES.contains(&value.as_bytes()) {
@@ -248,6 +249,15 @@ impl JsonEvents for RequestDoc<'_> {
         self.body.at.cursor.value_end();
     }
 
+    fn numbers(&mut self, run: &Numbers<'_>) {
+        let at = &mut self.body.at;
+        if is_tree(at.slot()) || run.longest_integer() >= MIN_NUMBER_TEXT {
+            run.iter().for_each(|text| self.number(text));
+        } else {
+            at.cursor.skip(run.count());
+        }
+    }
+
     fn literal(&mut self, literal: Literal) {
         self.word_in_tree(if literal == Literal::False { 5 } else { 4 });
         if self.body.at.slot() == Slot::Fact(Fact::Stream) && literal != Literal::Null {
@@ -280,9 +290,14 @@ impl Document for RequestDoc<'_> {
             // Gemini in the browser: JSON in a field.
             "f.req" => (Field::Text, Action::Raw),
             "stream" => (Field::Stream, keep(MAX_FACT)),
-            "prompt" | "input" => (Field::Text, Action::Text(TextRole::Prompt)),
+            "prompt" | "input" | "text" => (Field::Text, Action::Text(TextRole::Prompt)),
             _ => (Field::Text, Action::Text(TextRole::Other)),
         };
+        match name {
+            "prompt" => body.marks |= Mark::Prompt as u64,
+            "text" => body.marks |= Mark::Text as u64,
+            _ => {}
+        }
         body.field = field;
         body.strings.begin(action, &mut body.texts, &body.at.cursor);
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use twox_hash::XxHash64;
 
-use super::heads::identifier;
+use super::heads::{self, identifier};
 use super::locate::Locator;
 use super::rpc;
 use super::rules::{Fact, Mark, Slot};
@@ -51,6 +51,7 @@ pub(super) struct ResponseBody {
     holes: bool,
     pub(super) marks: u64,
     pub(super) id: Option<String>,
+    pub(super) other_id: Option<String>,
     pub(super) model: Option<String>,
     /// Last `object` and `type` at the top of a document.
     pub(super) object: Option<String>,
@@ -73,6 +74,10 @@ pub(super) struct ResponseBody {
     pub(super) error_code: Option<String>,
     /// The beginning of what it says of an error, in clear.
     pub(super) error_text: Vec<u8>,
+    /// `code` at the top of the last document that has one: an error code where the call failed.
+    pub(super) flat_code: Option<String>,
+    /// How long to wait, as the body says.
+    pub(super) retry_after_ms: Option<u64>,
     pub(super) request_id: Option<String>,
     pub(super) conversation: Option<String>,
     calls: ResponseTools,
@@ -103,6 +108,7 @@ impl ResponseBody {
             holes: false,
             marks: 0,
             id: None,
+            other_id: None,
             model: None,
             object: None,
             kind: None,
@@ -118,6 +124,8 @@ impl ResponseBody {
             error_type: None,
             error_code: None,
             error_text: Vec::new(),
+            flat_code: None,
+            retry_after_ms: None,
             request_id: None,
             conversation: None,
             calls: ResponseTools::default(),
@@ -146,6 +154,7 @@ impl ResponseBody {
         match fact {
             Fact::Id if self.doc.kind == STEP_EVENT => self.doc.outer = Some(number_of(&value)),
             Fact::Id if self.id.is_none() => self.id = Some(value),
+            Fact::OtherId => self.other_id = Some(value),
             Fact::Model => self.model = Some(value),
             Fact::Object => self.object = Some(value),
             Fact::Fingerprint => self.fingerprint = Some(value),
@@ -156,8 +165,8 @@ impl ResponseBody {
                 }
                 self.kind = Some(value);
             }
-            // A word of watsonx for "still running".
-            Fact::Finish if value == "not_finished" => {}
+            // Words of watsonx and DashScope for "still running".
+            Fact::Finish if matches!(value.as_str(), "not_finished" | "null") => {}
             Fact::Finish => insert(&mut self.finish, value),
             Fact::ToolType if value == "function" => {}
             Fact::ToolName | Fact::ToolType => {
@@ -174,7 +183,16 @@ impl ResponseBody {
             Fact::Conversation => self.conversation = identifier(&value).or(self.conversation.take()),
             Fact::EventCall => self.doc.inner = Some(number_of(&value)),
             Fact::Status => self.doc.status = Some(value),
-            Fact::ErrorType => self.error_type = error_word(value).or(self.error_type.take()),
+            // AWS puts the name of a service before it: `com.amazon.coral#ThrottlingException`.
+            Fact::ErrorType => {
+                let word = value.rsplit('#').next().unwrap_or_default().to_owned();
+                self.error_type = error_word(word).or(self.error_type.take());
+            }
+            Fact::RetryDelay => self.retry_after_ms = heads::wait_ms(&value, None),
+            Fact::Modality => {
+                self.doc.modality.0 = Some(value == "AUDIO");
+                self.modality();
+            }
             Fact::ErrorCode => self.doc.code = error_word(value),
             Fact::FlatCode => self.doc.flat_code = error_word(value),
             _ => {}
@@ -205,6 +223,23 @@ impl ResponseBody {
             Fact::ToolIndex => self.doc.tool.1 = Some(value),
             Fact::OuterIndex => self.doc.outer = Some(value),
             Fact::InnerIndex => self.doc.inner = Some(value),
+            Fact::ModalityInput | Fact::ModalityOutput => {
+                self.doc.modality.1 = Some((fact, value));
+                self.modality();
+            }
+            _ => {}
+        }
+    }
+
+    /// A count and what it is of stand beside each other, in any order.
+    fn modality(&mut self) {
+        let (Some(audio), Some((fact, count))) = self.doc.modality else {
+            return;
+        };
+        self.doc.modality = (None, None);
+        match fact {
+            Fact::ModalityInput if audio => self.usage.input_audio_tokens = Some(count),
+            Fact::ModalityOutput if audio => self.usage.output_audio_tokens = Some(count),
             _ => {}
         }
     }
@@ -287,7 +322,8 @@ impl ResponseBody {
         if let Some(status) = doc.status {
             self.status = Some(status);
         }
-        let flat = doc.flat_code.filter(|_| doc.kind == "error");
+        let flat = doc.flat_code.clone().filter(|_| doc.kind == "error");
+        self.flat_code = doc.flat_code.or(self.flat_code.take());
         if let Some(code) = doc.code.or(flat) {
             self.error_code = Some(code);
         }

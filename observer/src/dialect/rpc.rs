@@ -106,14 +106,19 @@ pub(super) fn method_name(method: &str) -> Option<String> {
     (!method.is_empty() && method.len() <= MAX_METHOD && method.bytes().all(plain)).then(|| method.to_owned())
 }
 
-/// Method of A2A's HTTP form.
+/// Ends of paths of A2A over HTTP and gRPC, and the methods that they are.
+const REST: &[(&str, &str)] = &[
+    ("/message:stream", "message/stream"),
+    ("/message:send", "message/send"),
+    ("A2AService/SendStreamingMessage", "SendStreamingMessage"),
+    ("A2AService/SendMessage", "SendMessage"),
+];
+
+/// Method of A2A's forms without JSON-RPC.
 pub(super) fn rest_method(path: &str) -> Option<&'static str> {
     let path = path.trim_end_matches('/');
-    if path.ends_with("/message:stream") {
-        Some("message/stream")
-    } else {
-        path.ends_with("/message:send").then_some("message/send")
-    }
+    let found = REST.iter().find(|(end, _)| path.ends_with(end));
+    found.map(|(_, method)| *method)
 }
 
 /// What a call asks for, in the words of the conventions where there is one.

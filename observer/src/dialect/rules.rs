@@ -72,6 +72,16 @@ pub(super) enum Fact {
     ItemObject,
     /// Number of the tool call that an event is of, a word.
     EventCall,
+    /// A number of the answer, where it has no other.
+    OtherId,
+    /// How long to wait, in the body.
+    RetryDelay,
+    /// `streaming`, else at once.
+    ResponseMode,
+    /// What a count beside it is of (`AUDIO`, `TEXT`).
+    Modality,
+    ModalityInput,
+    ModalityOutput,
     ChoiceIndex,
     ToolIndex,
     OuterIndex,
@@ -179,6 +189,8 @@ pub(super) enum Mark {
     ConversationState = 1 << 42,
     /// The turn of a live session is over.
     TurnComplete = 1 << 43,
+    /// Whether the answer is to be a stream, as a word.
+    ResponseMode = 1 << 44,
 }
 
 /// Tables of one side.
@@ -277,11 +289,21 @@ const RESPONSE: &[(&str, Slot)] = &[
     ("$.stop_reason", Slot::Fact(Fact::Finish)),
     ("$.delta.stop_reason", Slot::Fact(Fact::Finish)),
     ("$.choices[*].finish_reason", Slot::Fact(Fact::Finish)),
+    ("$.choices[*].stop_reason", Slot::Fact(Fact::Finish)),
     ("$.error", Slot::ErrorText),
     ("$.error.message", Slot::ErrorText),
     ("$.response.error.message", Slot::ErrorText),
     ("$.message", Slot::ErrorText),
     ("$.detail", Slot::ErrorText),
+    ("$.detail.message", Slot::ErrorText),
+    ("$.detail.status", Slot::Fact(Fact::ErrorType)),
+    ("$.detail[*].msg", Slot::ErrorText),
+    ("$.errors[*].message", Slot::ErrorText),
+    ("$.errors[*].code", Slot::Fact(Fact::ErrorCode)),
+    ("$.err_msg", Slot::ErrorText),
+    ("$.err_code", Slot::Fact(Fact::ErrorType)),
+    ("$.__type", Slot::Fact(Fact::ErrorType)),
+    ("$.error.details[*].retryDelay", Slot::Fact(Fact::RetryDelay)),
     ("$.request_id", Slot::Fact(Fact::RequestId)),
     ("$.x_groq.id", Slot::Fact(Fact::RequestId)),
     ("$.conversation", Slot::Fact(Fact::Conversation)),
@@ -301,6 +323,7 @@ const RESPONSE: &[(&str, Slot)] = &[
     ("$.choices[*].message.reasoning_content", Slot::Text(Answer)),
     ("$.choices[*].message.reasoning", Slot::Text(Answer)),
     ("$.choices[*].message.refusal", Slot::Text(Answer)),
+    ("$.choices[*].message.audio.transcript", Slot::Text(Answer)),
     (
         "$.choices[*].message.tool_calls[*].function.name",
         Slot::Fact(Fact::ToolName),
@@ -323,6 +346,9 @@ const RESPONSE: &[(&str, Slot)] = &[
     ("$.choices[*].delta.reasoning_content", Slot::Delta(Answer)),
     ("$.choices[*].delta.reasoning", Slot::Delta(Answer)),
     ("$.choices[*].delta.refusal", Slot::Delta(Answer)),
+    ("$.choices[*].delta.audio.transcript", Slot::Delta(Answer)),
+    // Speech in events.
+    ("$.audio", Slot::Media),
     ("$.choices[*].delta.tool_calls[*]", Slot::ToolCall),
     (
         "$.choices[*].delta.tool_calls[*].index",
@@ -403,7 +429,6 @@ const USAGE_AT: &[&str] = &[
     "$.choices[*].usage",
     "$.result.usage",
     "$.data.usage",
-    "$.interaction.usage",
 ];
 const USAGE: &[(&str, Fact)] = &[
     ("prompt_tokens", Fact::Input),

@@ -1,5 +1,6 @@
-//! AI calls over a WebSocket. Live sessions are read by their turns (`socket_turns`). OpenAI responses: each `response.create` of the client and the events that answer it are one
-//! exchange, read as a request and an event stream of it would be.
+//! AI calls over a WebSocket. Live sessions are read by their turns (`socket_turns`), and a session at a service of speech is one
+//! exchange. OpenAI responses: each `response.create` of the client and the events that answer it are one exchange, read as
+//! a request and an event stream of it would be.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -49,6 +50,8 @@ pub(super) struct Talk {
     pub(super) status: u16,
     /// A live session: exchanges are its turns.
     live: bool,
+    /// A session at a service of speech, which is one turn: nothing in it says where one question ends.
+    pub(super) whole: bool,
     /// The turn that is under way, and the models named so far (asked, answered).
     pub(super) turn: Option<Turn>,
     pub(super) models: [Option<String>; 2],
@@ -65,17 +68,21 @@ pub(super) struct Talk {
     answering: bool,
 }
 
-/// Whether a request asks for a WebSocket on which responses may be asked for: HTTP/1.1 (RFC 6455) or HTTP/2
-/// (RFC 8441).
-pub(super) fn is_handshake(head: &RequestHead) -> bool {
+/// Whether a request asks for a WebSocket on which a model may be asked: HTTP/1.1 (RFC 6455) or HTTP/2 (RFC 8441). `speech`: its
+/// host is a service of speech.
+pub(super) fn is_handshake(head: &RequestHead, speech: impl FnOnce() -> bool) -> bool {
     let is = |name: &str| {
         head.fields
             .get(name)
             .is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
     };
-    (is("upgrade") || is(":protocol"))
-        && paths::dialects(&head.path)
-            .any(|(dialect, _)| dialect == Dialect::OpenAiResponses || is_live(dialect))
+    (is("upgrade") || is(":protocol")) && (in_turns(head) || speech())
+}
+
+/// Whether the path says that a session has responses or turns.
+fn in_turns(head: &RequestHead) -> bool {
+    let has = |dialect| dialect == Dialect::OpenAiResponses || is_live(dialect);
+    paths::dialects(&head.path).any(|(dialect, _)| has(dialect))
 }
 
 fn is_live(dialect: Dialect) -> bool {
@@ -124,7 +131,8 @@ impl Socket {
         let talk = Talk {
             head: head.clone(),
             status: answer.status,
-            live: paths::dialects(&head.path).any(|(dialect, _)| is_live(dialect)),
+            live: paths::dialects(&head.path).any(|(dialect, _)| is_live(dialect)) || !in_turns(head),
+            whole: !in_turns(head),
             turn: None,
             models: [None, None],
             next: FIRST_EXCHANGE,

@@ -1,5 +1,6 @@
 //! Live sessions over a WebSocket (OpenAI realtime, Gemini live): what client and server say up to the end of a response
-//! is one exchange, since a server that listens for speech answers without being asked in so many words.
+//! is one exchange, since a server that listens for speech answers without being asked in so many words. Services of speech
+//! alone (Deepgram, AssemblyAI, ElevenLabs) do not say where a response ends: with them, the session is one exchange.
 
 use super::connection::{ConnectionHooks, Inner};
 use super::reader::{ExchangeReader, NotAi};
@@ -18,6 +19,8 @@ pub(super) struct Turn {
     /// Bytes on the wire, and what is missing, by side.
     bytes: [u64; 2],
     flaws: [Option<Incomplete>; 2],
+    /// The message under way is audio as it is, by side.
+    audio: [bool; 2],
 }
 
 impl Inner {
@@ -30,11 +33,20 @@ impl Inner {
         hooks: &mut dyn ConnectionHooks,
     ) {
         match event {
-            WebSocketEvent::Begin { side, .. } => self.turn_says(talk, side, now_ns, hooks),
+            WebSocketEvent::Begin { side, text } => {
+                // Live sessions put JSON into binary messages, too.
+                let audio = talk.whole && !text;
+                self.turn_says(talk, side, audio, now_ns, hooks);
+            }
             WebSocketEvent::Data { side, data } => {
-                if let Some((number, reader)) = self.turn_reader(talk) {
-                    let data = blank_line_ends(side, data);
-                    reader.body(side, &data, now_ns, hooks.text_sink(number));
+                let audio = talk.turn.as_ref().is_some_and(|turn| turn.audio[side as usize]);
+                match self.turn_reader(talk) {
+                    Some((_, reader)) if audio => reader.audio(side, data.len() as u64),
+                    Some((number, reader)) => {
+                        let data = blank_line_ends(side, data);
+                        reader.body(side, &data, now_ns, hooks.text_sink(number));
+                    }
+                    None => {}
                 }
             }
             WebSocketEvent::Gap { side } => {
@@ -71,13 +83,21 @@ impl Inner {
     }
 
     /// A message begins, perhaps the first of a turn.
-    fn turn_says(&mut self, talk: &mut Talk, side: Side, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
+    fn turn_says(
+        &mut self,
+        talk: &mut Talk,
+        side: Side,
+        audio: bool,
+        now_ns: u64,
+        hooks: &mut dyn ConnectionHooks,
+    ) {
         if self.turn_reader(talk).is_none() {
             self.make_room(now_ns, hooks);
             let number = talk.next_number();
             let head = talk.head.clone();
             let name = self.server_name.as_deref();
             let mut reader = ExchangeReader::over_socket(&self.catalog, head, name, now_ns);
+            reader.speech = talk.whole;
             // Models are named once in a session.
             [reader.request.model, reader.response.model] = talk.models.clone();
             self.open.insert(number, Box::new(reader));
@@ -85,7 +105,11 @@ impl Inner {
                 number,
                 bytes: [0; 2],
                 flaws: [None; 2],
+                audio: [false; 2],
             });
+        }
+        if let Some(turn) = &mut talk.turn {
+            turn.audio[side as usize] = audio;
         }
         let status = talk.status;
         let Some((number, reader)) = self.turn_reader(talk) else {
@@ -95,12 +119,17 @@ impl Inner {
             if reader.first_response_ns.is_none() {
                 reader.response_head(&stream_head(status), now_ns);
             }
-            reader.body(side, b"data: ", now_ns, hooks.text_sink(number));
+            if !audio {
+                reader.body(side, b"data: ", now_ns, hooks.text_sink(number));
+            }
         }
     }
 
     /// A message is over.
     fn turn_said(&mut self, talk: &mut Talk, side: Side, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
+        if talk.turn.as_ref().is_some_and(|turn| turn.audio[side as usize]) {
+            return;
+        }
         let Some((number, reader)) = self.turn_reader(talk) else {
             return;
         };
@@ -108,7 +137,8 @@ impl Inner {
         reader.body(side, end, now_ns, hooks.text_sink(number));
         let response = &reader.response;
         let complete = response.marks & Mark::TurnComplete as u64 != 0;
-        if side == Side::Response && (complete || response.kind.as_deref() == Some(DONE)) {
+        let done = complete || response.kind.as_deref() == Some(DONE);
+        if side == Side::Response && done && !talk.whole {
             self.turn_end(talk, None, now_ns, hooks);
         }
     }
@@ -128,7 +158,11 @@ impl Inner {
         };
         let models = [&reader.request.model, &reader.response.model];
         talk.models = models.map(Clone::clone);
-        let answered = why.is_none() || reader.response.first_fragment_ns.is_some();
+        let (why, answered) = match talk.whole {
+            // Such a session has no other end.
+            true => (why.filter(|why| *why != Incomplete::Closed), turn.bytes[1] > 0),
+            false => (why, why.is_none() || reader.response.first_fragment_ns.is_some()),
+        };
         let flaws = [turn.flaws[0], turn.flaws[1].or(why)];
         for (side, flaw) in [Side::Request, Side::Response].into_iter().zip(flaws) {
             let bytes = turn.bytes[side as usize];

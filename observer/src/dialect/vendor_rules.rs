@@ -70,6 +70,44 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
     ("$.content.parts[*].text", Slot::Text(Prompt)),
     ("$.requests[*].content.parts[*].text", Slot::Text(Prompt)),
     ("$.instances[*].content", Slot::Text(Prompt)),
+    // Gemini interactions and batches.
+    ("$.previous_interaction_id", Slot::Fact(Fact::Previous)),
+    ("$.system_instruction", Slot::Text(Prompt)),
+    (
+        "$.batch.input_config.requests.requests[*].request.contents[*].parts[*].text",
+        Slot::Text(Prompt),
+    ),
+    (
+        "$.batch.inputConfig.requests.requests[*].request.contents[*].parts[*].text",
+        Slot::Text(Prompt),
+    ),
+    // DashScope; Perplexity's jobs.
+    ("$.input.messages[*].content", Slot::Text(Prompt)),
+    ("$.input.messages[*].content[*].text", Slot::Text(Prompt)),
+    ("$.input.texts[*]", Slot::Text(Prompt)),
+    ("$.input.query", Slot::Text(Prompt)),
+    ("$.input.documents", Slot::Tree(Prompt)),
+    ("$.request.model", Slot::Fact(Fact::Model)),
+    ("$.request.messages[*].content", Slot::Text(Prompt)),
+    // Dify.
+    ("$.response_mode", Slot::Fact(Fact::ResponseMode)),
+    // Agents, knowledge bases and speech of Bedrock; agents of Vertex.
+    ("$.foundationModel", Slot::Fact(Fact::Model)),
+    ("$.sessionId", Slot::Fact(Fact::Conversation)),
+    ("$.instruction", Slot::Text(Prompt)),
+    ("$.input.text", Slot::Text(Prompt)),
+    ("$.retrievalQuery.text", Slot::Text(Prompt)),
+    ("$.event.textInput.content", Slot::Text(Prompt)),
+    ("$.event.audioInput.content", Slot::Media),
+    ("$.event.toolResult.content", Slot::Text(ToolResult)),
+    ("$.input.message", Slot::Text(Prompt)),
+    ("$.input.session_id", Slot::Fact(Fact::Conversation)),
+    // Rerankers of NVIDIA; services with a form of their own.
+    ("$.query.text", Slot::Text(Prompt)),
+    ("$.passages[*].text", Slot::Text(Prompt)),
+    ("$.text_prompts[*].text", Slot::Text(Prompt)),
+    ("$.promptText", Slot::Text(Prompt)),
+    ("$.transcript", Slot::Text(Prompt)),
 ];
 
 /// Where a request of Gemini stands: at the top, or wrapped (Code Assist, counting tokens).
@@ -125,6 +163,31 @@ const GEMINI_RESPONSE: &[(&str, Slot)] = &[
         Slot::Fact(Fact::CacheRead),
     ),
     ("usageMetadata.thoughtsTokenCount", Slot::Fact(Fact::Reasoning)),
+    (
+        "usageMetadata.promptTokensDetails[*].modality",
+        Slot::Fact(Fact::Modality),
+    ),
+    (
+        "usageMetadata.promptTokensDetails[*].tokenCount",
+        Slot::Fact(Fact::ModalityInput),
+    ),
+    (
+        "usageMetadata.candidatesTokensDetails[*].modality",
+        Slot::Fact(Fact::Modality),
+    ),
+    (
+        "usageMetadata.candidatesTokensDetails[*].tokenCount",
+        Slot::Fact(Fact::ModalityOutput),
+    ),
+    // Live sessions.
+    (
+        "usageMetadata.responseTokensDetails[*].modality",
+        Slot::Fact(Fact::Modality),
+    ),
+    (
+        "usageMetadata.responseTokensDetails[*].tokenCount",
+        Slot::Fact(Fact::ModalityOutput),
+    ),
 ];
 
 pub(super) const RESPONSE: &[(&str, Slot)] = &[
@@ -273,6 +336,79 @@ pub(super) const RESPONSE: &[(&str, Slot)] = &[
     ("$.output[*]", Slot::Text(Answer)),
     ("$.metrics.input_token_count", Slot::Fact(Fact::Input)),
     ("$.metrics.output_token_count", Slot::Fact(Fact::Output)),
+    // Gemini interactions.
+    ("$.interaction.id", Slot::Fact(Fact::Id)),
+    ("$.interaction.model", Slot::Fact(Fact::Model)),
+    ("$.interaction.status", Slot::Fact(Fact::Status)),
+    ("$.interaction.usage.total_tokens", Slot::Fact(Fact::Total)),
+    // DashScope: pieces, or the whole text so far in each event.
+    ("$.output.text", Slot::SoFar(Answer)),
+    ("$.output.finish_reason", Slot::Fact(Fact::Finish)),
+    ("$.output.choices[*].finish_reason", Slot::Fact(Fact::Finish)),
+    ("$.output.choices[*].message.content", Slot::SoFar(Answer)),
+    ("$.output.choices[*].message.content[*].text", Slot::SoFar(Answer)),
+    (
+        "$.output.choices[*].message.reasoning_content",
+        Slot::SoFar(Answer),
+    ),
+    ("$.output.choices[*].message.tool_calls[*]", Slot::ToolCall),
+    (
+        "$.output.choices[*].message.tool_calls[*].index",
+        Slot::Fact(Fact::ToolIndex),
+    ),
+    (
+        "$.output.choices[*].message.tool_calls[*].function.name",
+        Slot::Fact(Fact::ToolName),
+    ),
+    (
+        "$.output.choices[*].message.tool_calls[*].function.arguments",
+        Slot::Delta(ToolArguments),
+    ),
+    // LM Studio.
+    ("$.output[*].content", Slot::Text(Answer)),
+    ("$.response_id", Slot::Fact(Fact::OtherId)),
+    ("$.model_instance_id", Slot::Fact(Fact::Model)),
+    ("$.stats.input_tokens", Slot::Fact(Fact::Input)),
+    ("$.stats.total_output_tokens", Slot::Fact(Fact::Output)),
+    ("$.stats.reasoning_output_tokens", Slot::Fact(Fact::Reasoning)),
+    ("$.result.response_id", Slot::Fact(Fact::OtherId)),
+    ("$.result.model_instance_id", Slot::Fact(Fact::Model)),
+    ("$.result.stats.input_tokens", Slot::Fact(Fact::Input)),
+    ("$.result.stats.total_output_tokens", Slot::Fact(Fact::Output)),
+    (
+        "$.result.stats.reasoning_output_tokens",
+        Slot::Fact(Fact::Reasoning),
+    ),
+    // Dify.
+    ("$.answer", Slot::Delta(Answer)),
+    ("$.message_id", Slot::Fact(Fact::Id)),
+    ("$.metadata.usage.prompt_tokens", Slot::Fact(Fact::Input)),
+    ("$.metadata.usage.completion_tokens", Slot::Fact(Fact::Output)),
+    // Knowledge bases and speech of Bedrock; agents of Vertex.
+    ("$.sessionId", Slot::Fact(Fact::Conversation)),
+    ("$.retrievalResults[*].content.text", Slot::Text(ToolResult)),
+    (
+        "$.event.completionStart.sessionId",
+        Slot::Fact(Fact::Conversation),
+    ),
+    ("$.event.textOutput.content", Slot::Delta(Answer)),
+    ("$.event.audioOutput.content", Slot::Media),
+    ("$.event.toolUse.toolName", Slot::Fact(Fact::ToolName)),
+    ("$.event.toolUse.content", Slot::Tree(ToolArguments)),
+    ("$.event.completionEnd.stopReason", Slot::Fact(Fact::Finish)),
+    ("$.event.usageEvent.totalInputTokens", Slot::Fact(Fact::Input)),
+    ("$.event.usageEvent.totalOutputTokens", Slot::Fact(Fact::Output)),
+    (
+        "$.event.usageEvent.details.total.input.speechTokens",
+        Slot::Fact(Fact::InputAudio),
+    ),
+    (
+        "$.event.usageEvent.details.total.output.speechTokens",
+        Slot::Fact(Fact::OutputAudio),
+    ),
+    ("$.content.parts[*].text", Slot::Text(Answer)),
+    // Speech that is heard, piece by piece.
+    ("$.channel.alternatives[*].transcript", Slot::Text(Answer)),
 ];
 
 /// Where usage objects stand besides OpenAI's and Anthropic's, and what their members are.
@@ -282,6 +418,7 @@ pub(super) const USAGE_AT: &[&str] = &[
     "$.response.meta",
     "$.metadata.usage",
     "$.contentBlockDelta.usage",
+    "$.interaction.usage",
 ];
 pub(super) const USAGE: &[(&str, Fact)] = &[
     ("tokens.input_tokens", Fact::Input),
@@ -333,6 +470,17 @@ pub(super) const REQUEST_MARKS: &[(&str, Mark)] = &[
     ("$.audio_url", Mark::Url),
     ("$.n_predict", Mark::Predict),
     ("$.input_prefix", Mark::Predict),
+    ("$.batch", Mark::Batch),
+    ("$.batch_requests", Mark::Batch),
+    ("$.response_mode", Mark::ResponseMode),
+    ("$.request.model", Mark::Model),
+    ("$.request.messages", Mark::Messages),
+    ("$.passages", Mark::Documents),
+    ("$.input.prompt", Mark::Prompt),
+    ("$.text_prompts", Mark::Prompt),
+    ("$.promptText", Mark::Prompt),
+    ("$.transcript", Mark::Text),
+    ("$.source_config", Mark::Url),
     ("$.tool_results[*]", Mark::Item),
     ("$.messages[*].content[*].toolResult", Mark::Item),
 ];
@@ -353,6 +501,7 @@ pub(super) const RESPONSE_MARKS: &[(&str, Mark)] = &[
     ("$.message.tool_calls[*]", Mark::Item),
     ("$.tool_calls[*]", Mark::Item),
     ("$.output.message.content[*].toolUse", Mark::Item),
+    ("$.event.toolUse", Mark::Item),
     ("$.response.tool_calls[*]", Mark::RepeatedItem),
 ];
 /// As `RESPONSE_MARKS`, at each place of an answer of Gemini.

@@ -81,15 +81,18 @@ pub fn run(data: &[u8]) {
         match op % 8 {
             0 => reader.push(side, input.bytes(usize::from(op >> 3)), now, &mut hooks),
             1 => {
-                let (side, number) = (
-                    if op & 8 == 0 {
-                        Side::Request
-                    } else {
-                        Side::Response
-                    },
-                    input.byte(),
-                );
-                reader.push(side, templates::http2(side, number), now, &mut hooks);
+                let side = if op & 8 == 0 {
+                    Side::Request
+                } else {
+                    Side::Response
+                };
+                let bytes = if op & 16 == 0 {
+                    templates::http2(side, input.byte())
+                } else {
+                    let length = input.short();
+                    input.bytes(length)
+                };
+                reader.push(side, bytes, now, &mut hooks);
             }
             2..=5 => {
                 // A part of a good message, so that lengths come out right now and then.

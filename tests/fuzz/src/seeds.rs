@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use observer::protocol::Side;
 
-use crate::templates;
+use crate::{go, machine, templates};
 
 /// Folder that `cargo xtask fuzz` names for the seeds of a target.
 pub const FOLDER_VARIABLE: &str = "OBSERVER_FUZZ_SEEDS";
@@ -25,7 +25,11 @@ fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
         "records" => records(),
         "btf" => btf(),
-        "elf" => vec![elf()],
+        "elf" => [elf(), go::program()]
+            .into_iter()
+            .chain(machine::programs())
+            .collect(),
+        "names" => names(),
         "http1" => scripts(&[], 4, 5),
         "http2" => http2(),
         "websocket" => websocket(),
@@ -34,7 +38,9 @@ fn of(target: &str) -> Vec<Vec<u8>> {
                 1, 1, 0, 1, 1, 1, 2, 1, 3, 1, 4, 9, 0, 9, 1, 9, 2, 9, 3, 9, 4, 9, 5,
             ];
             let all = (0..4u8).flat_map(|name| scripts(&[name], 2, 3));
-            all.chain([http2.to_vec()]).collect()
+            all.chain([http2.to_vec()])
+                .chain(machine::calls().iter().map(said))
+                .collect()
         }
         "encoding" => encoding(),
         "sse" | "json" | "scan" => texts(target),
@@ -51,6 +57,29 @@ fn of(target: &str) -> Vec<Vec<u8>> {
         "spool" => vec![crate::spool::seed()],
         _ => Vec::new(),
     }
+}
+
+/// A recorded call as a script of [`crate::connection`]: all of the request, all of the response.
+fn said(call: &machine::Call) -> Vec<u8> {
+    let mut script = vec![0];
+    for (op, bytes) in [(0x11, &call.request), (0x19, &call.response)] {
+        script.push(op);
+        script.extend(u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes());
+        script.extend_from_slice(bytes);
+    }
+    script
+}
+
+/// Hellos of real clients, and the answer of a name server: an alias with one address of each kind.
+fn names() -> Vec<Vec<u8>> {
+    let mut answer = vec![0x12, 0x34, 0x81, 0x80, 0, 1, 0, 3, 0, 0, 0, 0];
+    answer.extend(b"\x03API\x06openai\x03com\0\0\x01\0\x01");
+    answer.extend(b"\xc0\x0c\0\x05\0\x01\0\0\x01\x2c\0\x06\x03cdn\xc0\x10");
+    answer.extend(b"\xc0\x2c\0\x01\0\x01\0\0\0\x1e\0\x04\xc0\0\x02\x07");
+    answer.extend(b"\xc0\x2c\0\x1c\0\x01\0\0\0\x3c\0\x10\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07");
+    let hellos = machine::hellos();
+    let hellos = hellos.iter().map(|hello| [&[0, 20], hello.as_slice()].concat());
+    hellos.chain([[&[1, 0], answer.as_slice()].concat()]).collect()
 }
 
 /// One body for each decoder of frames.
@@ -247,9 +276,16 @@ fn encoding() -> Vec<Vec<u8>> {
 }
 
 fn texts(target: &str) -> Vec<Vec<u8>> {
+    // How it is cut, and what of it is lost.
     let front: &[u8] = if target == "sse" { &[5, 0] } else { &[5] };
     let all = (0..templates::count(Side::Response)).map(|n| templates::get(Side::Response, n));
     let all = all.chain((0..templates::count(Side::Request)).map(|n| templates::get(Side::Request, n)));
+    let stream = |body: &[u8]| body.starts_with(b"data:") || body.starts_with(b"event:");
+    let recorded = machine::calls()
+        .into_iter()
+        .flat_map(|call| [call.request_body, call.response_body]);
+    let recorded = recorded.filter(|body| stream(body) == (target == "sse"));
+    let recorded: Vec<Vec<u8>> = recorded.map(|body| [front, &body].concat()).collect();
     all.map(|message| {
         let body = message
             .windows(4)
@@ -257,6 +293,7 @@ fn texts(target: &str) -> Vec<Vec<u8>> {
             .map_or(0, |at| at + 4);
         [front, &message[body..]].concat()
     })
+    .chain(recorded)
     .collect()
 }
 

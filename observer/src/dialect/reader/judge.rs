@@ -3,7 +3,7 @@
 use super::super::recognise;
 use super::super::rules::Mark;
 use super::super::{
-    clients,
+    clients, native,
     paths::{self, Strength},
     rpc,
 };
@@ -40,7 +40,7 @@ impl ExchangeReader {
             };
         }
         let response = self.response_shape();
-        let shape = recognise::by_request(self.request.marks, self.names_anthropic());
+        let shape = recognise::by_request(self.request_marks(), self.names_anthropic());
         if let Some(verdict) = self.judge_path(path, response, shape) {
             return verdict;
         }
@@ -61,6 +61,7 @@ impl ExchangeReader {
         }
         match response {
             Some(dialect) => Verdict::Ai(dialect, by(By::ResponseShape)),
+            None if self.is_native() => Verdict::Ai(Dialect::Native, By::Host),
             None if self.over() => Verdict::NotAi(self.not_ai()),
             None => Verdict::Undecided(false),
         }
@@ -77,7 +78,7 @@ impl ExchangeReader {
         } else {
             0
         };
-        let marks = self.request.marks | in_path;
+        let marks = self.request_marks() | in_path;
         let home = self.catalog.is_some();
         let agrees = |dialect| {
             recognise::agrees(dialect, marks)
@@ -113,13 +114,28 @@ impl ExchangeReader {
         if self.client_says(shape, response) {
             return Some(Verdict::Ai(dialect, DialectEvidence::ClientHeaders));
         }
-        if shape.is_some() || response.is_some() {
+        if shape.is_some() || response.is_some() || self.is_native() {
             return None;
         }
         Some(match self.over() {
             true => Verdict::NotAi(self.not_ai()),
             false => Verdict::Undecided(strength == Strength::Host),
         })
+    }
+
+    /// What the request has said so far. Some clients (the Python SDKs of Anthropic and OpenAI) write the model behind the
+    /// messages: a long request that has not come to it yet may name one.
+    fn request_marks(&self) -> u64 {
+        let decoded = self.request_body.as_ref().map_or(0, Body::decoded);
+        let model_may_come = decoded >= SHAPE_BUDGET && !self.request_end.over;
+        let model = if model_may_come { Mark::Model as u64 } else { 0 };
+        self.request.marks | model
+    }
+
+    /// Whether a service of the catalogue is asked in a form of its own.
+    fn is_native(&self) -> bool {
+        let found = self.catalog.as_ref();
+        found.is_some_and(|found| self.speech || native::asks(found.class, self.request.marks))
     }
 
     /// Whether no body could tell anything and the head is that of a client of AI services.

@@ -2,13 +2,13 @@
 
 use super::super::body::Document;
 use super::super::errors::MAX_MESSAGE;
-use super::super::request::long_integer;
+use super::super::request::{MIN_NUMBER_TEXT, long_integer};
 use super::super::rules::{Fact, Slot};
 use super::super::texts::{MAX_FRAGMENT, plain_key};
 use super::super::{TextRole, TextSink};
 use super::fragments::{Doc, What};
 use super::{MAX_EVENT_NAME, RESULT_TREE, ResponseBody, error_word};
-use crate::protocol::json::{Container, JsonEvents, Literal};
+use crate::protocol::json::{Container, JsonEvents, Literal, Numbers};
 
 /// A response body with the sink its text goes to and the time of the bytes.
 pub(in crate::dialect) struct ResponseDoc<'a> {
@@ -165,6 +165,17 @@ impl JsonEvents for ResponseDoc<'_> {
             _ => {}
         }
         body.at.cursor.value_end();
+    }
+
+    fn numbers(&mut self, run: &Numbers<'_>) {
+        let at = &mut self.body.at;
+        let slot = at.slot();
+        let counts = matches!(slot, Slot::Fact(_)) || slot.is_arguments();
+        if counts || run.longest_integer() >= MIN_NUMBER_TEXT {
+            run.iter().for_each(|text| self.number(text));
+        } else {
+            at.cursor.skip(run.count());
+        }
     }
 
     fn literal(&mut self, literal: Literal) {

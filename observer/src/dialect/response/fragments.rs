@@ -1,5 +1,6 @@
 //! Streamed texts in pieces: each is held until its document has said which text it goes on.
 
+use super::super::rules::Fact;
 use super::super::{TextRole, TextSink};
 use super::{MAX_STREAMED_TEXTS, ResponseBody};
 use crate::protocol::json::path::PathId;
@@ -41,6 +42,8 @@ pub(super) struct Doc {
     pub(super) code: Option<String>,
     /// `code` at the top: an error code in an event of type `error`.
     pub(super) flat_code: Option<String>,
+    /// Whether a count is of audio, and the count.
+    pub(super) modality: (Option<bool>, Option<(Fact, u64)>),
 }
 
 impl ResponseBody {

@@ -66,6 +66,79 @@ fn bedrock_converse_plain_and_streamed() {
     );
 }
 
+/// An event as a client sends it: JSON in base64, in a message, in a message that is signed.
+fn signed(event: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(event);
+    let inner = message("chunk", format!(r#"{{"bytes":"{text}"}}"#).as_bytes());
+    framed(&[(":chunk-signature", "00ff")], &inner)
+}
+
+#[test]
+fn bedrock_speaks_in_both_directions() {
+    use base64::Engine as _;
+    let asked = [
+        signed(r#"{"event":{"sessionStart":{"inferenceConfiguration":{"maxTokens":9}}}}"#),
+        signed(r#"{"event":{"textInput":{"promptName":"p","content":"be kind"}}}"#),
+        signed(&format!(
+            r#"{{"event":{{"audioInput":{{"content":"{}"}}}}}}"#,
+            "UklG".repeat(100)
+        )),
+        framed(&[(":chunk-signature", "00")], b""),
+    ]
+    .concat();
+    let said = |event: &str| {
+        let text = base64::engine::general_purpose::STANDARD.encode(event);
+        message("chunk", format!(r#"{{"bytes":"{text}"}}"#).as_bytes())
+    };
+    let answered = [
+        said(r#"{"event":{"completionStart":{"sessionId":"s-1"}}}"#),
+        said(r#"{"event":{"textOutput":{"content":"hello","role":"ASSISTANT"}}}"#),
+        said(
+            r#"{"event":{"usageEvent":{"details":{"total":{"input":{"speechTokens":7,"textTokens":3},"output":{"speechTokens":4,"textTokens":2}}},"totalInputTokens":10,"totalOutputTokens":6,"totalTokens":16}}}"#,
+        ),
+        said(r#"{"event":{"completionEnd":{"stopReason":"END_TURN"}}}"#),
+    ]
+    .concat();
+    let kind = "application/vnd.amazon.eventstream";
+    let mut request = format!(
+        "POST /model/amazon.nova-sonic-v1%3A0/invoke-with-bidirectional-stream HTTP/1.1\r\nhost: bedrock-runtime.us-east-1.amazonaws.com\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+        asked.len()
+    )
+    .into_bytes();
+    request.extend(asked);
+    let answer = typed(kind, &answered);
+    for piece in [7, 100_000] {
+        let hooks = run(
+            &catalog(),
+            None,
+            &[(Side::Request, &request[..]), (Side::Response, &answer[..])],
+            piece,
+        );
+        assert_eq!(hooks.finished.len(), 1, "{:?}", hooks.not_ai);
+        let (number, facts) = &hooks.finished[0];
+        assert_eq!(
+            (facts.dialect, facts.operation, facts.stream),
+            (Dialect::BedrockBidirectional, "chat", true)
+        );
+        assert_eq!(facts.request_model.as_deref(), Some("amazon.nova-sonic-v1:0"));
+        assert_eq!(counts(&facts.usage), [Some(10), Some(6), None, None, None]);
+        assert_eq!(
+            (facts.usage.input_audio_tokens, facts.usage.output_audio_tokens),
+            (Some(7), Some(4))
+        );
+        assert_eq!(words(&facts.finish_reasons), ["END_TURN"]);
+        assert_eq!(
+            (facts.request_incomplete, facts.response_incomplete),
+            (None, None)
+        );
+        let texts = &hooks.texts[number];
+        assert_eq!(texts.with(TextRole::Prompt), ["be kind"]);
+        assert_eq!(texts.with(TextRole::Answer), ["hello"]);
+        assert_eq!(facts.binary_bytes, 400);
+    }
+}
+
 #[test]
 fn bedrock_exceptions_and_error_heads() {
     let asked = r#"{"messages":[{"role":"user","content":[{"text":"q"}]}]}"#;

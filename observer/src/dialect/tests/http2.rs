@@ -287,6 +287,120 @@ fn a_connection_is_other_once_none_of_its_calls_can_be_ai() {
     assert_eq!(reader.scope(), Scope::Ai);
 }
 
+/// A whole call, and what the server says to it.
+fn call(stream: u32) -> (Vec<u8>, Vec<u8>) {
+    static PACKED: LazyLock<Vec<u8>> = LazyLock::new(|| gzip(EVENTS));
+    let asked = [
+        ask_head(stream, false),
+        data(stream, prompt("q").as_bytes(), true),
+    ];
+    let told = [answer_head(stream), data(stream, &PACKED, true)];
+    (asked.concat(), told.concat())
+}
+
+/// Calls that were read whole, with their usage.
+fn read(hooks: &Hooks) -> usize {
+    let whole =
+        |facts: &Exchange| facts.usage.output_tokens == Some(5) && facts.response_incomplete.is_none();
+    hooks.finished.iter().filter(|(_, facts)| whole(facts)).count()
+}
+
+#[test]
+fn ten_thousand_streams_one_after_the_other_and_at_a_time() {
+    let mut hooks = Hooks::default();
+    let mut reader = ConnectionReader::new(catalog(), None);
+    reader.push(Side::Request, PREFACE, 1, &mut hooks);
+    reader.push(Side::Response, SETTINGS, 1, &mut hooks);
+    for number in 0..10_000 {
+        let (asked, told) = call(2 * number + 1);
+        reader.push(Side::Request, &asked, 2, &mut hooks);
+        reader.push(Side::Response, &told, 2, &mut hooks);
+    }
+    assert_eq!((hooks.finished.len(), read(&hooks)), (10_000, 10_000));
+    // Now all at a time: what is too many is counted, and once some are over, the next call is read.
+    let streams = 20_001..40_001;
+    for stream in streams.clone().step_by(2) {
+        reader.push(Side::Request, &call(stream).0, 3, &mut hooks);
+    }
+    assert!(
+        hooks
+            .lost
+            .iter()
+            .any(|(_, _, why)| *why == Incomplete::OverBudget)
+    );
+    for stream in streams.step_by(2) {
+        let reset = frame(3, 0, stream, &[0, 0, 0, 8]);
+        reader.push(Side::Response, &reset, 4, &mut hooks);
+    }
+    let before = read(&hooks);
+    let (asked, told) = call(40_001);
+    reader.push(Side::Request, &asked, 5, &mut hooks);
+    reader.push(Side::Response, &told, 5, &mut hooks);
+    assert_eq!(read(&hooks), before + 1, "{:?}", hooks.lost.last());
+}
+
+#[test]
+fn heads_over_budget_spoil_their_call_and_the_next_one_is_read() {
+    let long = "a".repeat(1024 * 1024);
+    let block = block(&[(":status", "200"), ("x-long", &long)], false);
+    let frames: Vec<Vec<u8>> = block.chunks(16_000).map(<[u8]>::to_vec).collect();
+    let last = frames.len() - 1;
+    let mut long = frame(1, 0, 1, &frames[0]);
+    for (number, part) in frames.iter().enumerate().skip(1) {
+        long.extend(frame(9, if number == last { 4 } else { 0 }, 1, part));
+    }
+    // A hundred thousand fields in one octet each (`accept-encoding: gzip, deflate` in the table of all).
+    let many = [&[0x88][..], &vec![0x90; 100_000]].concat();
+    let mut fields = frame(1, 0, 1, &many[..16_000]);
+    let rest: Vec<&[u8]> = many[16_000..].chunks(16_000).collect();
+    for (number, part) in rest.iter().enumerate() {
+        fields.extend(frame(9, if number + 1 == rest.len() { 4 } else { 0 }, 1, part));
+    }
+    for (what, head) in [("long", long), ("many", fields)] {
+        let (first, _) = call(1);
+        let (asked, told) = call(3);
+        let request = [PREFACE, &first, &asked].concat();
+        let response = [SETTINGS, &head, &data(1, b"{}", true), &told].concat();
+        let hooks = run(
+            &catalog(),
+            None,
+            &[(Side::Request, &request), (Side::Response, &response)],
+            9_000,
+        );
+        assert_eq!(hooks.finished.len(), 2, "{what}: {:?}", hooks.not_ai);
+        let spoilt = hooks.finished.iter().find(|(number, _)| *number == 0).unwrap();
+        assert_eq!(
+            spoilt.1.response_incomplete,
+            Some(Incomplete::OverBudget),
+            "{what}"
+        );
+        assert_eq!(read(&hooks), 1, "{what}: {:?}", hooks.lost);
+    }
+}
+
+#[test]
+fn a_server_that_answers_early_resets_the_stream_and_the_next_is_read() {
+    let (asked, told) = call(3);
+    let half = [ask_head(1, false), data(1, &prompt("q").as_bytes()[..20], false)].concat();
+    let early = [
+        answer_head(1),
+        data(1, &gzip(EVENTS), true),
+        frame(3, 0, 1, &[0; 4]),
+    ]
+    .concat();
+    let sides = [
+        (Side::Request, [PREFACE, &half].concat()),
+        (Side::Response, [SETTINGS, &early].concat()),
+        // What was on its way.
+        (Side::Request, data(1, &prompt("q").as_bytes()[20..], true)),
+        (Side::Request, asked),
+        (Side::Response, told),
+    ];
+    let sides: Vec<(Side, &[u8])> = sides.iter().map(|(side, bytes)| (*side, &bytes[..])).collect();
+    let hooks = run(&catalog(), None, &sides, 5_000);
+    assert_eq!((hooks.finished.len(), read(&hooks)), (2, 2), "{:?}", hooks.not_ai);
+}
+
 #[test]
 fn many_calls_at_a_time_are_bounded() {
     let mut hooks = Hooks::default();

@@ -132,6 +132,70 @@ fn each_response_of_a_realtime_session_is_an_exchange() {
 }
 
 #[test]
+fn a_session_at_a_service_of_speech_is_one_exchange() {
+    let heard = handshake("/v1/listen?model=nova-3", "api.deepgram.com");
+    let turns = [
+        (Side::Request, frame(0x82, KEY, &[0xff; 900])),
+        (
+            Side::Response,
+            texts_of(
+                &[r#"{"type":"Results","channel":{"alternatives":[{"transcript":"a small step"}]}}"#],
+                None,
+            ),
+        ),
+        (
+            Side::Request,
+            [
+                frame(0x82, KEY, &[0xfe; 100]),
+                texts_of(&[r#"{"type":"CloseStream"}"#], KEY),
+            ]
+            .concat(),
+        ),
+        (Side::Response, frame(0x88, None, b"\x03\xe8")),
+        (Side::Request, frame(0x88, KEY, b"\x03\xe8")),
+    ];
+    for piece in [1, 100_000] {
+        let hooks = session(&heard, &turns, piece);
+        assert_eq!(hooks.finished.len(), 1, "{:?} {:?}", hooks.not_ai, hooks.lost);
+        let (number, facts) = &hooks.finished[0];
+        assert_eq!(
+            (facts.dialect.name(), facts.operation, facts.provider.as_str()),
+            ("deepgram-listen", "transcription", "deepgram")
+        );
+        assert_eq!(
+            (facts.request_model.as_deref(), facts.binary_bytes),
+            (Some("nova-3"), 1_000)
+        );
+        assert_eq!(
+            (facts.request_incomplete, facts.response_incomplete),
+            (None, None)
+        );
+        assert_eq!(hooks.texts[number].with(TextRole::Answer), ["a small step"]);
+    }
+    // In a form that is nobody else's, the host says what it is.
+    let spoken = handshake("/tts/websocket", "api.cartesia.ai");
+    let audio = format!(r#"{{"type":"chunk","data":"{}","done":false}}"#, "A".repeat(600));
+    let turns = [
+        (
+            Side::Request,
+            texts_of(&[r#"{"model_id":"sonic-2","transcript":"say this"}"#], KEY),
+        ),
+        (
+            Side::Response,
+            texts_of(&[&audio, r#"{"type":"done","done":true}"#], None),
+        ),
+    ];
+    let hooks = session(&spoken, &turns, 33);
+    let (number, facts) = &hooks.finished[0];
+    assert_eq!((facts.dialect.name(), facts.operation), ("native", "speech"));
+    assert_eq!(
+        (facts.request_model.as_deref(), facts.binary_bytes),
+        (Some("sonic-2"), 600)
+    );
+    assert_eq!(hooks.texts[number].with(TextRole::Prompt), ["say this"]);
+}
+
+#[test]
 fn a_session_in_which_nothing_is_said_is_no_exchange_and_one_that_breaks_off_is_partial() {
     let handshake = handshake("/v1/realtime?model=gpt-realtime", "api.openai.com");
     let turns = realtime();

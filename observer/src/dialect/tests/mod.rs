@@ -13,8 +13,10 @@ mod http2;
 mod jobs;
 mod live;
 mod media;
+mod newer;
 mod replay;
 mod shapes;
+mod spoilt;
 mod vendors;
 mod websocket;
 

@@ -9,17 +9,20 @@ use super::connection::Random;
 use super::*;
 use crate::protocol::http2::testing as frames;
 
-fn recordings() -> Option<Vec<Value>> {
+/// All of them, read once for all tests.
+pub(super) fn recordings() -> Option<&'static [Value]> {
+    static ROWS: LazyLock<Option<Vec<Value>>> = LazyLock::new(read);
+    if ROWS.is_none() {
+        println!("skipped: no recordings in the folder of OBSERVER_SHARED, or in ../shared");
+    }
+    ROWS.as_deref()
+}
+
+fn read() -> Option<Vec<Value>> {
     let root = std::env::var_os("OBSERVER_SHARED").map(PathBuf::from);
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let file = root.unwrap_or(beside).join("data/ai-recordings.jsonl.gz");
-    let Ok(packed) = std::fs::read(&file) else {
-        println!(
-            "skipped: no recordings at {} (set OBSERVER_SHARED)",
-            file.display()
-        );
-        return None;
-    };
+    let packed = std::fs::read(&file).ok()?;
     let mut text = String::new();
     flate2::read::MultiGzDecoder::new(&packed[..])
         .read_to_string(&mut text)
@@ -80,7 +83,7 @@ fn in_scope(row: &Value) -> bool {
     expected(row).is_some()
 }
 
-fn bytes(row: &Value, body: &str, encoded: &str) -> Vec<u8> {
+pub(super) fn bytes(row: &Value, body: &str, encoded: &str) -> Vec<u8> {
     let text = row[body].as_str().unwrap_or("");
     if row[encoded] == true {
         base64(text)
@@ -103,7 +106,7 @@ fn base64(text: &str) -> Vec<u8> {
     out
 }
 
-fn fields(row: &Value, side: &str) -> String {
+pub(super) fn fields(row: &Value, side: &str) -> String {
     let framing = [
         "content-length",
         "transfer-encoding",
@@ -158,7 +161,7 @@ fn random_frames(stream: u32, body: &[u8], random: &mut Random) -> Vec<Vec<u8>> 
 }
 
 /// The frames of both sides of a call.
-fn call2(row: &Value, stream: u32, random: &mut Random) -> [Vec<Vec<u8>>; 2] {
+pub(super) fn call2(row: &Value, stream: u32, random: &mut Random) -> [Vec<Vec<u8>>; 2] {
     let (path, query) = (
         row["path"].as_str().unwrap_or("/"),
         row["query"].as_str().unwrap_or(""),
@@ -264,7 +267,7 @@ fn recordings_say_the_same_over_http2() {
     let mut compared = 0;
     // Calls of one host share a connection. Its scope is not followed here: each call is judged by itself.
     let mut hosts: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
-    for row in &rows {
+    for row in rows {
         hosts
             .entry(row["host"].as_str().unwrap_or(""))
             .or_default()
@@ -301,6 +304,12 @@ fn recordings_say_the_same_over_http2() {
 }
 
 fn replay(row: &Value, catalog: &Arc<Catalog>, random: &mut Random) -> Hooks {
+    let (request, response) = call1(row, random);
+    played(catalog, &request, &response, random)
+}
+
+/// Both sides of a call over HTTP/1.1.
+pub(super) fn call1(row: &Value, random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     let host = row["host"].as_str().unwrap_or("host.invalid");
     let (path, query) = (
         row["path"].as_str().unwrap_or("/"),
@@ -327,7 +336,7 @@ fn replay(row: &Value, catalog: &Arc<Catalog>, random: &mut Random) -> Hooks {
     )
     .into_bytes();
     response.extend(random_chunks(&answer, random));
-    played(catalog, &request, &response, random)
+    (request, response)
 }
 
 /// Agreement on one fact.
@@ -477,6 +486,7 @@ const BESIDE_SCOPE: &[&str] = &[
     "mistral-ocr",
     "openai-assistants",
     "openai-batches",
+    "gemini-batches",
     "openai-files",
     "openai-runs",
     "openai-threads",

@@ -122,6 +122,18 @@ fn shapes_of_requests_and_responses() {
 }
 
 #[test]
+fn the_paths_of_the_rules_leave_room_for_those_of_documents() {
+    use super::super::locate::Locator;
+    for locator in [Locator::request(), Locator::response()] {
+        let known = locator.known();
+        assert!(
+            known * 5 < crate::protocol::json::path::MAX_PATHS * 3,
+            "{known} paths"
+        );
+    }
+}
+
+#[test]
 fn shapes_of_other_vendors() {
     let chat = r#"{"messages":[{"role":"user","content":"x"}],"model":"m"}"#;
     use DialectEvidence::{PathSuffix, RequestShape, ResponseShape};

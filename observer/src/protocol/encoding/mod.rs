@@ -7,6 +7,8 @@ mod stage;
 mod tests;
 mod windows;
 
+use std::cell::RefCell;
+
 use stage::Stage;
 pub use windows::MAX_WINDOWS;
 use windows::Window;
@@ -23,6 +25,12 @@ pub const MAX_CODINGS: usize = 4;
 pub const ZSTD_WINDOW_LOG: u32 = 23;
 /// Decoded bytes handed on at a time.
 const PIECE: usize = 16 * 1024;
+
+thread_local! {
+    /// Buffers of `PIECE` bytes that are not in use, at most `MAX_CODINGS`. To make and clear one for each push would cost
+    /// more than to decode a small piece.
+    static PIECES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Why a body could not be decoded, or no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -139,10 +147,25 @@ fn drive(
         out(data);
         return Ok(());
     };
-    let mut piece = vec![0; PIECE];
+    let mut piece = PIECES.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; PIECE]);
+    let result = undo(stage, rest, depth, data, &mut piece, budget, out);
+    PIECES.with_borrow_mut(|pieces| pieces.push(piece));
+    result
+}
+
+/// Runs `stage` over `data`, piece by piece, and `rest` over what it gives.
+fn undo(
+    stage: &mut Stage,
+    rest: &mut [Stage],
+    depth: usize,
+    data: &[u8],
+    piece: &mut [u8],
+    budget: &mut Budget,
+    out: &mut dyn FnMut(&[u8]),
+) -> Result<(), EncodingLoss> {
     let mut input = data;
     loop {
-        let (used, made) = stage.run(input, &mut piece)?;
+        let (used, made) = stage.run(input, piece)?;
         input = &input[used..];
         if made > 0 {
             budget.made(depth, made, stage.window())?;

@@ -2,11 +2,13 @@
 //! in a row (newline-delimited JSON) are fine.
 
 mod escape;
+mod numbers;
 pub mod path;
 #[cfg(test)]
 mod tests;
 
 pub use escape::Escapes;
+pub use numbers::Numbers;
 
 /// Deepest nesting of objects and arrays.
 pub const MAX_DEPTH: usize = 128;
@@ -49,6 +51,11 @@ pub trait JsonEvents {
     fn string_end(&mut self);
     /// A number, as written.
     fn number(&mut self, text: &[u8]);
+    /// Numbers that are items of the array around them. Who has no use for them need not look at each; how many come at
+    /// once depends on how the text is cut.
+    fn numbers(&mut self, run: &Numbers<'_>) {
+        run.iter().for_each(|text| self.number(text));
+    }
     /// `true`, `false` or `null`.
     fn literal(&mut self, literal: Literal);
 }
@@ -160,6 +167,13 @@ impl JsonWalker {
             }
             State::KeyText => return Ok(self.key_text(rest, events)),
             State::Number => return self.number(rest, events),
+            State::Value | State::FirstItem if self.stack.last() == Some(&Container::Array) => {
+                if let Some(run) = Numbers::at_front(rest) {
+                    events.numbers(&run);
+                    self.state = State::Value;
+                    return Ok(run.len());
+                }
+            }
             State::Word(word, literal) => return self.word(word, literal, rest[0], events),
             _ => {}
         }
@@ -253,8 +267,7 @@ impl JsonWalker {
     }
 
     fn number(&mut self, rest: &[u8], events: &mut impl JsonEvents) -> Result<usize, JsonLoss> {
-        let in_number = |b: &u8| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
-        let len = rest.iter().take_while(|b| in_number(b)).count();
+        let len = rest.iter().take_while(|b| numbers::is_part(**b)).count();
         if self.scratch.len() + len > MAX_NUMBER {
             return Err(JsonLoss::OverBudget);
         }

@@ -5,8 +5,8 @@
 
 use super::Container;
 
-/// Most distinct paths of one table; values beyond stand at `PathId::BEYOND`.
-pub const MAX_PATHS: usize = 1024;
+/// Most distinct paths of one table; values beyond stand at `PathId::BEYOND`. About half of them are entered beforehand.
+pub const MAX_PATHS: usize = 2048;
 /// Deepest path that is told apart; values below have the path of their ancestor at this depth.
 pub const MAX_PATH_DEPTH: usize = 16;
 
@@ -231,8 +231,13 @@ impl Cursor {
 
     /// The current value is complete.
     pub fn value_end(&mut self) {
+        self.skip(1);
+    }
+
+    /// So many items of the array around the current value are complete.
+    pub fn skip(&mut self, items: u64) {
         if let Some(level) = self.stack.last_mut() {
-            level.index += 1;
+            level.index += items;
         }
     }
 

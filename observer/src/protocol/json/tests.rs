@@ -108,6 +108,35 @@ fn every_split_and_byte_by_byte() {
 }
 
 #[test]
+fn numbers_of_an_array_are_the_same_at_every_split_and_counted() {
+    let text =
+        b"{\"a\":[1, 2\n,-3.5e+1 ,4,\r\n 123456789012, 5],\"b\":[[6,7],8 , 9],\"c\":[1,\"x\",2,null,3,{},4]}";
+    let expected = walk(&[text]);
+    assert_eq!(expected.1, None);
+    assert_eq!(
+        expected
+            .0
+            .iter()
+            .filter(|event| event.starts_with("$.a[*]"))
+            .count(),
+        6
+    );
+    for cut in 0..=text.len() {
+        assert_eq!(walk(&[&text[..cut], &text[cut..]]), expected, "cut at {cut}");
+    }
+    // What is no list of numbers is refused where it always was.
+    for bad in ["[1,,2]", "[1,2 3]", "[1,]", "{1,2}", "[1,2,}"] {
+        assert_eq!(walk(&[bad.as_bytes()]).1, Some(JsonLoss::Malformed), "{bad}");
+    }
+    let long = format!("[1,{},2]", "1".repeat(MAX_NUMBER + 1));
+    assert_eq!(walk(&[long.as_bytes()]).1, Some(JsonLoss::OverBudget));
+    let run = Numbers::at_front(b"1, -2.5 ,123 , 4").expect("a run");
+    assert_eq!((run.count(), run.len(), run.longest_integer()), (3, 15, 3));
+    assert_eq!(run.iter().collect::<Vec<_>>(), [&b"1"[..], b"-2.5", b"123"]);
+    assert!(Numbers::at_front(b"1").is_none() && Numbers::at_front(b"x,1").is_none());
+}
+
+#[test]
 fn bytes_that_are_not_utf8_and_unknown_escapes_pass() {
     struct Raw(Vec<u8>);
     impl JsonEvents for Raw {
