@@ -1,7 +1,10 @@
 //! What Grafana and its ClickHouse plugin make of a query before it is sent: variables and macros, as far as our dashboards
 //! use them (grafana/clickhouse-datasource: `applyConditionalAll`, `pkg/macros`).
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// What the reader chose.
 #[derive(Debug, Clone)]
@@ -14,6 +17,51 @@ pub struct Period {
     pub all: bool,
     /// Values of variables, by name; the others have a made-up one.
     pub values: Vec<(&'static str, String)>,
+}
+
+/// The dashboards, in the order of their files.
+///
+/// # Errors
+/// A file cannot be read or is no JSON.
+pub fn dashboards() -> Result<Vec<Value>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboards"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "json") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| json(path)).collect()
+}
+
+/// A file of JSON.
+///
+/// # Errors
+/// It cannot be read or is no JSON.
+pub fn json(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
+}
+
+/// The panels of a dashboard.
+pub fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
+    dashboard["panels"].as_array().into_iter().flatten()
+}
+
+/// The panel's own period (`26w` until now), where it has one.
+///
+/// # Errors
+/// It is not in weeks.
+pub fn own_period(panel: &Value, period: &Period) -> Result<Period> {
+    let Some(weeks) = panel["timeFrom"].as_str() else {
+        return Ok(period.clone());
+    };
+    let weeks: i64 = weeks.strip_suffix('w').context("weeks")?.parse()?;
+    Ok(Period {
+        from: period.to - weeks * 7 * 86_400,
+        ..period.clone()
+    })
 }
 
 const CONDITIONAL: &str = "$__conditionalAll(";

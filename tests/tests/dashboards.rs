@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use observer::store::{Client, StoreTarget, migrate};
-use observer_tests::grafana::{Period, expand};
+use observer_tests::grafana::{Period, dashboards, expand, json, own_period, panels};
 use observer_tests::harness::{DATABASE, Store, daemon, library, skip};
 use observer_tests::month::{self, Plan};
 use serde_json::Value;
@@ -25,27 +25,6 @@ const MAY_BE_EMPTY: &[&str] = &[
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn json(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    serde_json::from_str(&text).with_context(|| path.display().to_string())
-}
-
-fn dashboards() -> Result<Vec<Value>> {
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(root().join("dashboards"))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|e| e == "json") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    paths.iter().map(|path| json(path)).collect()
-}
-
-fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
-    dashboard["panels"].as_array().into_iter().flatten()
 }
 
 fn text<'v>(value: &'v Value, key: &str) -> &'v str {
@@ -122,18 +101,6 @@ fn check_columns(panel: &Value, answer: &Answer) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The panel's own period (`26w` until now), where it has one.
-fn own_period(panel: &Value, period: &Period) -> Result<Period> {
-    let Some(weeks) = panel["timeFrom"].as_str() else {
-        return Ok(period.clone());
-    };
-    let weeks: i64 = weeks.strip_suffix('w').context("weeks")?.parse()?;
-    Ok(Period {
-        from: period.to - weeks * 7 * 86_400,
-        ..period.clone()
-    })
 }
 
 fn check_panel(store: &Store, panel: &Value, period: &Period, filled: bool) -> Result<()> {

@@ -116,6 +116,9 @@ fn a_store_that_is_slow_broken_or_repeats_itself_has_every_row_once() -> Result<
         .python("openai_chat.py")
         .args(["--count", "100000"])
         .start()?];
+    let stored = |host: &Host| Ok::<_, anyhow::Error>(host.rows("ai_interactions", "ts")?.len());
+    until("calls are stored", || Ok(stored(&host)? > 50))?;
+    let before = stored(&host)?;
     let order = [
         Fault::Late,
         Fault::NoAnswer,
@@ -127,15 +130,18 @@ fn a_store_that_is_slow_broken_or_repeats_itself_has_every_row_once() -> Result<
     ];
     for fault in order {
         host.proxy()?.set(fault);
-        std::thread::sleep(Duration::from_millis(3_500));
-        // Pauses between attempts grow: each fault is met before the next one comes.
+        let met = host.proxy()?.inserts(fault);
+        std::thread::sleep(Duration::from_millis(300));
+        // Nobody sees an insert that is refused. Each other fault is met before the next one comes, though pauses between attempts grow.
         if ![Fault::Refuse, Fault::None].contains(&fault) {
             until("an insert meets the fault", || {
-                Ok(host.proxy()?.inserts(fault) > 0)
+                Ok(host.proxy()?.inserts(fault) > met)
             })?;
         }
     }
     drop(clients);
+    // A machine that is quick with calls and slow with rows has more of them waiting than the end of the daemon has time for.
+    until("what waited is stored", || Ok(segments(&host.spool())?.len() < 3))?;
     host.stop_daemon()?;
     for fault in [Fault::Late, Fault::NoAnswer, Fault::Twice, Fault::Busy] {
         assert!(host.proxy()?.inserts(fault) > 0, "no insert met {fault:?}");
@@ -143,7 +149,7 @@ fn a_store_that_is_slow_broken_or_repeats_itself_has_every_row_once() -> Result<
     let report = host.check_chain()?;
     println!("{report:?}");
     assert_eq!((report.epochs, report.unsealed, report.declared), (1, 0, 0));
-    assert!(report.records > 100, "{report:?}");
+    assert!(report.records > before as u64, "{report:?}");
     Ok(())
 }
 

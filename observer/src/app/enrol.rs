@@ -10,7 +10,15 @@ use crate::{
 };
 
 /// Longest pause between attempts.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// The last attempt, at the end of the daemon: seals that are stored name keys whose certificates would else come with the next start only.
+pub(super) async fn at_the_end(client: &Client, certificates: &watch::Receiver<Vec<KeyRow>>) {
+    let wanted = certificates.borrow().clone();
+    if let Err(error) = bring_certificates(client, &wanted).await {
+        tracing::warn!(%error, "the certificates of the keys come into the store with the next start");
+    }
+}
 
 /// Runs until the daemon ends. The schema must be there.
 pub(super) async fn run(client: Client, mut certificates: watch::Receiver<Vec<KeyRow>>) {

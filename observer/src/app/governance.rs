@@ -10,7 +10,15 @@ use crate::{
 };
 
 /// Longest pause between attempts.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// The last attempt, at the end of the daemon: rows that are stored name a policy whose text would else come with the next start only.
+pub(super) async fn at_the_end(client: &Client, judges: &watch::Receiver<Arc<Judge>>, host_id: &str) {
+    let judge = Arc::clone(&judges.borrow());
+    if let Err(error) = bring(client, &judge, host_id).await {
+        tracing::warn!(%error, "policy and register come into the store with the next start");
+    }
+}
 
 /// Runs until the daemon ends. The schema must be there.
 pub(super) async fn run(client: Client, mut judges: watch::Receiver<Arc<Judge>>, host_id: String) {

@@ -44,8 +44,10 @@ use prepare::Prepared;
 pub(crate) use seals::Observed;
 use worker::Worker;
 
-/// How long the daemon waits at its end for the store to take what is left.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long the daemon waits at its end for a store that takes nothing; what is left is on disk.
+const DRAIN_IDLE: Duration = Duration::from_secs(5);
+/// How long for one that takes rows: less than what systemd and Kubernetes give it to end (`deploy/`).
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// State that the parts of the daemon share.
 #[derive(Default)]
@@ -127,6 +129,8 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
     let (judges, changes) = reload::start(&config, Arc::clone(&loaded.judge))?;
     let registers = tokio::spawn({
         let (shared, keep) = (Arc::clone(&shared), config.store.retention);
+        let (client, certificates) = (client.clone(), certificates.clone());
+        let (judges, host_id) = (judges.clone(), host_id.clone());
         async move {
             migrate_until_done(&client, &keep, &shared).await;
             tokio::join!(
@@ -166,8 +170,13 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
     shared.stop.store(true, Ordering::Relaxed);
     registers.abort();
     metrics.abort();
-    if !writer.flush(Instant::now() + DRAIN).await {
-        tracing::warn!("the store did not take all rows in time");
+    if drain(&writer).await {
+        let last = async {
+            enrol::at_the_end(&client, &certificates).await;
+            governance::at_the_end(&client, &judges, &host_id).await;
+        };
+        // A store that took everything and now hangs: the next start brings them.
+        let _ = tokio::time::timeout(DRAIN_IDLE, last).await;
     }
     writer.stop();
     let (lost, left) = tokio::task::spawn_blocking(move || spool.stop())
@@ -180,6 +189,23 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
     // The probes go with the programs, which the discovery thread owns.
     let _ = tokio::task::spawn_blocking(move || discovery_thread.join()).await;
     result.context("the pipeline ended by a panic")?
+}
+
+/// Sends what is left, as long as rows go. Whether all of it went.
+async fn drain(writer: &Writer) -> bool {
+    let end = Instant::now() + DRAIN;
+    let mut stored = writer.spool().book().stored;
+    loop {
+        let deadline = Instant::now() + DRAIN_IDLE;
+        if writer.flush(deadline.min(end)).await {
+            return true;
+        }
+        let before = std::mem::replace(&mut stored, writer.spool().book().stored);
+        if stored == before || Instant::now() >= end {
+            tracing::warn!("the store did not take all rows in time");
+            return false;
+        }
+    }
 }
 
 /// The pipeline in a thread of its own, which is not one of the runtime's: it looks at other processes.

@@ -134,10 +134,15 @@ struct Last {
     cpu_ms: u64,
 }
 
+/// A wall clock that moves by more than this against the boot clock was set.
+const CLOCK_SET_NS: i64 = 1_000_000_000;
+
 /// Makes the statements of the seals.
 pub(super) struct Seals {
     interval_ns: u64,
     last_ns: u64,
+    /// What the wall clock was ahead of the boot clock at the last seal; `None` before the first.
+    wall_offset_ns: Option<i64>,
     last: Last,
     /// What does not change while the daemon runs.
     constant: Coverage,
@@ -159,6 +164,7 @@ impl Seals {
         Self {
             interval_ns,
             last_ns: now_ns,
+            wall_offset_ns: None,
             last: Last::default(),
             constant,
         }
@@ -172,6 +178,13 @@ impl Seals {
 
     pub(super) fn is_due(&self, now_ns: u64) -> bool {
         now_ns.saturating_sub(self.last_ns) >= self.interval_ns
+    }
+
+    /// The word for a seal before which the wall clock was set: times of this epoch from before and from after it do not compare.
+    pub(super) fn clock_note(&mut self, wall_offset_ns: i64) -> Option<&'static str> {
+        let before = self.wall_offset_ns.replace(wall_offset_ns)?;
+        let moved = wall_offset_ns.saturating_sub(before).saturating_abs();
+        (moved > CLOCK_SET_NS).then_some("clock_set")
     }
 
     /// The statement of the interval that ends now.
@@ -326,6 +339,7 @@ mod tests {
         let mut seals = Seals {
             interval_ns: 100,
             last_ns: 0,
+            wall_offset_ns: None,
             last: Last::default(),
             constant: Coverage::default(),
         };
@@ -353,6 +367,7 @@ mod tests {
         let mut seals = Seals {
             interval_ns: 100,
             last_ns: 0,
+            wall_offset_ns: None,
             last: Last::default(),
             constant: Coverage::default(),
         };
@@ -374,5 +389,22 @@ mod tests {
             assert_eq!(book.seen, book.delivered + book.lost + book.held, "{book:?}");
         }
         assert_eq!((second.books[0].seen, second.books[0].held), (83, 7));
+    }
+    #[test]
+    fn a_wall_clock_that_is_set_is_said_once_and_one_that_drifts_is_not() {
+        let mut seals = Seals {
+            interval_ns: 100,
+            last_ns: 0,
+            wall_offset_ns: None,
+            last: Last::default(),
+            constant: Coverage::default(),
+        };
+        const HOUR: i64 = 3_600_000_000_000;
+        let offsets = [5 * HOUR, 5 * HOUR + 900_000_000, 4 * HOUR, 4 * HOUR, 9 * HOUR];
+        let said = offsets.map(|offset| seals.clock_note(offset));
+        assert_eq!(said, [None, None, Some("clock_set"), None, Some("clock_set")]);
+        // The interval has the length that the boot clock gives, whatever the wall clock did.
+        let (interval, _) = seals.next(&observed(50, 3), 100, -HOUR);
+        assert_eq!(interval.end - interval.start, 100);
     }
 }

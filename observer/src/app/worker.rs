@@ -380,10 +380,13 @@ impl State {
 
     fn seal(&mut self, kind: SealKind, now_ns: u64) {
         let observed = self.observed();
-        let (interval, mut coverage) = self.seals.next(&observed, now_ns, wall_offset_ns());
+        let offset_ns = wall_offset_ns();
+        let clock = self.seals.clock_note(offset_ns);
+        let (interval, mut coverage) = self.seals.next(&observed, now_ns, offset_ns);
         (coverage.procs_net, coverage.procs_readable, coverage.procs_opaque) =
             self.discovery.with_inventory(Inventory::process_counts);
         coverage.notes = self.chain.before_seal(&mut self.sequencer, wall_ns());
+        coverage.notes.extend(clock);
         coverage.notes.extend(self.spool.take_notes());
         coverage.dropped = self.spool.undeclared().iter().map(Dropped::from).collect();
         let verdict = self.selftest.of_interval(now_ns, &self.pipeline);

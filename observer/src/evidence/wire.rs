@@ -123,6 +123,19 @@ pub(crate) fn read_row<'a>(
     }
 }
 
+/// Length of the whole rows at the beginning of `input`: where it can be cut in two. Reads no more than lengths.
+pub(crate) fn whole_rows(columns: &[Column], input: &[u8]) -> Result<usize, OutOfStep> {
+    let mut bytes = Bytes(input);
+    loop {
+        let end = input.len() - bytes.0.len();
+        match skip_row(columns, &mut bytes) {
+            Ok(()) => {}
+            Err(Stop::Short) => return Ok(end),
+            Err(Stop::Wrong) => return Err(OutOfStep),
+        }
+    }
+}
+
 /// Why reading stops.
 enum Stop {
     Short,
@@ -211,6 +224,28 @@ fn row<'a>(columns: &[Column], bytes: &mut Bytes<'a>, out: &mut Vec<u8>) -> Resu
         hash,
         is_known_form: known,
     })
+}
+
+fn skip_row(columns: &[Column], bytes: &mut Bytes<'_>) -> Result<(), Stop> {
+    // Form and hash.
+    bytes.take(1 + 32)?;
+    columns.iter().try_for_each(|column| skip(column.kind, bytes))
+}
+
+fn skip(kind: Kind, bytes: &mut Bytes<'_>) -> Result<(), Stop> {
+    match kind {
+        Kind::Text => bytes.text().map(drop),
+        Kind::Unsigned(width) | Kind::Signed(width) | Kind::Fixed(width) => bytes.take(width).map(drop),
+        Kind::Truth => bytes.take(1).map(drop),
+        Kind::Nullable(inner) => match bytes.array()? {
+            [0] => skip(*inner, bytes),
+            [_] => Ok(()),
+        },
+        Kind::Array(item) => {
+            let count = bytes.length()?;
+            (0..count).try_for_each(|_| skip(*item, bytes))
+        }
+    }
 }
 
 fn value(kind: Kind, bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
@@ -347,6 +382,18 @@ mod tests {
             assert_eq!(read_row(columns, &mut input, &mut Vec::new()), Ok(None));
             assert_eq!(input.len(), end);
         }
+    }
+
+    #[test]
+    fn rows_are_cut_apart_where_they_are_read_apart() {
+        let row = sent();
+        let columns = FindingRow::COLUMNS;
+        let three = row.repeat(3);
+        for end in 0..=three.len() {
+            let cut = whole_rows(columns, &three[..end]).unwrap();
+            assert_eq!(cut, end / row.len() * row.len());
+        }
+        assert_eq!(whole_rows(columns, &[0xff; 40]), Err(OutOfStep));
     }
 
     #[test]

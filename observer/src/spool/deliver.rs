@@ -1,6 +1,6 @@
 //! The way out: whole segments as batches for the store, oldest first, until each row of them is stored or given up.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Shared, Spool,
@@ -8,6 +8,9 @@ use super::{
     losses::{LossReason, Range},
 };
 use crate::evidence::{Row, TABLES, Table};
+
+/// Longest pause between attempts while everything shall go at once.
+const HURRIED_PAUSE: Duration = Duration::from_millis(250);
 
 /// Rows that travel together: those of one segment or of several in a row. A batch does not change until it is over.
 #[derive(Debug)]
@@ -63,6 +66,16 @@ impl Spool {
                 Err(_) => std::future::pending().await,
             }
         }
+    }
+
+    /// Waits between two attempts: so long, but never long while everything shall go at once ([`Spool::flush`]), whose deadline would be
+    /// over meanwhile.
+    pub async fn rest(&self, pause: Duration) {
+        let hurry = self.shared.hurry.notified();
+        let in_hurry = self.shared.queue().hurry;
+        let pause = if in_hurry { pause.min(HURRIED_PAUSE) } else { pause };
+        // Woken or over: the next attempt comes.
+        let _ = tokio::time::timeout(pause, hurry).await;
     }
 
     /// Marks the oldest segments that go together as being on their way.

@@ -111,6 +111,8 @@ struct Shared {
     ready: Notify,
     /// Rows left the spool.
     progress: Notify,
+    /// Everything shall go at once.
+    hurry: Notify,
     head_failed: AtomicBool,
     disk_failed: AtomicBool,
 }
@@ -171,6 +173,7 @@ impl Spool {
             work: Condvar::new(),
             ready: Notify::new(),
             progress: Notify::new(),
+            hurry: Notify::new(),
             head_failed: AtomicBool::new(false),
             disk_failed: AtomicBool::new(false),
         });
@@ -287,6 +290,7 @@ impl Spool {
     pub async fn flush(&self, deadline: Instant) -> bool {
         self.shared.queue().hurry = true;
         self.shared.work.notify_one();
+        self.shared.hurry.notify_waiters();
         let done = self.wait_empty(deadline).await;
         self.shared.queue().hurry = false;
         done

@@ -83,6 +83,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "scan_gaps",
         sql: include_str!("schema/0011_scan_gaps.sql"),
     },
+    Migration {
+        version: 12,
+        name: "in_order",
+        sql: include_str!("schema/0012_in_order.sql"),
+    },
 ];
 
 pub(super) const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";

@@ -9,7 +9,7 @@
 //! - the store answers late, twice or never: as above; what it stored is stored once for the reader
 //! - the store refuses a batch again and again because rows and table do not fit: those rows are given up after [`MAX_REFUSALS`]
 //!   (`rejected`), so that one bad batch does not stop everything for ever
-//! - end of the daemon: [`Writer::flush`] sends what it can until the deadline, the rest stays in the spool
+//! - end of the daemon: [`Writer::flush`] ends the pause between attempts, and what can be sent until the deadline is; the rest stays in the spool
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -116,7 +116,7 @@ async fn deliver(spool: Arc<Spool>, client: Client, options: WriterOptions, fail
         let mut batch = spool.next().await;
         let (mut pause, mut refusals) = (options.min_pause, [0; TABLES]);
         while !attempt(&spool, &client, &mut batch, &mut refusals, &failures).await {
-            tokio::time::sleep(pause).await;
+            spool.rest(pause).await;
             pause = (pause * 2).min(options.max_pause);
         }
         spool.over(batch);

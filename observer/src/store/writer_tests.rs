@@ -18,15 +18,19 @@ fn client(url: String) -> Client {
 }
 
 fn writer(url: String) -> Writer {
+    let options = WriterOptions {
+        min_pause: Duration::from_millis(2),
+        max_pause: Duration::from_millis(10),
+    };
+    writer_with(url, options)
+}
+
+fn writer_with(url: String, options: WriterOptions) -> Writer {
     let spool = Spool::in_memory(SpoolOptions {
         segment_rows: 10,
         segment_age: Duration::from_millis(20),
         ..SpoolOptions::default()
     });
-    let options = WriterOptions {
-        min_pause: Duration::from_millis(2),
-        max_pause: Duration::from_millis(10),
-    };
     Writer::start(client(url), Arc::new(spool.expect("spool")), options)
 }
 
@@ -54,6 +58,25 @@ async fn a_store_that_is_not_there_is_asked_again() {
         (writer.spool().book().pending, writer.spool().book().lost),
         (1, 0)
     );
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_for_a_pause_to_be_over() {
+    let pause = Duration::from_secs(60);
+    let writer = writer_with(
+        "http://127.0.0.1:1".into(),
+        WriterOptions {
+            min_pause: pause,
+            max_pause: pause,
+        },
+    );
+    writer.spool().push(sequencer().finding(FindingRow::unknown()));
+    while writer.failures(ErrorKind::Unreachable) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(!writer.flush(Instant::now() + Duration::from_millis(700)).await);
+    // Woken once, and not tired afterwards.
+    assert!(writer.failures(ErrorKind::Unreachable) >= 3);
 }
 
 #[tokio::test]

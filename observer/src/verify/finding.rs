@@ -80,7 +80,7 @@ kinds! {
     UnsealedAfterKill = Remark "unsealed_after_kill" "records that were delivered before a hard stop and never sealed: no evidence";
     Pending = Remark "pending" "records whose seal is not there yet";
     KeyFirstUse = Remark "key_first_use" "a first key vouches for itself: compare it with what the host shows (`observer keys show`)";
-    ClockJump = Remark "clock_jump" "wall clock and boot clock of an interval differ by more than a second";
+    ClockJump = Remark "clock_jump" "wall clock and boot clock differ by more than a second, within an interval or between two: the clock was set";
     NoAnchor = Remark "no_anchor" "no anchor holds a seal of this host: whoever has its key could have written all of it anew";
     RetentionExpired = Remark "retention_expired" "records of seals that are older than the time records are kept";
     DeclaredLoss = Remark "declared_loss" "rows that the host itself, in a signed seal, says it gave up";

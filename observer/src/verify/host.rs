@@ -252,11 +252,8 @@ impl<'k> HostCheck<'k> {
     /// Whether a seal continues what was there.
     fn follows(&mut self, seal: &SealRow) {
         let place = Place::seal(seal.chain_epoch, seal.seal_seq);
-        let clock = seal.mono_end_ns.saturating_sub(seal.mono_start_ns);
-        let wall = seal.interval_end.saturating_sub(seal.interval_start);
-        if i64::try_from(clock).map_or(i64::MAX, |clock| (wall.saturating_sub(clock)).saturating_abs())
-            > CLOCK_SLACK_NS
-        {
+        let since = self.last.as_ref().map(|last| &last.row);
+        if clock_was_set(since, seal) {
             self.findings.add(Kind::ClockJump, place, 1, "");
         }
         let before = self.last.take();
@@ -583,6 +580,34 @@ fn digest_fits(numbers: &[&[Record]], digest: &[u8; 32]) -> bool {
         }
         <[u8; 32]>::from(hash.finalize()) == *digest
     })
+}
+
+/// Whether wall clock and boot clock differ in a seal's interval, or between it and the seal before in the same epoch.
+fn clock_was_set(before: Option<&SealRow>, seal: &SealRow) -> bool {
+    let before =
+        before.filter(|last| last.chain_epoch == seal.chain_epoch && last.seal_seq + 1 == seal.seal_seq);
+    let within = (
+        seal.mono_start_ns,
+        seal.mono_end_ns,
+        seal.interval_start,
+        seal.interval_end,
+    );
+    let between = before.map(|last| {
+        (
+            last.mono_end_ns,
+            seal.mono_start_ns,
+            last.interval_end,
+            seal.interval_start,
+        )
+    });
+    [Some(within), between]
+        .into_iter()
+        .flatten()
+        .any(|(boot, boot_end, wall, wall_end)| {
+            let boot = i128::from(boot_end) - i128::from(boot);
+            let wall = i128::from(wall_end) - i128::from(wall);
+            (wall - boot).abs() > i128::from(CLOCK_SLACK_NS)
+        })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod anchors;
 mod finding;
+mod hashing;
 mod host;
 mod keybook;
 mod loss;

@@ -1,9 +1,11 @@
 //! Drives the checks: host by host, page by page.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use super::anchors::AnchorBook;
 use super::finding::{Kind, Place};
+use super::hashing::threads;
 use super::host::{HostCheck, Limits, Record};
 use super::keybook::KeyBook;
 use super::report::{HostReport, Report};
@@ -215,13 +217,35 @@ impl Batch<'_> {
             .await?;
         progress.read(unsaid);
         let mut records = records.into_iter();
+        let mut of_host: Vec<Vec<(Page, Vec<Record>)>> = vec![Vec::new(); self.hosts.len()];
         for Waiting { host, page, stretch } in self.pages.drain(..) {
             progress.read(page.seals.len() as u64);
             let records = stretch.and_then(|_| records.next()).unwrap_or_default();
-            self.hosts[host].1.page(&page.seals, records, page.is_last);
+            of_host[host].push((page, records));
         }
+        self.check_pages(of_host);
         self.records = 0;
         Ok(())
+    }
+
+    /// Checks the pages of each host in their order; hosts side by side, since a chain hangs on no other one.
+    fn check_pages(&mut self, pages: Vec<Vec<(Page, Vec<Record>)>>) {
+        let hosts = self.hosts.iter_mut().zip(pages);
+        let work = Mutex::new(hosts.filter(|(_, pages)| !pages.is_empty()));
+        let check = || loop {
+            let next = work.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(((_, check, _), pages)) = next else {
+                return;
+            };
+            for (page, records) in pages {
+                check.page(&page.seals, records, page.is_last);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..threads() {
+                scope.spawn(check);
+            }
+        });
     }
 
     /// Ends all hosts but the last `but`: nothing of them is to come.

@@ -1,13 +1,14 @@
 //! Rows of the store. Reads the tables themselves, not the views that drop second copies: each copy is checked.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clickhouse::{Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
 
+use super::hashing::{Hashing, PIECE};
 use super::host::Record;
-use super::source::{Key, Known, Page, Period, RECORDS, Source, Stretch, TABLES, sha256};
+use super::source::{Key, Known, Page, Period, RECORDS, Source, Stretch, TABLES};
 use crate::{
     evidence::{
         AnchorRow, KeyRow, SealRow,
@@ -149,11 +150,11 @@ impl StoreSource {
         self.each(&sql, take).await
     }
 
-    /// The records of one table.
+    /// The records of one table. Others hash what came while the store makes the rows that come next.
     async fn table(
         &self,
-        (table, columns): (u8, &[Column]),
-        wanted: &Wanted<'_>,
+        (table, columns): (u8, &'static [Column]),
+        wanted: &Arc<Wanted>,
         take: &mut dyn FnMut(usize, Record),
     ) -> anyhow::Result<()> {
         let sql = format!(
@@ -164,51 +165,39 @@ impl StoreSource {
         );
         let query = self.client.raw().query_raw(&sql);
         let mut answer = query.fetch_bytes("RowBinary").map_err(StoreError::from)?;
-        let (mut rest, mut canonical) = (Vec::new(), Vec::with_capacity(8192));
+        let mut hashing = Hashing::new(table, columns, Arc::clone(wanted));
+        let mut came = Vec::new();
         loop {
             let next = tokio::time::timeout(PAGE_TIMEOUT, answer.next()).await;
             let next = next.context("the store did not answer in time")?;
             let Some(chunk) = next.map_err(StoreError::from)? else {
                 break;
             };
-            rest.extend_from_slice(&chunk);
-            let mut input = rest.as_slice();
-            while let Some(sent) = wire::read_row(columns, &mut input, &mut canonical)? {
-                if let Some(place) = wanted.place(&sent) {
-                    take(place, record(&sent, &canonical, table));
-                }
+            came.extend_from_slice(&chunk);
+            if came.len() >= PIECE {
+                hashing.begin(&mut came)?;
+                hashing.make_room(take).await?;
             }
-            let left = input.len();
-            rest.drain(..rest.len() - left);
         }
-        anyhow::ensure!(rest.is_empty(), "the answer of the store ends within a row");
+        hashing.begin(&mut came)?;
+        hashing.end(take).await?;
+        anyhow::ensure!(came.is_empty(), "the answer of the store ends within a row");
         Ok(())
     }
 }
 
-fn record(sent: &Sent<'_>, canonical: &[u8], table: u8) -> Record {
-    Record {
-        chain_epoch: sent.chain_epoch,
-        rec_seq: sent.rec_seq,
-        hash: sent.hash,
-        seal_seq: sent.seal_seq,
-        is_right: sent.is_known_form.then(|| sha256(canonical) == sent.hash),
-        table,
-    }
-}
-
 /// Stretches of chains as one condition, and which of them a record belongs to.
-struct Wanted<'a> {
+pub(super) struct Wanted {
     condition: String,
-    of_host: HashMap<&'a [u8], Vec<(usize, &'a Stretch)>>,
+    of_host: HashMap<Vec<u8>, Vec<(usize, Stretch)>>,
 }
 
-impl<'a> Wanted<'a> {
-    fn new(of: &'a [Stretch]) -> Self {
-        let mut of_host: HashMap<&[u8], Vec<(usize, &Stretch)>> = HashMap::new();
+impl Wanted {
+    fn new(of: &[Stretch]) -> Self {
+        let mut of_host: HashMap<Vec<u8>, Vec<(usize, Stretch)>> = HashMap::new();
         for (place, stretch) in of.iter().enumerate() {
-            let places = of_host.entry(stretch.host.as_bytes()).or_default();
-            places.push((place, stretch));
+            let places = of_host.entry(stretch.host.clone().into_bytes()).or_default();
+            places.push((place, stretch.clone()));
         }
         let is_whole = |stretch: &&Stretch| stretch.after.is_none() && stretch.upto.is_none();
         let whole: Vec<String> = of.iter().filter(is_whole).map(|s| literal(&s.host)).collect();
@@ -222,7 +211,8 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn place(&self, sent: &Sent<'_>) -> Option<usize> {
+    /// The stretch that a record is in.
+    pub(super) fn place(&self, sent: &Sent<'_>) -> Option<usize> {
         let places = self.of_host.get(sent.host)?;
         let key = (sent.chain_epoch, sent.seal_seq);
         places
@@ -311,7 +301,7 @@ impl Source for StoreSource {
         if of.is_empty() {
             return Ok(());
         }
-        let wanted = Wanted::new(of);
+        let wanted = Arc::new(Wanted::new(of));
         for (table, columns) in (0..).zip(RECORDS) {
             self.table((table, columns), &wanted, take).await?;
         }

@@ -153,8 +153,8 @@ async fn fill(client: &Client, host: &str, calls: usize) {
             let interval = Interval {
                 start: at,
                 end: at + STEP,
-                mono_start_ns: 1,
-                mono_end_ns: 30_000_000_001,
+                mono_start_ns: u64::try_from(at - T).expect("time"),
+                mono_end_ns: u64::try_from(at - T + STEP).expect("time"),
             };
             seals.push(sequencer.seal(kind, interval, Coverage::default()));
             at += STEP;

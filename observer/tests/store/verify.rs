@@ -25,6 +25,8 @@ pub(crate) struct Host {
     pub(crate) sequencer: Sequencer,
     pub(crate) signer: Signer,
     pub(crate) at: i64,
+    /// By how much the wall clock was set.
+    jumped: i64,
     pub(crate) seals: Vec<SealRow>,
     pub(crate) interactions: Vec<InteractionRow>,
     pub(crate) findings: Vec<FindingRow>,
@@ -45,6 +47,7 @@ impl Host {
             sequencer,
             signer,
             at,
+            jumped: 0,
             seals: Vec::new(),
             interactions: Vec::new(),
             findings: Vec::new(),
@@ -57,8 +60,8 @@ impl Host {
         let interval = Interval {
             start: self.at,
             end: self.at + STEP,
-            mono_start_ns: mono(self.at),
-            mono_end_ns: mono(self.at + STEP),
+            mono_start_ns: mono(self.at - self.jumped),
+            mono_end_ns: mono(self.at + STEP - self.jumped),
         };
         self.at += STEP;
         self.seals
@@ -86,6 +89,12 @@ impl Host {
             self.seal(SealKind::Interval);
         }
         self
+    }
+
+    /// The wall clock is set; the boot clock is not.
+    fn jump(&mut self, by: i64) {
+        self.at += by;
+        self.jumped += by;
     }
 
     pub(crate) async fn deliver(&self, client: &Client) {
@@ -323,6 +332,54 @@ async fn a_tail_that_was_cut_off_is_found_by_time_by_the_next_start_and_by_ancho
     assert_eq!(
         words(&report, "host-a"),
         [("seal_missing", 2), ("anchored_seal_missing", 1)]
+    );
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_is_a_remark_and_nothing_is_lost() {
+    need_library!();
+    let directory = temporary();
+    let store = Store::migrated(directory.path()).await;
+    let client = store.client();
+    // An hour back, and later a day forward, as the boot clock goes on; what the daemon does then.
+    let mut host = Host::start("host-a", T, Opening::default()).work(2);
+    host.jump(-3_600_000_000_000);
+    host = host.work(2);
+    host.jump(86_400_000_000_000);
+    host = host.work(1);
+    host.deliver(&client).await;
+    let report = verify(&client, host.now()).await;
+    assert_eq!(report.verdict(), Verdict::Verified, "{}", report.to_json());
+    assert_eq!(words(&report, "host-a"), []);
+    assert_eq!(report.hosts[0].findings.count(Kind::ClockJump), 2);
+    assert_eq!((report.total(|c| c.seals), report.total(|c| c.records)), (6, 30));
+}
+
+#[tokio::test]
+async fn two_hosts_with_one_id_are_found() {
+    need_library!();
+    let directory = temporary();
+    let store = Store::migrated(directory.path()).await;
+    let client = store.client();
+    // A machine that was cloned with the agent on it: both go on from the same last seal, with the same key.
+    let origin = Host::start("host-a", T, Opening::default()).work(2);
+    let opening = Opening {
+        reason: OpenReason::Restart,
+        previous: origin.seals.last().map(Link::from),
+    };
+    let one = Host::start("host-a", origin.at + STEP, opening).work(4);
+    let other = Host::start("host-a", origin.at + 2 * STEP, opening).work(3);
+    for host in [&origin, &one, &other] {
+        host.deliver(&client).await;
+    }
+    let report = verify(&client, one.now()).await;
+    let found = words(&report, "host-a");
+    assert!(found.contains(&("two_agents", 1)), "{found:?}");
+    assert!(found.contains(&("epoch_unlinked", 1)), "{found:?}");
+    // Neither the one nor the other is taken for forged.
+    assert!(
+        !found.iter().any(|(word, _)| word.starts_with("record_")),
+        "{found:?}"
     );
 }
 

@@ -4,6 +4,7 @@
 //! they are compared to. What must hold on any machine (rows, ledger) is counted.
 
 mod calls;
+mod dashboards;
 mod dialects;
 mod empty;
 mod flood;
@@ -41,16 +42,19 @@ pub enum Name {
     Scan,
     /// Hashing, sealing and writing rows to disk
     Spool,
+    /// Every query of the dashboards on ten million exchanges
+    Dashboards,
 }
 
 impl Name {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Scan,
         Self::Dialects,
         Self::Pipeline,
         Self::Policy,
         Self::Spool,
+        Self::Dashboards,
         Self::Gate,
         Self::Calls,
         Self::Flood,
@@ -66,6 +70,7 @@ impl Name {
             Self::Policy => "policy",
             Self::Scan => "scan",
             Self::Spool => "spool",
+            Self::Dashboards => "dashboards",
         }
     }
 }
@@ -163,6 +168,7 @@ pub fn run(name: Name) -> Result<Vec<Row>> {
         Name::Policy => policy::run(),
         Name::Scan => scan::run(),
         Name::Spool => spool::run(),
+        Name::Dashboards => dashboards::run(),
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) enum Name {
     Flood,
     /// Verification of a million records, and their bytes on disk
     Evidence,
+    /// Every query of the dashboards on ten million exchanges
+    Dashboards,
 }
 
 impl Name {
@@ -54,6 +56,7 @@ impl Name {
             Self::Calls => "calls",
             Self::Flood => "flood",
             Self::Evidence => "evidence",
+            Self::Dashboards => "dashboards",
         }
     }
 }
@@ -79,6 +82,7 @@ pub(crate) fn run(name: Option<Name>, format: Format) -> Result<()> {
             Name::Calls,
             Name::Flood,
             Name::Evidence,
+            Name::Dashboards,
         ],
     };
     let (mut all, mut failed) = (Vec::new(), Vec::new());

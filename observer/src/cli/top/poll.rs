@@ -41,9 +41,11 @@ pub(super) struct Poller {
 impl Poller {
     /// Looks at this store and, where there is an address, at these metrics.
     pub(super) fn new(store: Client, metrics: Option<&str>, rows: u16) -> Self {
+        // Second copies of rows that were delivered again are dropped among some more than are shown, not among all that there are.
         let query = format!(
-            "SELECT {} FROM ai_interactions ORDER BY ts DESC LIMIT {rows}",
-            Line::select()
+            "SELECT {} FROM (SELECT * FROM ai_interactions ORDER BY ts DESC LIMIT {}) ORDER BY ts DESC LIMIT 1 BY record_hash LIMIT {rows}",
+            Line::select(),
+            u32::from(rows) * 4,
         );
         let http = HttpClient::builder(TokioExecutor::new()).build(HttpConnector::new());
         let metrics = metrics.map(|base| format!("{}/metrics", base.trim_end_matches('/')));
