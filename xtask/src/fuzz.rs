@@ -93,6 +93,8 @@ fn one(target: &str, minutes: u64) -> Result<Outcome> {
         // The target writes its first inputs here itself, from the same code that makes its scripts.
         .env("OBSERVER_FUZZ_SEEDS", &corpus)
         .env(SHARED, shared())
+        // One scanner and its scratch memory are leaked on purpose, see `sensitive::engine`.
+        .env("ASAN_OPTIONS", "detect_leaks=0")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log(&log_file)?)
@@ -143,7 +145,6 @@ fn command(target: &str, minutes: u64) -> Command {
         .arg(format!("-timeout={INPUT_SECONDS}"))
         .arg(format!("-max_len={INPUT_BYTES}"))
         .arg("-print_final_stats=1")
-        // One scanner and its scratch memory are leaked on purpose, see `sensitive::engine`.
         .arg("-detect_leaks=0");
     command
 }

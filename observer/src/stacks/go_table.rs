@@ -106,15 +106,17 @@ impl Table {
             && functions <= MAX_FUNCTIONS
             && names < units
             && units - names <= MAX_NAMES
-            && records > units
-            && offset.checked_add(records).is_some();
-        fits.then_some(Self {
+            && records > units;
+        if !fits {
+            return None;
+        }
+        Some(Self {
             form,
             offset,
             functions,
             text_start,
             names: (offset.checked_add(names)?, units - names),
-            records: offset + records,
+            records: offset.checked_add(records)?,
         })
     }
 
@@ -193,5 +195,38 @@ impl Table {
         let (entry, record) = bytes.split_at_checked(size / 2)?;
         // The last one is the end of the code and has no record.
         Some((half(entry)?, half(record).unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::input::Input;
+    use super::*;
+
+    /// Whether this is the header of a table, behind one of ELF.
+    fn is_table(words: [u64; 8]) -> bool {
+        let mut bytes = vec![0u8; 64];
+        bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        for (at, value) in [(16, 2u16), (18, 62), (20, 1), (52, 64), (54, 56)] {
+            bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+        }
+        bytes.extend([0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8]);
+        words.iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let input = Input::new(&file);
+        let image = Image::parse(&input).unwrap();
+        Table::at(&image, 64).is_some()
+    }
+
+    #[test]
+    fn a_header_whose_places_are_out_of_order_is_none() {
+        assert!(is_table([1, 1, 0, 72, 80, 80, 80, 96]));
+        for (names, units, records) in [(80, 72, 96), (u64::MAX, 0, 1), (72, 80, 72), (72, 80, u64::MAX)] {
+            let words = [1, 1, 0, names, units, units, units, records];
+            assert!(!is_table(words), "{names} {units} {records}");
+        }
     }
 }
