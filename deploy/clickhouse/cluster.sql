@@ -356,6 +356,11 @@ ALTER TABLE ai_evidence_local.ai_interactions ON CLUSTER '{cluster}'
 ALTER TABLE ai_evidence_local.ai_interactions ON CLUSTER '{cluster}'
   ADD COLUMN IF NOT EXISTS scan_gaps Array(LowCardinality(String)) AFTER scan_bytes_scanned;
 
+ALTER TABLE ai_evidence_local.ai_connections ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS enforcement LowCardinality(String) AFTER agent_session_id,             -- denied | dry_run | cut | cut_failed | ''
+  ADD COLUMN IF NOT EXISTS enforcement_rule_id LowCardinality(String) AFTER enforcement,
+  ADD COLUMN IF NOT EXISTS enforcement_attempts UInt32 AFTER enforcement_rule_id;
+
 CREATE TABLE IF NOT EXISTS ai_evidence_local.schema_migrations ON CLUSTER '{cluster}' (
   version UInt32, name String, sha256 FixedString(32),
   applied_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
@@ -520,6 +525,25 @@ CREATE OR REPLACE VIEW ai_evidence.v_interactions ON CLUSTER '{cluster}' AS SELE
 
 CREATE OR REPLACE VIEW ai_evidence.pv_interactions ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_interactions WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
 
+CREATE OR REPLACE VIEW ai_evidence.v_connections ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_connections LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_connections ON CLUSTER '{cluster}' AS SELECT * FROM ai_evidence.ai_connections WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')} LIMIT 1 BY host_id, chain_epoch, rec_seq, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_enforcement ON CLUSTER '{cluster}' AS
+  SELECT ts, closed_ts, host_id, host_name, enforcement, enforcement_rule_id, enforcement_attempts, server_address, server_port, network_transport, network_peer_address,
+    user_name, user_id, process_executable_path, process_pid, k8s_namespace_name, k8s_workload_name, policy_sha256
+  FROM ai_evidence.v_connections WHERE enforcement != '' ORDER BY ts DESC;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_went_dark ON CLUSTER '{cluster}' AS
+  SELECT host_id, any(host_name) AS host_name, process_executable_path, server_address,
+    countIf(ts < {since:DateTime64(9,'UTC')}) AS connections_before, sumIf(plaintext_sent + plaintext_received, ts < {since:DateTime64(9,'UTC')}) AS plaintext_before,
+    countIf(ts >= {since:DateTime64(9,'UTC')}) AS connections_after, sumIf(plaintext_sent + plaintext_received, ts >= {since:DateTime64(9,'UTC')}) AS plaintext_after,
+    maxIf(ts, plaintext_sent + plaintext_received > 0) AS last_read, max(ts) AS last_seen, groupUniqArrayIf(5)(opaque_reason, ts >= {since:DateTime64(9,'UTC')}) AS reasons
+  FROM ai_evidence.v_connections WHERE endpoint_class IN ('ai_known', 'ai_suspected', 'local_model') AND close_reason != 'agent_stop' AND enforcement NOT IN ('denied', 'cut')
+    AND visibility != 'none'
+  GROUP BY host_id, process_executable_path, server_address
+  HAVING plaintext_before > 0 AND connections_after >= {least:UInt32} AND plaintext_after = 0;
+
 -- migrations that are in it
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 1, 'records', unhex('0deca859ae365dd3c54cdfdfa27f194f9c03a977c1218f7ec087aa803041ea38') WHERE 1 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 2, 'registers', unhex('99837c2b15c0b81783314d05a6d5466d869deaffe6be1bae5a8fc2749a23aefd') WHERE 2 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
@@ -533,3 +557,5 @@ INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 9, 'acc
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 10, 'calls', unhex('8e46ef60ef85de68d383800406d205194950cfdabe1a3dfd87cc10771b36bf7a') WHERE 10 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 11, 'scan_gaps', unhex('cf0953d4cf982ecc5042ef6e3ba472f8e8542c0317b7524f2c6beb08c9a680d0') WHERE 11 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 12, 'in_order', unhex('33ae252da71a2634684859e5800db8b0e4b3e1a2c550dbe0938ba65733ff521e') WHERE 12 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 13, 'enforcement', unhex('874e20a25432419a0fbe6858b695a49c68a190fb612fc72be3ce367d66e35286') WHERE 13 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 14, 'connections_in_order', unhex('a603dfecb4c5b7bd2bcfc9a11c6603851579a1f9e1790ba842ac82baf2691a9f') WHERE 14 NOT IN (SELECT version FROM ai_evidence.schema_migrations);

@@ -43,6 +43,10 @@ counters! {
     UNMATCHED_RETURN = 13, "events", "unmatched_return";
     /// Bytes of socket calls that carry plaintext but came by a call whose buffer cannot be found (io_uring, splice).
     LOST_UNREADABLE_CALL_BYTES = 14, "bytes", "lost_unreadable_call";
+    /// Calls that were denied.
+    CALLS_DENIED = 15, "events", "calls_denied";
+    /// Calls that would have been denied, in a dry run.
+    CALLS_DRY_RUN = 16, "events", "calls_dry_run";
 }
 
 const _: () = {

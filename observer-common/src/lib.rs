@@ -6,5 +6,6 @@
 
 pub mod counters;
 pub mod decode;
+pub mod enforce;
 pub mod maps;
 pub mod wire;

@@ -96,6 +96,9 @@ pub const KIND_TIE: u16 = 9;
 /// A datagram from port 53: body [`Dns`], then the first bytes of the message.
 pub const KIND_DNS: u16 = 10;
 
+/// A connection was denied, or would have been in a dry run: body [`Enforced`].
+pub const KIND_ENFORCED: u16 = 11;
+
 /// Bytes that the process sent.
 pub const DIRECTION_SENT: u8 = 0;
 /// Bytes that the process received.
@@ -274,6 +277,29 @@ record! {
     }
 }
 
+/// The call failed with EPERM.
+pub const ENFORCED_DENIED: u8 = 1;
+/// The call went on; it would have failed where enforcement is on.
+pub const ENFORCED_DRY_RUN: u8 = 2;
+
+record! {
+    /// What was decided about a call that connects, or that sends a first datagram.
+    Enforced, 32 {
+        /// Address asked for, IPv4 as mapped.
+        peer_address: [u8; 16],
+        /// The daemon's number of the rule.
+        rule: u32,
+        /// Port asked for.
+        peer_port: u16,
+        /// `TRANSPORT_*`.
+        transport: u8,
+        /// `ENFORCED_*`.
+        action: u8,
+        /// Named padding, 0.
+        pad: [u8; 8],
+    }
+}
+
 /// A record with its payload borrowed from the ring buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body<'a> {
@@ -297,6 +323,8 @@ pub enum Body<'a> {
     Tie(Tie),
     /// Answer of a name server.
     Dns(Dns, &'a [u8]),
+    /// Call denied, or let go in a dry run.
+    Enforced(Enforced),
 }
 
 /// Why bytes are not a record.
@@ -341,6 +369,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Body<'_>), DecodeError> {
             let dns = Dns::read(&mut r)?;
             Body::Dns(dns, r.bytes(dns.len as usize)?)
         }
+        KIND_ENFORCED => Body::Enforced(Enforced::read(&mut r)?),
         other => return Err(DecodeError::UnknownKind(other)),
     };
     Ok((header, body))

@@ -6,6 +6,7 @@
 mod aead;
 mod bench;
 mod emit;
+mod enforce;
 mod flow;
 mod gate;
 mod go;

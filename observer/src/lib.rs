@@ -18,6 +18,7 @@ pub mod sensitive;
 pub mod policy;
 pub mod evidence;
 pub mod coverage;
+pub mod enforce;
 pub mod pipeline;
 pub mod state;
 pub mod spool;

@@ -10,7 +10,7 @@ use crate::{
     coverage::{Ledger, Stage},
     evidence::Table,
     kernel::probes::ProbeState,
-    pipeline::Totals,
+    pipeline::{EnforcementTotals, Totals},
     policy::Verdict,
     spool::LossReason,
     store::Writer,
@@ -22,6 +22,7 @@ pub struct Snapshot {
     kernel: Vec<Option<u64>>,
     totals: Totals,
     ledger: Ledger,
+    enforcement: EnforcementTotals,
     open_flows: usize,
     probes_attached: usize,
     probes_failed: usize,
@@ -38,6 +39,7 @@ impl From<&Observed> for Snapshot {
             kernel: observed.kernel.clone(),
             totals: observed.totals,
             ledger: observed.ledger.clone(),
+            enforcement: observed.enforcement,
             open_flows: observed.open_flows,
             probes_attached: attached,
             probes_failed: observed.probes.len() - attached,
@@ -57,6 +59,8 @@ pub struct Metrics {
     exchanges: IntCounterVec,
     verdicts: IntCounterVec,
     went_dark: IntCounter,
+    enforced: IntCounterVec,
+    enforcement: IntGaugeVec,
     findings: IntCounter,
     connections: IntCounterVec,
     probes: IntGaugeVec,
@@ -93,6 +97,7 @@ impl Metrics {
             &["state"],
         )?;
         registry.register(Box::new(rules.clone()))?;
+        let (enforced, enforcement) = enforcement_metrics(&registry)?;
         let lag = GaugeVec::new(
             Opts::new(
                 "observer_store_lag_seconds",
@@ -151,6 +156,8 @@ impl Metrics {
                 "observer_programs_went_dark_total",
                 "Programs that were read and are not any more while they go on connecting to AI",
             )?,
+            enforced,
+            enforcement,
             findings: counter("observer_findings_total", "Findings of sensitive data")?,
             connections: counters(
                 "observer_ai_connections_total",
@@ -248,6 +255,7 @@ impl Metrics {
         ] {
             raise(&self.connections.with_label_values(&[visibility]), total);
         }
+        self.take_enforcement(&snapshot.enforcement);
         set(&self.open_flows, snapshot.open_flows);
         set(
             &self.probes.with_label_values(&["attached"]),
@@ -257,6 +265,18 @@ impl Metrics {
             &self.probes.with_label_values(&["failed"]),
             snapshot.probes_failed,
         );
+    }
+
+    fn take_enforcement(&self, of: &EnforcementTotals) {
+        for (action, total) in EnforcementTotals::ACTIONS.into_iter().zip(of.decisions) {
+            raise(&self.enforced.with_label_values(&[action]), total);
+        }
+        let gauge = |what: &str, value: u64| {
+            let gauge = self.enforcement.with_label_values(&[what]);
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        gauge("active", u64::from(of.active));
+        gauge("closed_addresses", of.closed_addresses);
     }
 
     fn take_writer(&self, writer: &Writer) {
@@ -287,6 +307,27 @@ impl Metrics {
             .with_label_values::<&str>(&[])
             .set(writer.spool().lag().as_secs_f64());
     }
+}
+
+/// Decisions by what was done, and the state of enforcement.
+fn enforcement_metrics(registry: &Registry) -> prometheus::Result<(IntCounterVec, IntGaugeVec)> {
+    let decisions = IntCounterVec::new(
+        Opts::new(
+            "observer_enforcement_decisions_total",
+            "Decisions of enforcement by what was done",
+        ),
+        &["action"],
+    )?;
+    registry.register(Box::new(decisions.clone()))?;
+    let state = IntGaugeVec::new(
+        Opts::new(
+            "observer_enforcement",
+            "Enforcement: 1 while active, addresses closed to somebody",
+        ),
+        &["what"],
+    )?;
+    registry.register(Box::new(state.clone()))?;
+    Ok((decisions, state))
 }
 
 /// Brings a counter up to a total that another place counts.

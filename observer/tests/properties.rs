@@ -260,7 +260,11 @@ fn facts(bed: &Bed) -> BTreeMap<u64, Vec<String>> {
                     .or_default()
                     .insert(0, format!("decided {class}"));
             }
-            Output::Forget { .. } | Output::ForgetSocket { .. } | Output::WentDark { .. } => {}
+            Output::Forget { .. }
+            | Output::ForgetSocket { .. }
+            | Output::WentDark { .. }
+            | Output::Enforce(_)
+            | Output::Cut { .. } => {}
         }
     }
     all

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::harness::{Host, Options, live};
+use observer_tests::harness::{Host, Options, live, python};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -230,5 +230,33 @@ fn an_agent_and_the_programs_that_it_starts_are_one_session() -> Result<()> {
         );
     }
     assert_ne!(sessions[0], sessions[1], "two runs are two sessions");
+    Ok(())
+}
+
+/// Maps a file, says so, and waits for its end of input.
+const MAPS: &str = "import mmap, sys; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); f.close(); \
+                    print('ready', flush=True); sys.stdin.read()";
+
+#[test]
+fn a_program_that_maps_a_model_has_a_row_of_its_own_kind() -> Result<()> {
+    let Some(_live) = live() else { return Ok(()) };
+    let mut host = Host::start(Options {
+        daemon: false,
+        ..Options::default()
+    })?;
+    let model = host.dir().join("made-up.gguf");
+    std::fs::write(&model, b"GGUF no model at all")?;
+    let mut program = host.program(python()).args(["-c", MAPS]).arg(&model).start()?;
+    program.wait_for_line("ready")?;
+    host.start_daemon()?;
+    host.stop_daemon()?;
+    let spots = host.rows("blind_spots", "ts")?;
+    let of_models: Vec<_> = spots.iter().filter(|row| row["reason"] == "model_file").collect();
+    let [row] = of_models.as_slice() else {
+        anyhow::bail!("{spots:#?}")
+    };
+    assert_eq!(text(row, "runtime"), "gguf");
+    ensure!(text(row, "process_executable_path").contains("python"), "{row}");
+    assert_eq!(row["process_count"], 1);
     Ok(())
 }

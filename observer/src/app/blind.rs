@@ -6,7 +6,6 @@ use crate::{
     coverage::OpaqueReason,
     identity::{container_of, executable},
     pipeline::OpaqueProcess,
-    stacks::Kind,
 };
 
 /// Most processes at one look; further ones are left to the rows of their connections.
@@ -27,7 +26,7 @@ struct Place {
 
 impl OpaqueProcesses {
     /// Names what discovery found, without processes that are gone.
-    pub(super) fn named(&mut self, found: &[(u32, Kind, OpaqueReason)]) -> Vec<OpaqueProcess> {
+    pub(super) fn named(&mut self, found: &[(u32, &'static str, OpaqueReason)]) -> Vec<OpaqueProcess> {
         let mut now = HashMap::new();
         let mut named = Vec::new();
         for (pid, runtime, reason) in found.iter().take(MAX_PROCESSES) {
@@ -40,7 +39,7 @@ impl OpaqueProcesses {
                     pid: *pid,
                     executable: place.executable.clone(),
                     container_id: place.container_id.clone(),
-                    runtime: *runtime,
+                    runtime,
                     reason: *reason,
                 });
             }
@@ -75,9 +74,9 @@ mod tests {
         let mut processes = OpaqueProcesses::default();
         for _ in 0..2 {
             let named = processes.named(&[
-                (me, Kind::Ring, OpaqueReason::Ring),
-                (u32::MAX - 1, Kind::Jsse, OpaqueReason::Jsse),
-                (me, Kind::Nss, OpaqueReason::Nss),
+                (me, "ring", OpaqueReason::Ring),
+                (u32::MAX - 1, "jsse", OpaqueReason::Jsse),
+                (me, "nss", OpaqueReason::Nss),
             ]);
             let of_me = std::env::current_exe().unwrap();
             assert!(

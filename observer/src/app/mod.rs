@@ -5,6 +5,7 @@ mod anchors;
 mod blind;
 mod chain;
 mod embedded;
+mod enforcement;
 mod enrol;
 mod files;
 mod governance;
@@ -148,6 +149,7 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
         selftest: selftest::SelfTests::start(&config),
         records: kernel.records,
         scopes: kernel.scopes,
+        enforcer: kernel.enforcer,
         counters: kernel.counters,
         host_probes: kernel.host_probes,
         discovery,

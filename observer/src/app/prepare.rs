@@ -8,7 +8,7 @@ use rustix::thread::CapabilitySet;
 use super::{chain, files};
 use crate::{
     cli::setup::Loaded,
-    config::Config,
+    config::{Config, EnforcementMode},
     identity::Host,
     kernel::load::{self, LoadOptions},
     privilege::{Plan, capabilities},
@@ -67,6 +67,7 @@ impl Prepared {
             wishes: config.privilege,
             keep,
             writable,
+            other_networks: config.enforcement.mode == EnforcementMode::On,
         }
     }
 }
@@ -92,7 +93,10 @@ fn load_options(config: &Config, loaded: &Loaded) -> LoadOptions {
         HostPattern::Exact(name) => vec![(name, false)],
         HostPattern::Suffix(name) => vec![(name.clone(), false), (name, true)],
     });
-    LoadOptions::new(&config.capture, hosts.collect())
+    LoadOptions {
+        enforcement: config.enforcement.mode != EnforcementMode::Off,
+        ..LoadOptions::new(&config.capture, hosts.collect())
+    }
 }
 
 fn spool_options(config: &Config) -> SpoolOptions {

@@ -22,6 +22,8 @@ pub(super) enum Change {
     Judge(Arc<Judge>, &'static str),
     /// The one in force stays.
     Refused(&'static str),
+    /// The policy's file is gone, or there again: it judges on, and stops nothing meanwhile.
+    Lost(bool),
 }
 
 /// Watches from now on. Gives the judge in force, for the store, and the changes, for the pipeline.
@@ -63,6 +65,7 @@ impl Watcher {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What was read before this began is not known: the first look reads again, and finds the same or not.
         let (mut read, mut last) = (None, self.stamps());
+        let mut lost = false;
         loop {
             let asked = tokio::select! {
                 got = hangup.recv() => got.is_some(),
@@ -71,6 +74,14 @@ impl Watcher {
             let now = self.stamps();
             // A file that is being written is not read before it rests.
             let rests = now == last;
+            // Files that are renamed over are never gone; one that rests in being gone is.
+            let is_lost = self.config.policy_file.is_some() && now.first() == Some(&None);
+            if rests && is_lost != lost {
+                lost = is_lost;
+                if self.changes.send(Change::Lost(lost)).await.is_err() {
+                    return;
+                }
+            }
             last.clone_from(&now);
             if asked || (rests && read.as_ref() != Some(&now)) {
                 read = Some(now);
@@ -190,12 +201,17 @@ mod tests {
         assert_eq!(judges.borrow().policy.digest(), new.policy.digest());
         fs::remove_file(&path).unwrap();
         assert!(
+            matches!(changes.recv().await, Some(Change::Lost(true))),
+            "nothing is stopped by a policy that is gone"
+        );
+        assert!(
             matches!(changes.recv().await, Some(Change::Refused(_))),
             "a file that is gone is a mistake"
         );
         // Renamed over, as Kubernetes and editors do.
         fs::write(dir.path().join("next"), POLICY).unwrap();
         fs::rename(dir.path().join("next"), &path).unwrap();
+        assert!(matches!(changes.recv().await, Some(Change::Lost(false))));
         let Some(Change::Judge(again, _)) = changes.recv().await else {
             panic!("no change")
         };

@@ -11,7 +11,7 @@ use crate::{
     coverage::{Ledger, Loss, Stage},
     evidence::{Book, Coverage, Interval, SealedLoss},
     kernel::probes::ProbeState,
-    pipeline::{Rulebook, Totals},
+    pipeline::{EnforcementTotals, Rulebook, Totals},
     policy::Judge,
     spool::{LossReason, RowBook},
 };
@@ -32,6 +32,7 @@ pub(crate) struct Observed {
     /// Rows on their way to the store.
     pub rows: Rows,
     pub open_flows: usize,
+    pub enforcement: EnforcementTotals,
     /// Every probe that is wanted, and what became of it.
     pub probes: Vec<(String, ProbeState)>,
 }
@@ -327,6 +328,7 @@ mod tests {
             },
             ledger,
             open_flows: 0,
+            enforcement: EnforcementTotals::default(),
             probes: vec![
                 ("a".into(), ProbeState::Attached),
                 ("b".into(), ProbeState::Failed("no".into())),

@@ -8,13 +8,14 @@ use std::{
 
 use anyhow::Context;
 use aya::maps::{MapData, RingBuf};
-use observer_common::wire::{Body, Header, decode};
+use observer_common::wire::{Body, Connect, Header, decode};
 use tokio::sync::mpsc;
 
 use super::{
     Shared,
     blind::OpaqueProcesses,
     chain::Chain,
+    enforcement::{self, Enforcement},
     reload::Change,
     seals::{Observed, Rows, Seals, add_ends},
     selftest::SelfTests,
@@ -27,6 +28,7 @@ use crate::{
         attach::Inventory,
         clock::{boot_ns, wall_ns},
         discover::Discovery,
+        enforce::Enforcer,
         load::{Counters, Scopes},
         probes::{HostProbe, ProbeState},
         records::Records,
@@ -57,6 +59,7 @@ pub(super) struct Worker {
     pub selftest: SelfTests,
     pub records: RingBuf<MapData>,
     pub scopes: Scopes,
+    pub enforcer: Option<Enforcer>,
     pub counters: Counters,
     pub host_probes: Vec<(HostProbe, ProbeState)>,
     pub discovery: Discovery,
@@ -80,6 +83,7 @@ impl Worker {
             selftest,
             records,
             scopes,
+            enforcer,
             counters,
             host_probes,
             discovery,
@@ -100,10 +104,18 @@ impl Worker {
             engine,
             key,
         };
+        let settings = enforcement::settings(&loaded.config);
+        let enforcement = Enforcement::start(enforcer).context("enforcement")?;
         let now_ns = boot_ns();
         let seals = Seals::new(&loaded.config, &book, now_ns);
+        let mut pipeline = Pipeline::new(book);
+        if let Some(settings) = settings {
+            pipeline.enforce(settings);
+        }
         let state = State {
-            pipeline: Pipeline::new(book),
+            pipeline,
+            enforcement,
+            cuts: Vec::new(),
             processes: Processes::default(),
             opaque: OpaqueProcesses::default(),
             sequencer,
@@ -127,6 +139,9 @@ impl Worker {
 
 struct State {
     pipeline: Pipeline,
+    enforcement: Option<Enforcement>,
+    /// Connections to be cut.
+    cuts: Vec<(u64, Arc<str>, u32, Connect)>,
     processes: Processes,
     opaque: OpaqueProcesses,
     sequencer: Sequencer,
@@ -165,6 +180,9 @@ impl State {
                 self.pipeline.set_wall_offset(wall_offset_ns());
                 self.pipeline.tick(now_ns);
                 self.outputs();
+                if let Some(enforcement) = &mut self.enforcement {
+                    enforcement.tick(now_ns, &mut self.pipeline);
+                }
                 self.selftest.tick(now_ns, &mut self.pipeline);
                 next_tick = now_ns + TICK_NS;
             }
@@ -188,6 +206,10 @@ impl State {
     }
 
     fn finish(&mut self, records: &mut Records) {
+        if let Some(enforcement) = &mut self.enforcement {
+            // What comes from here on is nobody's decision.
+            enforcement.release(true);
+        }
         // What the kernel had written when the daemon was told to stop still counts; what comes after it does not.
         while records.drain(BATCH, |bytes| self.entry(bytes)) == BATCH {}
         let now_ns = boot_ns();
@@ -211,8 +233,28 @@ impl State {
                     self.chain.note(note);
                 }
                 Change::Refused(note) => self.chain.note(note),
+                Change::Lost(is_lost) => self.policy_lost(is_lost),
             }
             self.seal(SealKind::Interval, now_ns);
+        }
+    }
+
+    /// The policy's file is gone, or back: what was judged stays, and nothing is stopped by a policy that nobody can read any more.
+    fn policy_lost(&mut self, is_lost: bool) {
+        let Some(enforcement) = &mut self.enforcement else {
+            return;
+        };
+        enforcement.release(is_lost);
+        if self.pipeline.release_enforcement(is_lost) {
+            tracing::warn!(
+                released = is_lost,
+                "enforcement: the policy file is gone, or back"
+            );
+            self.chain.note(if is_lost {
+                "enforcement_released"
+            } else {
+                "enforcement_resumed"
+            });
         }
     }
 
@@ -330,6 +372,29 @@ impl State {
                 }
                 Output::Forget { flow_id, key } => self.scopes.forget(flow_id, &key),
                 Output::ForgetSocket { socket } => self.scopes.forget_socket(socket),
+                Output::Enforce(change) => {
+                    if let Some(enforcement) = &mut self.enforcement {
+                        enforcement.change(change);
+                    }
+                }
+                Output::Cut {
+                    connection_id,
+                    rule_id,
+                    process,
+                    connect,
+                } => self.cuts.push((connection_id, rule_id, process.pid, connect)),
+            }
+        }
+        self.cut();
+    }
+
+    fn cut(&mut self) {
+        for (connection_id, rule_id, pid, connect) in std::mem::take(&mut self.cuts) {
+            let Some(enforcement) = &self.enforcement else {
+                return;
+            };
+            if let Err((connection_id, rule_id)) = enforcement.cut(pid, connect, (connection_id, rule_id)) {
+                self.pipeline.was_cut(connection_id, rule_id, false);
             }
         }
     }
@@ -359,6 +424,7 @@ impl State {
             pipeline: self.pipeline.books(),
             rows: self.rows(&book),
             open_flows: self.pipeline.open_flows(),
+            enforcement: self.pipeline.enforcement_totals(),
             probes,
         }
     }

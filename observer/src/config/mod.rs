@@ -1,6 +1,7 @@
 //! Configuration: `observer.yaml` as written (`raw`), as used ([`Config`]), and the pure step between them, which
 //! reports every mistake at once. Nothing here opens a file.
 
+mod allow;
 pub mod glob;
 mod raw;
 mod valid;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+pub use allow::{Allowed, Place, mapped};
 pub use glob::Glob;
 use yaml::{Problem, Reader};
 
@@ -24,6 +26,8 @@ pub struct Config {
     pub policy_file: Option<PathBuf>,
     /// Register of AI systems; none: nothing is asked of one.
     pub register_file: Option<PathBuf>,
+    /// Whether connections are denied.
+    pub enforcement: Enforcement,
     /// Hosts of AI services beside the built-in catalogue.
     pub extra_hosts: Vec<ExtraHost>,
     /// Catalogue files beside the built-in ones.
@@ -67,6 +71,33 @@ pub struct Host {
     pub id: String,
     /// Name; empty: the machine's own.
     pub name: String,
+}
+
+/// Whether rules that say `enforce` are enforced.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Enforcement {
+    /// How far it goes.
+    pub mode: EnforcementMode,
+    /// Never denied, beside what the daemon itself and the cluster need.
+    pub allow: Vec<Allowed>,
+}
+
+/// How far enforcement goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EnforcementMode {
+    /// No program that could deny anything is loaded.
+    #[default]
+    Off,
+    /// What would be denied is recorded, and goes on.
+    DryRun,
+    /// Connections are denied and cut.
+    On,
+}
+
+impl EnforcementMode {
+    /// All words, in the order of the variants.
+    pub const NAMES: [&'static str; 3] = ["off", "dry_run", "on"];
+    const ALL: [Self; 3] = [Self::Off, Self::DryRun, Self::On];
 }
 
 /// A host of an AI service that the built-in catalogue does not have.
@@ -308,6 +339,7 @@ impl Default for Config {
             host: Host::default(),
             policy_file: None,
             register_file: None,
+            enforcement: Enforcement::default(),
             extra_hosts: Vec::new(),
             catalog_files: Vec::new(),
             rules: RuleFiles::default(),

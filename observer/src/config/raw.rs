@@ -12,6 +12,8 @@ pub(super) struct Raw {
     pub(super) host_name: Text,
     pub(super) policy_file: Text,
     pub(super) register_file: Text,
+    pub(super) enforcement_mode: Option<usize>,
+    pub(super) enforcement_allow: Vec<At<String>>,
     /// Host and provider.
     pub(super) extra_hosts: Vec<(Text, Text)>,
     pub(super) catalog_files: Vec<At<String>>,
@@ -61,9 +63,10 @@ pub(super) struct RawStore {
     pub(super) payloads_days: Text,
 }
 
-const ROOT: [&str; 15] = [
+const ROOT: [&str; 16] = [
     "host",
     "policy",
+    "enforcement",
     "catalog",
     "rules",
     "capture",
@@ -112,6 +115,10 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
     if let Some(policy) = section(reader, &root, "policy", &["file", "register"]) {
         raw.policy_file = reader.text_of(&policy, "file");
         raw.register_file = reader.text_of(&policy, "register");
+    }
+    if let Some(enforcement) = section(reader, &root, "enforcement", &["mode", "allow"]) {
+        raw.enforcement_mode = reader.word_of(&enforcement, "mode", &super::EnforcementMode::NAMES);
+        raw.enforcement_allow = reader.texts_of(&enforcement, "allow");
     }
     if let Some(catalog) = section(reader, &root, "catalog", &["files", "extra_hosts"]) {
         raw.catalog_files = reader.texts_of(&catalog, "files");

@@ -4,10 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::allow::Allowed;
 use super::glob::Glob;
 use super::raw::{Raw, RawStore, Text};
 use super::yaml::{At, Reader, shown};
-use super::{Config, ExtraHost, FunctionProbes, LogFormat, LogLevel, Privilege, Retention, Store, Wish};
+use super::{
+    Config, Enforcement, EnforcementMode, ExtraHost, FunctionProbes, LogFormat, LogLevel, Privilege,
+    Retention, Store, Wish,
+};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -21,6 +25,7 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
     v.name(raw.host_name, "host.name", &mut config.host.name);
     config.policy_file = v.optional_path(raw.policy_file, "policy.file");
     config.register_file = v.optional_path(raw.register_file, "policy.register");
+    config.enforcement = v.enforcement(raw.enforcement_mode, raw.enforcement_allow);
     config.extra_hosts = v.extra_hosts(raw.extra_hosts);
     config.catalog_files = raw
         .catalog_files
@@ -295,6 +300,27 @@ impl Validator<'_> {
             });
         }
         hosts
+    }
+
+    fn enforcement(&mut self, mode: Option<usize>, allow: Vec<At<String>>) -> Enforcement {
+        Enforcement {
+            mode: mode.map_or(EnforcementMode::Off, |i| EnforcementMode::ALL[i]),
+            allow: self.allowed(allow),
+        }
+    }
+
+    fn allowed(&mut self, raw: Vec<At<String>>) -> Vec<Allowed> {
+        let mut allowed = Vec::new();
+        for text in raw {
+            match Allowed::parse(&text.value) {
+                Ok(place) => allowed.push(place),
+                Err(fault) => {
+                    let message = format!("`{}` in `enforcement.allow` {fault}", shown(&text.value));
+                    self.reader.problem(text.at, message);
+                }
+            }
+        }
+        allowed
     }
 
     fn executables(&mut self, raw: Vec<At<String>>) -> Vec<Glob> {

@@ -58,6 +58,10 @@ reasons! {
     Quic = "quic", "QUIC (HTTP/3), which is sealed from its first byte";
     /// Nothing was said after the handshake.
     NoPlaintext = "no_plaintext", "the handshake failed, or nothing was asked";
+    /// A model may run inside the process: it has a file with one mapped.
+    ModelFile = "model_file", "a file with a model is mapped: a model may run inside the process, which no connection shows";
+    /// A model may run inside the process: it uses a device for computing.
+    GpuDevice = "gpu_device", "a device for computing is mapped: a model may run inside the process, which no connection shows";
     /// What was read was no AI exchange.
     NoAiExchange = "no_ai_exchange", "what was read was no AI exchange";
 }

@@ -20,6 +20,7 @@ pub const REASONS: &[(Stage, &str)] = &[
     (Stage::Flow, "no_connection"),
     (Stage::Flow, "never_tied"),
     (Stage::Flow, "blind_spot_table_full"),
+    (Stage::Flow, "cut_too_late"),
     (Stage::Protocol, "lost_events"),
     (Stage::Protocol, "closed_early"),
     (Stage::Protocol, "parse_failed"),

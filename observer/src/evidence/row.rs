@@ -532,7 +532,7 @@ record_row! {
         plaintext_received: u64,
         /// Exchanges decoded from it.
         exchanges_decoded: u32,
-        /// decoded, partial, opaque or not_tls.
+        /// decoded, partial or opaque; none where there was no connection.
         visibility: String,
         /// Closed reason code; empty when decoded.
         opaque_reason: String,
@@ -564,6 +564,12 @@ record_row! {
         agent_name: String = since 3,
         /// Its process, as id and start: one for all that it started.
         agent_session_id: String = since 3,
+        /// What enforcement did: denied, dry_run, cut or cut_failed; empty for nothing.
+        enforcement: String = since 5,
+        /// The rule that said so.
+        enforcement_rule_id: String = since 5,
+        /// Calls that the row stands for; 0 where enforcement did nothing.
+        enforcement_attempts: u32 = since 5,
     }
 }
 

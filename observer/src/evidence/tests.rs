@@ -92,7 +92,7 @@ fn canonical_bytes_of_a_finding() {
     let mut bytes = Vec::new();
     row.canonical(&mut bytes);
     let expected = format!(
-        "9:AIOBS-REC,1:4,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
+        "9:AIOBS-REC,1:5,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
          1:1,64:{},1:4,7:pattern,6:prompt,21:$.messages[*].content,1:2,2:40,1:1,32:{},0:,0:,0:,0:,0:,",
         "ab".repeat(32),
         "00".repeat(32),
@@ -117,11 +117,11 @@ fn digests_of_empty_rows() {
     assert_eq!(
         hashes.map(hex::encode),
         [
-            "bb1f0fecba07cb93e296142234c867edc1f603137069deb387e59501d0d4e55c",
-            "98e853570f3dc21a6b4192dde8d5257d8847909bb84a9e681aa36d14710f183c",
-            "c52970812b21760d1762bf169ee5e6a9fa43964c9f12be2b0d131c5855a6a0bc",
-            "81029bc43e2f1b840c67823cdd746de0a96673234bb1e0bc9199ae77865e8701",
-            "8632e772eae8f33563899e1404c48e160be49fdfe9ba9af2551396b83b1b9148",
+            "585fe0bda652aa26e2b1c854acbd8101cd09e6f9307c73862facb6330face864",
+            "4dbe1e71548ab5aeb609b3b10c0de60d0d7bd4f4f329b92b2bb9d9a798a58ba8",
+            "9147df1588189a8369509fad813f5ccd7cf52d93ebb7081dc3e18028661cc8b6",
+            "6705b09b1445160d7c77ab475b4877bdf8027f362726d2d50cb2825229723f46",
+            "0fbafae4480882a3894738b018e0fb6a07cfebebce53bb85c2a3f7e1da62fce9",
         ]
     );
 }

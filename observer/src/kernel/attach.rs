@@ -11,6 +11,7 @@ use observer_common::wire;
 use super::{
     load::Programs,
     probes::{ProbeState, call_programs},
+    signs::Sign,
 };
 use crate::{
     coverage::{OpaqueReason, Readability},
@@ -112,6 +113,8 @@ pub struct Inventory {
     processes: HashMap<u32, BTreeSet<FileId>>,
     /// Processes that were gone at the last sweep.
     gone: BTreeSet<u32>,
+    /// Processes that show signs of a model inside them.
+    signs: HashMap<u32, BTreeSet<Sign>>,
 }
 
 /// Most files remembered; beyond it the ones without a TLS stack are forgotten and looked at again.
@@ -164,6 +167,14 @@ impl Inventory {
     /// Process `pid` has another image now: nothing is known about it until it is looked at.
     pub(super) fn replaced(&mut self, pid: u32) {
         self.processes.remove(&pid);
+        self.signs.remove(&pid);
+    }
+
+    /// Process `pid` shows these signs of a model inside it. What it showed once stays: a file can be closed when it is read.
+    pub(super) fn shows(&mut self, pid: u32, signs: BTreeSet<Sign>) {
+        if !signs.is_empty() && (self.signs.len() < MAX_PROCESSES || self.signs.contains_key(&pid)) {
+            self.signs.entry(pid).or_default().extend(signs);
+        }
     }
 
     /// Forgets processes that were not alive twice.
@@ -178,6 +189,7 @@ impl Inventory {
             self.processes.remove(pid);
         }
         self.gone = gone;
+        self.signs.retain(|pid, _| alive.contains(pid));
     }
 
     /// TLS files of a process.
@@ -226,13 +238,16 @@ impl Inventory {
     }
 
     /// Each stack of each process that cannot be read, without processes that are gone.
-    pub fn opaque_stacks(&self) -> Vec<(u32, Kind, OpaqueReason)> {
+    pub fn opaque_stacks(&self) -> Vec<(u32, &'static str, OpaqueReason)> {
         let alive = self.processes.keys().filter(|pid| !self.gone.contains(pid));
-        let mut found: Vec<(u32, Kind, OpaqueReason)> = Vec::new();
+        let mut found: Vec<(u32, &'static str, OpaqueReason)> = Vec::new();
         for pid in alive {
             let files = self.of_process(*pid);
             let stacks = files.iter().flat_map(|file| &file.stacks);
-            found.extend(stacks.filter_map(|s| Some((*pid, s.kind, s.opaque?))));
+            found.extend(stacks.filter_map(|s| Some((*pid, s.kind.name(), s.opaque?))));
+        }
+        for (pid, signs) in &self.signs {
+            found.extend(signs.iter().map(|sign| (*pid, sign.runtime(), sign.reason())));
         }
         found
     }
@@ -408,7 +423,10 @@ mod tests {
         );
         assert_eq!(inventory.readability(13), Readability::Unknown);
         assert_eq!(inventory.process_counts(), (2, 1, 1));
-        assert_eq!(inventory.opaque_stacks(), [(11, Kind::Ring, OpaqueReason::Ring)]);
+        assert_eq!(
+            inventory.opaque_stacks(),
+            [(11, Kind::Ring.name(), OpaqueReason::Ring)]
+        );
         inventory.keep(&BTreeSet::from([10]));
         assert_eq!(inventory.opaque_stacks(), []);
     }

@@ -17,7 +17,7 @@ use super::{
     clock::boot_ns,
     known::KnownFiles,
     load::Programs,
-    procfs::{executable_files, likely_files, open_mapped, processes},
+    procfs::{likely_files, mappings, open_mapped, processes},
 };
 use crate::stacks::{self, ExamineError, Report};
 
@@ -245,15 +245,18 @@ impl Worker {
 
     fn look_at_process(&mut self, pid: u32) {
         let mut files = Vec::new();
-        for mapped in executable_files(pid) {
+        let found = mappings(pid);
+        for mapped in found.executable {
             if let Ok(file) = open_mapped(pid, &mapped)
                 && let Some(id) = self.examine(file, &mapped.path)
             {
                 files.push(id);
             }
         }
+        let mut inventory = self.inventory();
+        inventory.shows(pid, found.signs);
         if !files.is_empty() {
-            self.inventory().mapped(pid, &files);
+            inventory.mapped(pid, &files);
         }
     }
 

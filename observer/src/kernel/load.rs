@@ -16,6 +16,7 @@ use observer_common::{
 
 use super::{
     btf::{Btf, kernel_offsets},
+    enforce::{self, Enforcer},
     multi::MultiPrograms,
     probes::{HOST_PROBES, Hook, HostProbe, ProbeState, function_programs},
     tracefs::with_tracefs,
@@ -73,6 +74,12 @@ pub enum LoadError {
         /// What is not known without it.
         without: &'static str,
     },
+    /// Enforcement is switched on and cannot be.
+    #[error(
+        "enforcement cannot be put in place: {0}; it needs CAP_NET_ADMIN and cgroups of version 2. Set `enforcement.mode` to off to \
+         observe without it (docs/policy.md)"
+    )]
+    NoEnforcement(String),
     /// Anything else, from the loader.
     #[error("cannot load the kernel programs: {0}")]
     Loader(String),
@@ -89,6 +96,8 @@ pub struct LoadOptions {
     pub perf_events: bool,
     /// Host patterns of the catalogue: name in lower case, and whether names below it match (then not the name itself).
     pub hosts: Vec<(String, bool)>,
+    /// Loads the programs of enforcement, too.
+    pub enforcement: bool,
 }
 
 impl LoadOptions {
@@ -99,6 +108,7 @@ impl LoadOptions {
             undecided_prefix_bytes: capture.undecided_prefix_bytes.into(),
             perf_events: capture.function_probes == FunctionProbes::PerfEvents,
             hosts,
+            enforcement: false,
         }
     }
 }
@@ -113,6 +123,8 @@ pub struct Loaded {
     pub scopes: Scopes,
     /// Kernel counters.
     pub counters: Counters,
+    /// Tables of enforcement; none where it is off.
+    pub enforcer: Option<Enforcer>,
     /// Host probes and what became of them.
     pub host_probes: Vec<(HostProbe, ProbeState)>,
     /// Kernel fields that this kernel does not have.
@@ -281,7 +293,11 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         0
     };
     let (pid, small) = (std::process::id(), options.undecided_prefix_bytes.min(4096));
-    let mut ebpf = EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    for (map, size) in enforce::SIZES {
+        loader.map_max_entries(map, if options.enforcement { size } else { 1 });
+    }
+    let mut ebpf = loader
         .override_global("DAEMON_PID", &pid, true)
         .override_global("OFFSETS", words.as_slice(), true)
         .override_global("PREFIX_LARGE", &options.undecided_prefix_bytes, true)
@@ -293,6 +309,10 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         .map_err(|e| loader_error(&e))?;
     fill_hosts(&mut ebpf, &options.hosts)?;
     let host_probes = with_tracefs(|| attach_host_probes(&mut ebpf))?;
+    let enforcer = options
+        .enforcement
+        .then(|| Enforcer::start(&mut ebpf))
+        .transpose()?;
     let multi = function_programs_on_links(&mut ebpf, options.perf_events)?;
     Ok(Loaded {
         records: take(&mut ebpf, "RECORDS")?,
@@ -303,6 +323,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         },
         counters: Counters(take(&mut ebpf, "COUNTERS")?),
         programs: Programs::new(ebpf, multi),
+        enforcer,
         host_probes,
         missing_fields,
     })
@@ -320,7 +341,7 @@ fn check_kernel(release: &str) -> Result<(), LoadError> {
     }
 }
 
-fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
+pub(super) fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
     ebpf: &mut Ebpf,
     name: &str,
 ) -> Result<T, LoadError> {
@@ -439,11 +460,12 @@ fn load_function_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
 }
 
 /// Loads a refused program again to have the whole reason.
-fn refused(ebpf: &mut Ebpf, name: &str) -> LoadError {
+pub(super) fn refused(ebpf: &mut Ebpf, name: &str) -> LoadError {
     let error = match ebpf.program_mut(name) {
         Some(Program::UProbe(p)) => p.load().err(),
         Some(Program::TracePoint(p)) => p.load().err(),
         Some(Program::RawTracePoint(p)) => p.load().err(),
+        Some(Program::CgroupSockAddr(p)) => p.load().err(),
         _ => None,
     };
     match error {

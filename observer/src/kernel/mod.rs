@@ -4,13 +4,16 @@
 pub mod attach;
 pub mod btf;
 pub mod clock;
+pub mod cut;
 pub mod discover;
+pub mod enforce;
 pub mod known;
 pub mod load;
 mod multi;
 pub mod probes;
 pub mod procfs;
 pub mod records;
+pub mod signs;
 pub mod survey;
 mod sys;
 pub mod tracefs;

@@ -1,10 +1,13 @@
 //! What `/proc/PID/maps` says about executable files.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
 };
+
+use super::signs::{Sign, signs};
 
 /// A file that a process has mapped executable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,11 +18,33 @@ pub struct MappedFile {
     pub path: String,
 }
 
+/// What a process has mapped.
+#[derive(Debug, Default)]
+pub struct Mappings {
+    /// Executable files, each once.
+    pub executable: Vec<MappedFile>,
+    /// Signs of a model inside the process.
+    pub signs: BTreeSet<Sign>,
+}
+
+/// Mappings of a process. Empty when the process is gone.
+pub fn mappings(pid: u32) -> Mappings {
+    fs::read_to_string(format!("/proc/{pid}/maps"))
+        .map(|maps| Mappings {
+            executable: parse_maps(&maps),
+            signs: signs(maps.lines().filter_map(path_of)),
+        })
+        .unwrap_or_default()
+}
+
 /// Executable file mappings of a process, each file once. Empty when the process is gone.
 pub fn executable_files(pid: u32) -> Vec<MappedFile> {
-    fs::read_to_string(format!("/proc/{pid}/maps"))
-        .map(|maps| parse_maps(&maps))
-        .unwrap_or_default()
+    mappings(pid).executable
+}
+
+/// The sixth column of a line of `/proc/PID/maps`.
+fn path_of(line: &str) -> Option<&str> {
+    Some(line.splitn(6, ' ').nth(5)?.trim_start())
 }
 
 /// Lines of `/proc/PID/maps` (proc(5)): `start-end perms offset dev inode path`.

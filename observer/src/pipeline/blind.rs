@@ -31,8 +31,8 @@ pub struct OpaqueProcess {
     pub executable: String,
     /// Its container; empty outside.
     pub container_id: String,
-    /// The stack.
-    pub runtime: Kind,
+    /// The stack, or what a model is in or runs on.
+    pub runtime: &'static str,
     /// Why it cannot be read.
     pub reason: OpaqueReason,
 }
@@ -69,7 +69,7 @@ impl BlindSpots {
             let key = (process.reason.code(), process.executable, process.container_id);
             if let Some(spot) = self.spot(key) {
                 if spot.runtime.is_empty() {
-                    spot.runtime = process.runtime.name();
+                    spot.runtime = process.runtime;
                 }
                 spot.alive.insert(process.pid);
             } else {
@@ -198,7 +198,7 @@ mod tests {
             pid,
             executable: executable.to_owned(),
             container_id: container_id.to_owned(),
-            runtime: Kind::Jsse,
+            runtime: Kind::Jsse.name(),
             reason: OpaqueReason::Jsse,
         }
     }

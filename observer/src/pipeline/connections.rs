@@ -7,7 +7,7 @@ use observer_common::wire::{
     TRANSPORT_TCP, TRANSPORT_UDP,
 };
 
-use super::flows::Flow;
+use super::{enforcement::Decided, flows::Flow};
 use crate::{
     coverage::Readability,
     exchange::Exchange,
@@ -79,6 +79,10 @@ pub(super) struct Connection {
     pub totals: Option<[u64; 2]>,
     changed_ns: u64,
     pub readability: Readability,
+    /// What enforcement decided about it.
+    pub decided: Option<Decided>,
+    /// The name that enforcement judged last.
+    judged_name: String,
     flows: Vec<u64>,
     /// Flows whose end will be told.
     awaited: u32,
@@ -115,6 +119,8 @@ impl Connection {
             totals: None,
             changed_ns: header.time_ns,
             readability: Readability::Unknown,
+            decided: None,
+            judged_name: String::new(),
             flows: Vec::new(),
             awaited: 0,
         }
@@ -333,6 +339,26 @@ impl Connections {
         if let Some(connection) = self.0.get_mut(&id) {
             connection.is_tls = true;
         }
+    }
+
+    /// Whether the connection has a name that enforcement did not judge yet.
+    pub(super) fn name_is_new(&self, id: u64) -> bool {
+        self.0.get(&id).is_some_and(|c| c.judged_name != c.server_name)
+    }
+
+    pub(super) fn name_was_judged(&mut self, id: u64) {
+        if let Some(connection) = self.0.get_mut(&id) {
+            connection.judged_name.clone_from(&connection.server_name);
+        }
+    }
+
+    /// Notes what enforcement decided; `false` when the connection is not known any more.
+    pub(super) fn decide(&mut self, id: u64, decided: Decided) -> bool {
+        let Some(connection) = self.0.get_mut(&id) else {
+            return false;
+        };
+        connection.decided = Some(decided);
+        true
     }
 
     /// A name from elsewhere.

@@ -6,6 +6,7 @@ mod attempts;
 mod blind;
 mod connections;
 mod dark;
+mod enforcement;
 mod flows;
 mod found;
 mod halves;
@@ -20,7 +21,8 @@ use std::{collections::HashMap, sync::Arc};
 use observer_common::{
     maps::FlowKey,
     wire::{
-        Body, CLASS_AI, CLASS_OTHER, Header, STACK_AWS_LC, STACK_SOCKET, STACK_UNKNOWN, TlsData, TlsFree,
+        Body, CLASS_AI, CLASS_OTHER, Connect, Header, STACK_AWS_LC, STACK_SOCKET, STACK_UNKNOWN, TlsData,
+        TlsFree,
     },
 };
 
@@ -29,9 +31,11 @@ use crate::{
     config::Glob,
     coverage::{Ledger, OpaqueReason, Readability, Stage},
     dialect::Scope,
+    enforce::Action,
     evidence::{Book, ConnectionRow, FindingRow, InteractionRow},
     flow::Direction,
     identity::{Identity, ProcessKey},
+    kernel::enforce::Change,
     policy::{Judge, Verdict},
     sensitive::{Engine, HmacKey},
 };
@@ -39,6 +43,7 @@ use agents::Agents;
 use blind::BlindSpots;
 pub use blind::OpaqueProcess;
 use connections::Connections;
+pub use enforcement::EnforcementTotals;
 use flows::{Done, Flow};
 use found::FoundBy;
 pub use selftest::{HelperProcess, KnownCall};
@@ -105,6 +110,19 @@ pub enum Output {
         /// Where it connects to.
         server: String,
     },
+    /// The kernel's tables of enforcement change.
+    Enforce(Change),
+    /// A connection that was made is to be cut.
+    Cut {
+        /// Which one.
+        connection_id: u64,
+        /// The rule that says so.
+        rule_id: Arc<str>,
+        /// Whose it is.
+        process: ProcessKey,
+        /// Its peer.
+        connect: Connect,
+    },
     /// The flow is over: the kernel's state of it can go.
     Forget {
         /// Which flow.
@@ -131,6 +149,8 @@ pub struct Totals {
     pub verdicts: [u64; Verdict::NAMES.len()],
     /// Times that a program which was read went dark.
     pub went_dark: u64,
+    /// Decisions of enforcement, in the order of `enforce::Action::NAMES`.
+    pub enforced: [u64; 4],
     /// Findings.
     pub findings: u64,
     /// Bytes of text of AI exchanges.
@@ -171,11 +191,14 @@ pub struct Pipeline {
     dark: dark::Dark,
     attempts: attempts::Attempts,
     selftest: selftest::SelfTest,
+    enforcement: enforcement::Enforcement,
     ledger: Ledger,
     plaintext: Plaintext,
     totals: Totals,
     /// Wall clock minus CLOCK_BOOTTIME, ns.
     wall_offset_ns: i64,
+    /// CLOCK_BOOTTIME of the last tick.
+    now_ns: u64,
     outputs: Vec<Output>,
 }
 
@@ -194,10 +217,12 @@ impl Pipeline {
             dark: dark::Dark::default(),
             attempts: attempts::Attempts::default(),
             selftest: selftest::SelfTest::default(),
+            enforcement: enforcement::Enforcement::default(),
             ledger: Ledger::default(),
             plaintext: Plaintext::default(),
             totals: Totals::default(),
             wall_offset_ns: 0,
+            now_ns: 0,
             outputs: Vec::new(),
         }
     }
@@ -210,11 +235,13 @@ impl Pipeline {
     /// From now on exchanges and connections are judged by this.
     pub fn set_judge(&mut self, judge: Arc<Judge>) {
         self.book.judge = judge;
+        self.guard_anew();
     }
 
     /// Takes one record; `process` is who wrote it.
     pub fn record(&mut self, header: &Header, body: &Body<'_>, process: &Arc<Identity>) {
         self.totals.records += 1;
+        self.guard_sees(header, process);
         match body {
             Body::TlsData(data, bytes) => {
                 self.plaintext.seen += bytes.len() as u64;
@@ -247,9 +274,14 @@ impl Pipeline {
             Body::Close(close) => self.connections.close(header, close),
             Body::Dns(dns, bytes) => self.dns(header, dns, bytes, process.key),
             Body::Exec => self.end_process(process.key, header.time_ns, false),
-            Body::Exit => self.end_process(process.key, header.time_ns, true),
+            Body::Exit => {
+                self.end_process(process.key, header.time_ns, true);
+                self.guard_process_ended(process);
+            }
+            Body::Enforced(enforced) => self.enforced(header, enforced, process),
             Body::MapExec => {}
         }
+        self.guard_connection(header.connection_id, header.time_ns);
     }
 
     /// Books a ring-buffer entry that is not a record.
@@ -259,6 +291,7 @@ impl Pipeline {
 
     /// Lets time pass: `now_ns` is CLOCK_BOOTTIME.
     pub fn tick(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
         let idle = |flow: &Flow| now_ns.saturating_sub(flow.last_ns) > MAX_IDLE_NS;
         let given_up: Vec<u64> = self
             .flows
@@ -277,6 +310,7 @@ impl Pipeline {
         }
         self.found.tick(now_ns);
         self.attempts.tick(now_ns);
+        self.decisions_due(now_ns);
     }
 
     /// Ends everything that is open, at the end of the daemon.
@@ -291,6 +325,7 @@ impl Pipeline {
         for connection in self.connections.drain(now_ns) {
             self.connection_row(&connection);
         }
+        self.decisions_end();
     }
 
     /// What discovery found about the process whose connection has ended.
@@ -587,6 +622,7 @@ impl Pipeline {
         if connection.is_ai() {
             let was_read = row.plaintext_sent + row.plaintext_received > 0;
             let counts = row.close_reason != "agent_stop"
+                && row.enforcement != Action::Cut.name()
                 && row.opaque_reason != OpaqueReason::ExcludedByPolicy.code();
             if counts
                 && self

@@ -1,11 +1,8 @@
 //! Names that name servers gave for addresses, while they may be used.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::{collections::HashMap, net::Ipv6Addr};
 
-use crate::{identity::ProcessKey, protocol::dns::Resolved};
+use crate::{config::mapped, identity::ProcessKey, protocol::dns::Resolved};
 
 /// Most addresses remembered.
 const MAX_ADDRESSES: usize = 16_384;
@@ -41,10 +38,7 @@ impl Names {
                 // How name servers say "blocked": nobody's address.
                 continue;
             }
-            let address = match one.address {
-                IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-                IpAddr::V6(v6) => v6,
-            };
+            let address = mapped(one.address);
             if !self.0.contains_key(&address) && self.0.len() >= MAX_ADDRESSES {
                 self.forget_expired(now_ns);
             }
@@ -77,6 +71,13 @@ impl Names {
         only(live().filter(|e| e.process == process)).or_else(|| only(live()))
     }
 
+    /// All names of an address, with their end (ns since boot).
+    pub(super) fn all_of(&self, address: Ipv6Addr, now_ns: u64) -> impl Iterator<Item = (&str, u64)> {
+        let entries = self.0.get(&address).map(Vec::as_slice).unwrap_or_default();
+        let live = entries.iter().filter(move |e| e.expires_ns > now_ns);
+        live.map(|e| (e.name.as_str(), e.expires_ns))
+    }
+
     fn forget_expired(&mut self, now_ns: u64) {
         self.0.retain(|_, entries| {
             entries.retain(|e| e.expires_ns > now_ns);
@@ -94,6 +95,8 @@ fn only<'a>(mut entries: impl Iterator<Item = &'a Entry>) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     const CLIENT: ProcessKey = ProcessKey { pid: 7, start_ns: 1 };

@@ -11,6 +11,7 @@ use super::{Rulebook, agents::Session, connections::Connection, flows::Flow, soc
 use crate::{
     coverage::{OpaqueReason, Readability},
     dialect::{Place, TextRole},
+    enforce::Action,
     evidence::{ConnectionRow, FindingRow, InteractionRow, LOGIN_UID_UNSET, Severity},
     exchange::{AccountKind, ClientKind, Exchange, ToolUses},
     identity::Identity,
@@ -403,7 +404,7 @@ fn direction(place: &Place) -> &'static str {
 /// Row of a connection: of one that is AI, and of one of which nothing says that it is not. `None` for others.
 pub(super) fn connection(book: &Rulebook, of: &Connection, wall_offset_ns: i64) -> Option<ConnectionRow> {
     let end = of.end?;
-    if !of.is_ai() && !of.is_unknown() {
+    if !of.is_ai() && !of.is_unknown() && of.decided.is_none() {
         return None;
     }
     let mut row = ConnectionRow::unknown();
@@ -426,11 +427,19 @@ pub(super) fn connection(book: &Rulebook, of: &Connection, wall_offset_ns: i64) 
     row.visibility = visibility.to_owned();
     row.opaque_reason = reason.map_or("", OpaqueReason::code).to_owned();
     set_connection_judgement(&mut row, book, &of.process);
+    if let Some(decided) = &of.decided {
+        decided.action.name().clone_into(&mut row.enforcement);
+        row.enforcement_rule_id = decided.rule_id.to_string();
+        row.enforcement_attempts = decided.attempts;
+        if decided.action == Action::Cut {
+            "cut".clone_into(&mut row.close_reason);
+        }
+    }
     Some(row)
 }
 
 /// What is known without reading a connection is judged as in an exchange; so use that cannot be read is seen, too.
-fn set_connection_judgement(row: &mut ConnectionRow, book: &Rulebook, process: &Identity) {
+pub(super) fn set_connection_judgement(row: &mut ConnectionRow, book: &Rulebook, process: &Identity) {
     let host = row.server_address.to_ascii_lowercase();
     let provider = book
         .catalog
@@ -488,7 +497,7 @@ fn set_connection_network(row: &mut ConnectionRow, of: &Connection) {
 fn endpoint_class(book: &Rulebook, of: &Connection) -> &'static str {
     if book.catalog.host_is_ai(&of.server_name) {
         "ai_known"
-    } else if of.is_ai() {
+    } else if of.is_ai() || of.decided.is_some() {
         "ai_suspected"
     } else {
         "unknown"
@@ -509,7 +518,7 @@ fn stack_name(stack: u8) -> &'static str {
     }
 }
 
-fn set_connection_process(row: &mut ConnectionRow, process: &Identity) {
+pub(super) fn set_connection_process(row: &mut ConnectionRow, process: &Identity) {
     row.container_id.clone_from(&process.container_id);
     row.process_pid = process.key.pid;
     row.process_parent_pid = process.parent_pid;
@@ -588,7 +597,7 @@ pub(super) fn wall(boot_ns: u64, offset_ns: i64) -> i64 {
 
 /// A text from the wire or from a process as it may be stored: bounded, and without control characters, which could
 /// speak to a terminal.
-fn text(raw: &str) -> String {
+pub(super) fn text(raw: &str) -> String {
     let mut end = raw.len().min(MAX_TEXT);
     while !raw.is_char_boundary(end) {
         end -= 1;

@@ -1,7 +1,7 @@
 //! The socket layer's part of the pipeline: names of connections, plaintext without TLS, and which flow belongs to which
 //! connection.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::Ipv6Addr, sync::Arc};
 
 use observer_common::wire::{
     CLASS_OTHER, CLASS_UNDECIDED, Dns, Header, STACK_AWS_LC, STACK_SOCKET, TIE_AFTER_CALL, TIE_SOCKET,
@@ -34,6 +34,18 @@ pub(super) struct Sockets {
     openings: HashMap<u64, Opening>,
     pub halves: Halves,
     names: Names,
+}
+
+impl Sockets {
+    /// All names that name servers gave for an address, with their end (ns since boot).
+    pub(super) fn names_of(&self, address: Ipv6Addr, now_ns: u64) -> impl Iterator<Item = (&str, u64)> {
+        self.names.all_of(address, now_ns)
+    }
+
+    /// The name of an address as far as it is sure, see [`Names::of`].
+    pub(super) fn name_of(&self, address: Ipv6Addr, process: ProcessKey, now_ns: u64) -> Option<&str> {
+        self.names.of(address, process, now_ns)
+    }
 }
 
 impl Pipeline {
@@ -219,6 +231,7 @@ impl Pipeline {
         {
             self.ledger.lose(Stage::Protocol, "name_table_full", 0);
         }
+        self.guard_named(&name, &resolved, header.time_ns);
     }
 
     /// Names a new connection by what name servers said about its address, until something better is known.

@@ -28,6 +28,7 @@ mod imports {
 mod accounts;
 mod attempts;
 mod bounds;
+mod enforcement;
 mod halves;
 mod names;
 mod selftest;
@@ -833,7 +834,7 @@ fn connections_that_cannot_be_read_are_in_the_blind_spot_of_their_program() {
         pid: 42,
         executable: "/usr/bin/client".to_owned(),
         container_id: "c0ffee".to_owned(),
-        runtime: crate::stacks::Kind::Jsse,
+        runtime: crate::stacks::Kind::Jsse.name(),
         reason: OpaqueReason::Jsse,
     };
     bed.connect(&flow);

@@ -48,6 +48,11 @@ impl Conditions {
         self.on.is_empty() && self.finding.is_none()
     }
 
+    /// Whether a finding is asked for.
+    pub(super) fn asks_findings(&self) -> bool {
+        self.finding.is_some()
+    }
+
     pub(super) fn fits(&self, subject: &Subject<'_>) -> bool {
         self.on
             .iter()

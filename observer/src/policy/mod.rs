@@ -1,9 +1,11 @@
 //! Policy stage: who may use which AI. An exchange's facts and findings in, a verdict out, with what gave it.
 //!
 //! A register of AI systems says what was approved, by whom and until when; a policy is a list of rules, of which the
-//! first that fits decides. [`Judge`] asks both. Observing only: nothing is ever blocked. `docs/policy.md` is for people.
+//! first that fits decides. [`Judge`] asks both. `before` says what is stopped before it begins, where
+//! enforcement is on. `docs/policy.md` is for people.
 
 mod attributes;
+mod before;
 mod conditions;
 mod dates;
 mod explain;
@@ -19,6 +21,7 @@ mod tests;
 mod values;
 
 pub use attributes::{Attribute, FindingFact, Subject};
+pub use before::{Attributes, LATE, StoppedBy};
 pub use dates::{end as parse_end, start as parse_time};
 pub use explain::Explanation;
 pub use judge::{Judge, Judgement};

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::Verdict;
 use super::attributes::{Attribute, Subject};
+use super::before;
 use super::conditions::{self, Conditions, FINDING_KEYS};
 use super::index::Index;
 use super::reach;
@@ -33,6 +34,25 @@ pub(super) struct Rule {
     pub(super) at: Position,
     pub(super) verdict: Verdict,
     pub(super) conditions: Conditions,
+    pub(super) enforce: Enforce,
+}
+
+/// Whether a rule stops connections, where the configuration lets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Enforce {
+    /// It judges.
+    #[default]
+    No,
+    /// It stops.
+    Yes,
+    /// It says what it would stop.
+    DryRun,
+}
+
+impl Enforce {
+    /// Words of `enforce`, in the order of the variants.
+    const NAMES: [&'static str; 3] = ["false", "true", "dry_run"];
+    const ALL: [Self; 3] = [Self::No, Self::Yes, Self::DryRun];
 }
 
 impl Policy {
@@ -70,6 +90,7 @@ impl Policy {
                 policy.digest = Sha256::digest(text.as_bytes()).into();
                 policy.text = text.into();
                 policy.warnings = reach::warnings(&policy.rules, file_name);
+                policy.warnings.extend(before::warnings(&policy.rules, file_name));
                 policy.index = Index::new(policy.rules.iter().map(|rule| &rule.conditions));
                 Ok(policy)
             }
@@ -199,7 +220,7 @@ fn required_verdict(reader: &mut Reader, map: &Map<'_>, what: &str, key: &str) -
 }
 
 fn read_rule(reader: &mut Reader, node: &Node, budget: &mut Budget) -> Option<Rule> {
-    let mut keys = vec!["id", "verdict"];
+    let mut keys = vec!["id", "verdict", "enforce"];
     keys.extend(Attribute::NAMES);
     keys.extend(FINDING_KEYS);
     let map = reader.mapping(node, "a rule", &keys)?;
@@ -221,10 +242,17 @@ fn read_rule(reader: &mut Reader, node: &Node, budget: &mut Budget) -> Option<Ru
             reader.problem(at, message);
         }
     }
-    Some(Rule {
+    let enforce = reader.word_of(&map, "enforce", &Enforce::NAMES);
+    let rule = Rule {
         id: id?.value,
         at: node.at,
         verdict: verdict?,
         conditions,
-    })
+        enforce: enforce.map_or(Enforce::No, |index| Enforce::ALL[index]),
+    };
+    if rule.enforce != Enforce::No {
+        let at = map.get("enforce").map_or(node.at, |node| node.at);
+        before::check(reader, at, &rule);
+    }
+    Some(rule)
 }

@@ -97,6 +97,14 @@ impl Values {
         self.texts.is_empty() && self.patterns.is_empty()
     }
 
+    /// Whether a pattern of these takes every text.
+    pub(super) fn has_all(&self) -> bool {
+        self.patterns.iter().any(|pattern| match pattern {
+            Pattern::Glob(glob) => glob.pattern().bytes().all(|b| b == b'*'),
+            Pattern::Regex(_, written) => matches!(written.as_str(), "~.*" | "~.+"),
+        })
+    }
+
     pub(super) fn matches(&self, text: &str) -> bool {
         self.has(text) || self.patterns.iter().any(|pattern| pattern.matches(text))
     }

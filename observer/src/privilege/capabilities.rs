@@ -8,7 +8,7 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
-use crate::config::Config;
+use crate::config::{Config, EnforcementMode};
 
 /// What attaching to programs that start later needs: programs and maps, perf events, libraries of other processes; deleted
 /// files in `map_files`.
@@ -33,6 +33,10 @@ pub fn needed(config: &Config, perf_events: bool) -> CapabilitySet {
     let mut set = OBSERVING;
     if perf_events {
         set |= CapabilitySet::SYS_ADMIN;
+    }
+    if config.enforcement.mode == EnforcementMode::On {
+        // To cut connections (`kernel/cut.rs`); denying them needs it at the start only.
+        set |= CapabilitySet::NET_ADMIN;
     }
     let embedded = config.store.url.is_none().then_some(&config.store.embedded);
     if embedded.is_some_and(|store| store.user.is_some()) {
@@ -129,6 +133,11 @@ mod tests {
             CapabilitySet::NET_BIND_SERVICE
         );
         assert_eq!(read("metrics: {listen: \"127.0.0.1:0\"}"), OBSERVING);
+        assert_eq!(
+            read("enforcement: {mode: on}") - OBSERVING,
+            CapabilitySet::NET_ADMIN
+        );
+        assert_eq!(read("enforcement: {mode: dry_run}"), OBSERVING);
         let user = "store: {embedded: {user: nobody, data_dir: /srv/evidence}}";
         assert_eq!(read(user) - OBSERVING, OTHER_USER);
     }

@@ -28,6 +28,8 @@ pub struct Plan {
     pub keep: CapabilitySet,
     /// Directories below which may be written.
     pub writable: Vec<PathBuf>,
+    /// Threads go to networks of other processes, to cut their connections.
+    pub other_networks: bool,
 }
 
 /// Why the daemon does not start.
@@ -49,7 +51,9 @@ pub fn give_up(plan: &Plan) -> Result<Option<Fence>, Refused> {
         capabilities::keep_only(plan.keep)
     })?;
     let fence = step("landlock", wishes.landlock, || Fence::new(&plan.writable))?;
-    step("seccomp", wishes.seccomp, || seccomp::install(&seccomp::filter()))?;
+    step("seccomp", wishes.seccomp, || {
+        seccomp::install(&seccomp::filter(plan.other_networks))
+    })?;
     Ok(fence)
 }
 

@@ -236,7 +236,7 @@ async fn add_flows(
 ) -> Result<(), StoreError> {
     let sql = format!(
         "SELECT toString(host_id) AS host, toString(endpoint_class) AS endpoint_class, toString(visibility) AS visibility, bytes_sent, bytes_received, \
-         plaintext_sent, plaintext_received FROM {} WHERE {} AND {} AND endpoint_class IN ('ai_known', 'local_model', 'unknown')",
+         plaintext_sent, plaintext_received FROM {} WHERE {} AND {} AND endpoint_class IN ('ai_known', 'local_model', 'unknown') AND visibility != 'none'",
         view("connections", scope),
         of_host(scope),
         of_workload(scope, Some("process_comm"))

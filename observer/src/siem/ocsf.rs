@@ -262,7 +262,7 @@ impl Event for ConnectionRow {
             "connection_info": {"protocol_name": self.network_transport, "direction_id": 2},
             "traffic": {"bytes_out": self.bytes_sent, "bytes_in": self.bytes_received,
                 "bytes": self.bytes_sent.zip(self.bytes_received).map(|(sent, received)| sent.saturating_add(received))},
-            "unmapped": {"endpoint_class": self.endpoint_class, "visibility": self.visibility, "opaque_reason": self.opaque_reason,
+            "unmapped": {"endpoint_class": self.endpoint_class, "visibility": self.visibility, "opaque_reason": self.opaque_reason, "enforcement": self.enforcement, "enforcement_rule_id": self.enforcement_rule_id,
                 "name_source": self.name_source, "tls_stack": self.tls_stack, "policy_verdict": self.policy_verdict,
                 "policy_rule_id": self.policy_rule_id},
         }))]

@@ -188,6 +188,8 @@ pub(super) fn connection(row: &ConnectionRow) -> Value {
         ("observer.tls_stack", json!(row.tls_stack)),
         ("observer.visibility", json!(row.visibility)),
         ("observer.opaque_reason", json!(row.opaque_reason)),
+        ("observer.enforcement", json!(row.enforcement)),
+        ("observer.enforcement_rule_id", json!(row.enforcement_rule_id)),
         ("observer.policy.verdict", json!(row.policy_verdict)),
         ("observer.policy.rule_id", json!(row.policy_rule_id)),
         ("observer.chain_epoch", json!(row.chain_epoch)),

@@ -58,7 +58,7 @@ struct Parts {
 
 /// Migrations whose views are for the tables of one server: they ask for rows in the order of the table, which the server that asks would
 /// have to make of a Distributed one.
-const FOR_ONE_NODE: [u32; 1] = [12];
+const FOR_ONE_NODE: [u32; 2] = [12, 14];
 
 fn parts() -> Parts {
     let mut parts = Parts::default();

@@ -88,6 +88,16 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "in_order",
         sql: include_str!("schema/0012_in_order.sql"),
     },
+    Migration {
+        version: 13,
+        name: "enforcement",
+        sql: include_str!("schema/0013_enforcement.sql"),
+    },
+    Migration {
+        version: 14,
+        name: "connections_in_order",
+        sql: include_str!("schema/0014_connections_in_order.sql"),
+    },
 ];
 
 pub(super) const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";

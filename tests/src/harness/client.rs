@@ -167,6 +167,12 @@ impl Running {
             .context("cannot write to a client")
     }
 
+    /// Sends this line.
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        let input = self.stdin.as_mut().context("standard input is closed")?;
+        writeln!(input, "{line}").context("cannot write to a client")
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         signal_pid(self.child.id(), signal)

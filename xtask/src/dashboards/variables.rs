@@ -43,7 +43,8 @@ const TABLES: &[Table] = &[
     },
     Table {
         name: "{connections}",
-        from: "ai_evidence.pv_connections(from=$__fromTime, to=$__toTime)",
+        // What enforcement denied is no connection.
+        from: "(SELECT * FROM ai_evidence.pv_connections(from=$__fromTime, to=$__toTime) WHERE visibility != 'none')",
         columns: &[("host", "host_id"), ("namespace", "k8s_namespace_name")],
     },
     Table {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::{Failure, Format, log, out, setup, target};
 use crate::{
-    config::{Config, Log, LogFormat, LogLevel},
+    config::{Config, EnforcementMode, Log, LogFormat, LogLevel},
     kernel::{
         discover::Discovery,
         known::KnownFiles,
@@ -112,7 +112,11 @@ fn host_checks() -> Vec<Check> {
 
 /// Loads and attaches everything as the daemon does, and lets it go.
 fn kernel_checks(config: &Config) -> Vec<Check> {
-    let options = LoadOptions::new(&config.capture, Vec::new());
+    let options = LoadOptions {
+        // Put in place for a moment, with empty tables.
+        enforcement: config.enforcement.mode != EnforcementMode::Off,
+        ..LoadOptions::new(&config.capture, Vec::new())
+    };
     let loaded = match load::load(&options) {
         Ok(loaded) => loaded,
         Err(error) => {

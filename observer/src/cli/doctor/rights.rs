@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path};
 
-use super::checks::{Check, ok, warning};
+use super::checks::{Check, failure, ok, warning};
 use crate::{
-    config::{Config, Wish},
+    config::{Config, EnforcementMode, Wish},
     privilege::{landlock_version, status::Rights},
     state::PID_FILE,
 };
@@ -19,6 +19,8 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
         seccomp(config.privilege.seccomp, &actions),
         landlock(config.privilege.landlock, landlock_version()),
     ];
+    let own = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    report.extend(enforcement(config.enforcement.mode, Rights::parse(&own)));
     if let Some((pid, status)) = running(&config.run_dir) {
         report.push(daemon(pid, &status));
     }
@@ -68,6 +70,28 @@ fn landlock(wish: Wish, version: Option<u32>) -> Check {
             "the daemon runs without; Linux 5.13 with CONFIG_SECURITY_LANDLOCK, and `landlock` in lsm= where that is set",
         ),
     }
+}
+
+/// Whether connections can be denied and cut; nothing where that is switched off.
+fn enforcement(mode: EnforcementMode, rights: Option<Rights>) -> Option<Check> {
+    const NAME: &str = "enforcement";
+    const NET_ADMIN: u64 = 1 << 12;
+    const SYS_ADMIN: u64 = 1 << 21;
+    let held = |bit: u64| rights.is_some_and(|rights| rights.effective & bit != 0);
+    let what = match mode {
+        EnforcementMode::Off => return None,
+        EnforcementMode::DryRun => "dry run: what would be denied is recorded",
+        EnforcementMode::On => "on: connections are denied and cut",
+    };
+    Some(if !held(NET_ADMIN) {
+        let advice = "give the daemon CAP_NET_ADMIN too: programs that deny connections are loaded with it, and with `on` connections are cut with it";
+        failure(NAME, format!("{what}; CAP_NET_ADMIN is missing"), advice)
+    } else if mode == EnforcementMode::On && !held(SYS_ADMIN) {
+        let advice = "without CAP_SYS_ADMIN connections of containers with a network of their own are denied and not cut";
+        warning(NAME, what, advice)
+    } else {
+        ok(NAME, what)
+    })
 }
 
 fn daemon(pid: u32, status: &str) -> Check {

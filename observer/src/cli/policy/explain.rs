@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{super::log, Failure, Format, Source, out};
 use crate::{
     kernel::clock::wall_ns,
-    policy::{Attribute, Explanation, FindingFact, Judge, Subject, parse_time},
+    policy::{Attribute, Attributes, Explanation, FindingFact, Judge, StoppedBy, Subject, parse_time},
     report::text,
     sensitive::{Class, Severity},
 };
@@ -113,9 +113,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         subject.add(attribute, value);
     }
     let explanation = loaded.judge.explain(&subject);
+    let stop = loaded.judge.stops(&subject, Attributes::default());
+    let stop = stop.filter(|stop| stop.names_host || host.is_empty() || loaded.catalog.host_is_ai(&host));
     match args.format {
-        Format::Table => out::print(&as_text(&explanation, &subject))?,
-        Format::Json => out::print_json(&as_json(&loaded.judge, &explanation))?,
+        Format::Table => out::print(&as_text(&explanation, &subject, stop))?,
+        Format::Json => out::print_json(&as_json(&loaded.judge, &explanation, stop))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -180,7 +182,7 @@ fn finding(text: &str) -> Result<FindingFact<'_>, Failure> {
     }
 }
 
-fn as_text(explanation: &Explanation<'_>, subject: &Subject<'_>) -> String {
+fn as_text(explanation: &Explanation<'_>, subject: &Subject<'_>, stop: Option<StoppedBy<'_>>) -> String {
     let judgement = &explanation.judgement;
     let known: Vec<String> = Attribute::ALL
         .into_iter()
@@ -201,6 +203,14 @@ fn as_text(explanation: &Explanation<'_>, subject: &Subject<'_>) -> String {
             }
         ),
     ];
+    if let Some(stop) = stop {
+        let id = text::safe(stop.rule_id);
+        lines.push(if stop.dry_run {
+            format!("enforcement: rule `{id}` would stop the connection (dry run)")
+        } else {
+            format!("enforcement: rule `{id}` stops the connection, where `enforcement.mode` is on")
+        });
+    }
     if !explanation.passed.is_empty() {
         lines.push("rules before that do not fit:".to_owned());
     }
@@ -216,7 +226,7 @@ fn as_text(explanation: &Explanation<'_>, subject: &Subject<'_>) -> String {
     lines.join("\n")
 }
 
-fn as_json(judge: &Judge, explanation: &Explanation<'_>) -> serde_json::Value {
+fn as_json(judge: &Judge, explanation: &Explanation<'_>, stop: Option<StoppedBy<'_>>) -> serde_json::Value {
     let judgement = &explanation.judgement;
     let passed = explanation
         .passed
@@ -226,6 +236,7 @@ fn as_json(judge: &Judge, explanation: &Explanation<'_>) -> serde_json::Value {
         "verdict": judgement.verdict.name(),
         "reason": judgement.reason.name(),
         "rule_id": judgement.rule_id,
+        "enforced_by": stop.map(|stop| json!({"rule_id": stop.rule_id, "dry_run": stop.dry_run})),
         "register_entry_id": judgement.entry.map(|entry| &entry.id),
         "ai_system": judgement.entry.map(|entry| &entry.system),
         "why": explanation.why,

@@ -241,7 +241,12 @@ impl Feed {
                 }
                 Output::Connection(row) => self.outcome.connections.push(self.sequencer.connection(*row)),
                 Output::Decide { flow_id, class } => decided.push((flow_id, class)),
-                Output::Forget { .. } | Output::ForgetSocket { .. } | Output::WentDark { .. } => {}
+                // A replay enforces nothing.
+                Output::Forget { .. }
+                | Output::ForgetSocket { .. }
+                | Output::WentDark { .. }
+                | Output::Enforce(_)
+                | Output::Cut { .. } => {}
             }
         }
         decided
@@ -256,7 +261,9 @@ fn order(output: &Output) -> (u8, u64) {
         Output::Decide { .. }
         | Output::Forget { .. }
         | Output::ForgetSocket { .. }
-        | Output::WentDark { .. } => (2, 0),
+        | Output::WentDark { .. }
+        | Output::Enforce(_)
+        | Output::Cut { .. } => (2, 0),
     }
 }
 

@@ -41,7 +41,7 @@ fn resolved(bed: &mut Bed, process: &Arc<Identity>, bytes: &[u8], message_len: u
     bed.record(&asking, &Body::Dns(body, bytes));
 }
 
-fn learn(bed: &mut Bed, process: &Arc<Identity>, name: &str) {
+pub(super) fn learn(bed: &mut Bed, process: &Arc<Identity>, name: &str) {
     let bytes = message(name, &[[192, 0, 2, 9]]);
     resolved(bed, process, &bytes, bytes.len());
 }

@@ -1,5 +1,6 @@
 //! Tests of policy and register.
 
+mod before;
 mod policy;
 mod register;
 mod scenarios;

@@ -8,6 +8,6 @@ SELECT toString(host_id) AS host_id,
   countIf(is_ai AND NOT is_known) AS bytes_unknown,
   countIf(endpoint_class = 'unknown' AND visibility = 'opaque') AS unknown_opaque,
   if(flows = 0, NULL, decoded / flows) AS c_flow, if(socket_bytes = 0, NULL, plain_bytes / socket_bytes) AS c_byte
-FROM (SELECT *, endpoint_class IN ('ai_known', 'local_model') AS is_ai, bytes_sent IS NOT NULL AND bytes_received IS NOT NULL AS is_known
+FROM (SELECT *, endpoint_class IN ('ai_known', 'local_model') AND visibility != 'none' AS is_ai, bytes_sent IS NOT NULL AND bytes_received IS NOT NULL AS is_known
   FROM ai_evidence.pv_connections(from={from:DateTime64(9,'UTC')}, to={to:DateTime64(9,'UTC')}))
 GROUP BY host_id ORDER BY host_id

@@ -33,7 +33,7 @@ WITH
   used AS (
     SELECT host, sum(n) AS n, sum(u) AS unknown_connections FROM (
       SELECT toString(host_id) AS host, toUInt64(1) AS n, toUInt64(0) AS u FROM ai_evidence.pv_interactions(from={from:DateTime64(9,'UTC')}, to={to:DateTime64(9,'UTC')})
-      UNION ALL SELECT toString(host_id), toUInt64(endpoint_class IN ('ai_known', 'local_model')), toUInt64(endpoint_class = 'unknown' AND visibility = 'opaque')
+      UNION ALL SELECT toString(host_id), toUInt64(endpoint_class IN ('ai_known', 'local_model') AND visibility != 'none'), toUInt64(endpoint_class = 'unknown' AND visibility = 'opaque')
       FROM ai_evidence.pv_connections(from={from:DateTime64(9,'UTC')}, to={to:DateTime64(9,'UTC')})) GROUP BY host),
   blind AS (
     SELECT toString(host_id) AS host, count() AS n FROM ai_evidence.pv_blind_spots(from={from:DateTime64(9,'UTC')}, to={to:DateTime64(9,'UTC')}) WHERE flows_unknown > 0 GROUP BY host)
