@@ -6,10 +6,12 @@ use prometheus::{
 };
 
 use crate::{
+    alerts::Counts,
     app::Observed,
     coverage::{Ledger, Stage},
     evidence::Table,
     kernel::probes::ProbeState,
+    kubernetes::{State, Status},
     pipeline::{EnforcementTotals, Totals},
     policy::Verdict,
     spool::LossReason,
@@ -24,6 +26,8 @@ pub struct Snapshot {
     ledger: Ledger,
     enforcement: EnforcementTotals,
     open_flows: usize,
+    pods: usize,
+    pods_refused: u64,
     probes_attached: usize,
     probes_failed: usize,
 }
@@ -41,6 +45,8 @@ impl From<&Observed> for Snapshot {
             ledger: observed.ledger.clone(),
             enforcement: observed.enforcement,
             open_flows: observed.open_flows,
+            pods: observed.pods,
+            pods_refused: observed.pods_refused,
             probes_attached: attached,
             probes_failed: observed.probes.len() - attached,
         }
@@ -71,6 +77,8 @@ pub struct Metrics {
     spool: IntGaugeVec,
     spool_failures: IntCounter,
     spool_dropped: IntCounter,
+    pods: PodMetrics,
+    alerts: IntCounterVec,
 }
 
 impl Metrics {
@@ -88,33 +96,28 @@ impl Metrics {
             let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(metric.clone())).map(|()| metric)
         };
+        let gauges = |name: &str, help: &str, label: &str| {
+            let metric = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(metric.clone())).map(|()| metric)
+        };
         let gauge = IntGauge::new("observer_flows_open", "TLS flows open at the moment")?;
         registry.register(Box::new(gauge.clone()))?;
-        let probes = IntGaugeVec::new(Opts::new("observer_probes", "Probes by state"), &["state"])?;
-        registry.register(Box::new(probes.clone()))?;
-        let rules = IntGaugeVec::new(
-            Opts::new("observer_rules", "Rules for sensitive data by state"),
-            &["state"],
-        )?;
-        registry.register(Box::new(rules.clone()))?;
+        let probes = gauges("observer_probes", "Probes by state", "state")?;
+        let rules = gauges("observer_rules", "Rules for sensitive data by state", "state")?;
         let (enforced, enforcement) = enforcement_metrics(&registry)?;
-        let lag = GaugeVec::new(
-            Opts::new(
-                "observer_store_lag_seconds",
-                "Age of the oldest row not yet stored",
-            ),
-            &[],
+        let lag = lag_gauge(&registry)?;
+        let spool = gauges(
+            "observer_spool",
+            "Rows that wait: segments, bytes on disk, bytes in memory",
+            "what",
         )?;
-        registry.register(Box::new(lag.clone()))?;
-        let spool = IntGaugeVec::new(
-            Opts::new(
-                "observer_spool",
-                "Rows that wait: segments, bytes on disk, bytes in memory",
-            ),
-            &["what"],
-        )?;
-        registry.register(Box::new(spool.clone()))?;
         Ok(Self {
+            pods: PodMetrics::new(&registry)?,
+            alerts: counters(
+                "observer_alerts_total",
+                "Alerts by what became of them",
+                &["result"],
+            )?,
             spool,
             spool_failures: counter(
                 "observer_spool_write_failures_total",
@@ -184,10 +187,14 @@ impl Metrics {
     }
 
     /// Text of `/metrics` (Prometheus exposition format).
-    pub fn render(&self, snapshot: &Snapshot, writer: &Writer) -> String {
+    pub fn render(&self, snapshot: &Snapshot, writer: &Writer, pods: &Status, alerts: &Counts) -> String {
         self.take_kernel(snapshot);
         self.take_pipeline(snapshot);
         self.take_writer(writer);
+        self.pods.take(snapshot, pods);
+        for (result, total) in alerts.all() {
+            raise(&self.alerts.with_label_values(&[result]), total);
+        }
         let mut text = Vec::new();
         match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             Ok(()) => String::from_utf8_lossy(&text).into_owned(),
@@ -328,6 +335,73 @@ fn enforcement_metrics(registry: &Registry) -> prometheus::Result<(IntCounterVec
     )?;
     registry.register(Box::new(state.clone()))?;
     Ok((decisions, state))
+}
+
+fn lag_gauge(registry: &Registry) -> prometheus::Result<GaugeVec> {
+    let opts = Opts::new(
+        "observer_store_lag_seconds",
+        "Age of the oldest row not yet stored",
+    );
+    let lag = GaugeVec::new(opts, &[])?;
+    registry.register(Box::new(lag.clone()))?;
+    Ok(lag)
+}
+
+/// How asking the API server for names of pods goes.
+struct PodMetrics {
+    pods: IntGauge,
+    skipped: IntCounter,
+    state: IntGaugeVec,
+    faults: IntCounterVec,
+}
+
+impl PodMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let pods = IntGauge::new(
+            "observer_kubernetes_pods",
+            "Pods of this node whose names are known",
+        )?;
+        let skipped = IntCounter::new(
+            "observer_kubernetes_skipped_total",
+            "Descriptions of pods that could not be read or kept",
+        )?;
+        let state = IntGaugeVec::new(
+            Opts::new(
+                "observer_kubernetes_api",
+                "1 for how asking the API server for pods goes",
+            ),
+            &["state"],
+        )?;
+        let faults = IntCounterVec::new(
+            Opts::new(
+                "observer_kubernetes_faults_total",
+                "Questions to the API server that were not answered as wanted",
+            ),
+            &["reason"],
+        )?;
+        registry.register(Box::new(pods.clone()))?;
+        registry.register(Box::new(skipped.clone()))?;
+        registry.register(Box::new(state.clone()))?;
+        registry.register(Box::new(faults.clone()))?;
+        Ok(Self {
+            pods,
+            skipped,
+            state,
+            faults,
+        })
+    }
+
+    fn take(&self, snapshot: &Snapshot, status: &Status) {
+        set(&self.pods, snapshot.pods);
+        raise(&self.skipped, status.skipped() + snapshot.pods_refused);
+        for state in State::ALL {
+            let is_now = i64::from(status.state() == state);
+            self.state.with_label_values(&[state.name()]).set(is_now);
+        }
+        for (reason, total) in status.faults() {
+            raise(&self.faults.with_label_values(&[reason]), total);
+        }
+    }
 }
 
 /// Brings a counter up to a total that another place counts.

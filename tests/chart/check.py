@@ -28,12 +28,21 @@ GOOD = {
     "least privilege": {"capabilities": ["BPF", "PERFMON", "SYS_PTRACE"]},
     "exposed metrics": {"metrics": {"expose": True, "serviceMonitor": {"enabled": True, "labels": {"release": "p"}}}},
     "own network": {"hostNetwork": False, "networkPolicy": {"enabled": True}},
+    "inventory": {
+        "kubernetes": {"cluster": "prod"},
+        "inventory": {"enabled": True, "passwordSecret": {"name": "inv"}, "exclude": ["kubernetes.io/os=windows", "spot"]},
+        "store": {"url": "https://ch.example:8443", "caSecret": {"name": "ca"}},
+    },
+    "without the API server": {"kubernetes": {"api": "off", "cluster": "prod"}},
 }
 BAD = {
     "unknown value": ({"imgae": {}}, "imgae"),
     "capability that is not needed": ({"capabilities": ["BPF", "PERFMON", "SYS_PTRACE", "NET_ADMIN"]}, "capabilities"),
     "a needed capability is missing": ({"capabilities": ["BPF"]}, "capabilities"),
     "url without scheme": ({"store": {"url": "clickhouse:8123"}}, "url"),
+    "an address of the API server": ({"kubernetes": {"api": "https://10.0.0.1"}}, "api"),
+    "inventory of a cluster without a name": ({"inventory": {"enabled": True}}, "kubernetes.cluster"),
+    "a schedule that is none": ({"inventory": {"schedule": "daily"}}, "schedule"),
     "the chart's own key": ({"config": {"store": {"url": "x"}}}, "config"),
     "monitor without way": ({"metrics": {"serviceMonitor": {"enabled": True}}}, "metrics.expose"),
     "policy on the host's network": ({"networkPolicy": {"enabled": True}}, "hostNetwork"),
@@ -80,9 +89,42 @@ def look_inside(name, items):
     volumes = {v["name"] for v in pod["volumes"]}
     mounts = {m["name"] for m in container["volumeMounts"]}
     check(volumes == mounts, f"{name}: volumes {volumes} and mounts {mounts}")
-    config = yaml.safe_load(next(i for i in items if i["kind"] == "ConfigMap")["data"]["observer.yaml"])
+    config = yaml.safe_load(next(i for i in items if i["kind"] == "ConfigMap" and "inventory" not in i["metadata"]["name"])["data"]["observer.yaml"])
     check(config["store"]["url"].startswith("http"), f"{name}: configuration")
+    look_at_rights(name, items, pod, config["kubernetes"]["api"] == "auto")
     return config
+
+
+def look_at_rights(name, items, pod, asks):
+    """A token and the two rights where the API server is asked; neither where it is not. The node's name in any case."""
+    check(pod["automountServiceAccountToken"] is asks, f"{name}: token")
+    roles = [i for i in items if i["kind"] == "ClusterRole"]
+    rules = [rule for role in roles for rule in role["rules"]]
+    pods, nodes = ({"apiGroups": [""], "resources": [what], "verbs": verbs} for what, verbs in (("pods", ["list", "watch"]), ("nodes", ["list"])))
+    job = next((i for i in items if i["kind"] == "CronJob"), None)
+    wanted = [nodes] * (job is not None) + [pods] * asks
+    check(rules == wanted, f"{name}: rights {rules}")
+    accounts = {(i["metadata"]["name"], i["metadata"]["namespace"]) for i in items if i["kind"] == "ServiceAccount"}
+    for binding in (i for i in items if i["kind"] == "ClusterRoleBinding"):
+        check(binding["roleRef"]["name"] in {role["metadata"]["name"] for role in roles}, f"{name}: role of a binding")
+        check({(s["name"], s["namespace"]) for s in binding["subjects"]} <= accounts, f"{name}: subject of a binding")
+    if job:
+        look_at_job(name, items, job["spec"]["jobTemplate"]["spec"]["template"])
+    node = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+    check(node in pod["containers"][0]["env"], f"{name}: name of the node")
+
+
+def look_at_job(name, items, template):
+    """The inventory is written apart from the agents: by nobody that the DaemonSet or its Service selects, and without a capability."""
+    selector = next(i for i in items if i["kind"] == "DaemonSet")["spec"]["selector"]["matchLabels"]
+    check(not selector.items() <= template["metadata"]["labels"].items(), f"{name}: the DaemonSet selects the job's pods")
+    pod = template["spec"]
+    check(pod["serviceAccountName"].endswith("-inventory"), f"{name}: service account of the job")
+    security = pod["containers"][0]["securityContext"]
+    check(security["capabilities"] == {"drop": ["ALL"]}, f"{name}: capabilities of the job")
+    check({v["name"] for v in pod["volumes"]} == {m["name"] for m in pod["containers"][0]["volumeMounts"]}, f"{name}: volumes of the job")
+    text = next(i for i in items if i["kind"] == "ConfigMap" and i["metadata"]["name"] == pod["serviceAccountName"])["data"]["observer.yaml"]
+    check(yaml.safe_load(text)["kubernetes"]["cluster"] == "prod", f"{name}: configuration of the job")
 
 
 def main():

@@ -8,6 +8,7 @@
 
 pub mod bench;
 pub mod clients;
+pub mod cluster;
 pub mod endpoint;
 pub mod eval;
 pub mod grafana;

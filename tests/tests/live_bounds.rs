@@ -198,9 +198,14 @@ fn nonsense_does_not_bring_the_daemon_down() -> Result<()> {
 }
 
 #[test]
-fn secrets_are_found_and_not_stored() -> Result<()> {
+fn secrets_are_found_and_neither_stored_nor_sent() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
-    let mut host = Host::start(Options::default())?;
+    let dir = tempfile::tempdir()?;
+    let alerts = dir.path().join("alerts.jsonl");
+    let mut host = Host::start(Options {
+        more: format!("alerts:\n  to: file:{}\n  findings: info\n", alerts.display()),
+        ..Options::default()
+    })?;
     // Put together here, so that no file holds what a scanner could take for real.
     let key = ["AK", "IA", "Q3EGRIVN", "ZJ2XKTW5"].concat();
     let card = ["4111", "1111", "1111", "1111"].concat();
@@ -230,10 +235,37 @@ fn secrets_are_found_and_not_stored() -> Result<()> {
         assert_eq!(finding["direction"], "prompt");
         assert_eq!(finding["match_count"], 1);
     }
-    let stored = format!("{record:?}{output}");
+    let alerts = std::fs::read_to_string(alerts)?;
+    check_alerts(&alerts, &findings, row)?;
+    let stored = format!("{record:?}{output}{alerts}");
     for clear in [key.as_str(), card.as_str(), marker] {
         assert!(!stored.contains(clear), "clear text was stored or logged");
     }
+    Ok(())
+}
+
+/// One alert for each finding that is not a published example, with its row's hash and the caller.
+fn check_alerts(text: &str, findings: &[&Value], row: &Value) -> Result<()> {
+    let events = text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<Vec<Value>, _>>()?;
+    let mut sent: Vec<&Value> = events.iter().map(|event| &event["metadata"]["uid"]).collect();
+    let real = findings
+        .iter()
+        .filter(|finding| finding["confidence"] != "documented_example");
+    let mut wanted: Vec<&Value> = real.map(|finding| &finding["record_hash"]).collect();
+    sent.sort_by_key(|hash| hash.as_str());
+    wanted.sort_by_key(|hash| hash.as_str());
+    assert!(
+        !wanted.is_empty() && sent == wanted,
+        "{sent:?} instead of {wanted:?}"
+    );
+    assert_eq!(
+        events[0]["actor"]["process"]["pid"], row["process_pid"],
+        "{:#}",
+        events[0]
+    );
     Ok(())
 }
 

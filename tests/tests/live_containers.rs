@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use observer_tests::harness::{Containers, Host, Options, Record, Running, live};
+use observer_tests::cluster::{ApiServer, node, pod};
+use observer_tests::harness::{Containers, Host, Options, Record, Running, daemon, live};
 use serde_json::json;
 
 /// One for each container, by which the endpoint knows its call.
@@ -195,4 +196,118 @@ fn a_library_that_is_copied_up_is_read_by_its_new_file() -> Result<()> {
     }
     drop(containers);
     check(&host.finish(calls.len())?, &calls)
+}
+
+/// Policy by what only the API server knows.
+const POD_POLICY: &str = "version: p\ndefault: unknown\nrules:\n  - {id: bots, verdict: unsanctioned, namespace: [shop], workload: [web], \
+     service_account: [web]}\n";
+
+/// `observer inventory` writes the nodes that the API server knows.
+fn inventory(host: &Host, api: &ApiServer) -> Result<()> {
+    api.set_nodes(vec![
+        node("n-1", &"1".repeat(32), "linux"),
+        node("w-1", &"2".repeat(32), "windows"),
+    ]);
+    let mut command = std::process::Command::new(daemon());
+    command.args(["inventory", "--exclude", "kubernetes.io/os=windows", "--config"]);
+    let output = command.arg(host.config_file()).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.starts_with("kubernetes/lab: 2 hosts, 1 in scope; 2 new"),
+        "{output:?}"
+    );
+    let rows = host.rows("host_inventory", "host_id")?;
+    assert_eq!(
+        (&rows[0]["k8s_node_name"], &rows[0]["in_scope"]),
+        (&json!("n-1"), &json!(true)),
+        "{rows:#?}"
+    );
+    assert_eq!(
+        (&rows[1]["in_scope"], &rows[1]["first_seen"]),
+        (&json!(false), &json!("2026-11-01 00:00:00.000")),
+        "{rows:#?}"
+    );
+    Ok(())
+}
+
+/// The API server names pod, namespace, workload, service account and image of the container, and policy goes by these. Asking it
+/// leaves no trace in the evidence.
+#[test]
+fn calls_of_a_pod_carry_its_names_from_the_api_server_and_are_judged_by_them() -> Result<()> {
+    let Some(_live) = live() else { return Ok(()) };
+    let dir = tempfile::tempdir()?;
+    let api = ApiServer::start(dir.path())?;
+    let mut host = Host::start(Options {
+        daemon: false,
+        reachable: true,
+        more: api.configuration(),
+        ..Options::default()
+    })?;
+    std::fs::write(host.policy_file(), POD_POLICY)?;
+    let mut containers = host.containers()?;
+    let root = containers.root("pod")?;
+    host.start_daemon()?;
+    let container = containers.container(&root, &["--wait", "--model", MODELS[0]])?;
+    api.put_pod(pod(
+        "shop",
+        "web",
+        "0a1b2c3d-1111-2222-3333-444455556666",
+        Some(&container.id),
+    ));
+    let mut running = container.start()?;
+    running.1.wait_for_line("ready")?;
+    // Discovery has looked at it.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    running.1.go()?;
+    let call = finish(&host, MODELS[0], running)?;
+    host.wait_for_interactions(1)?;
+    let metrics = host.metrics()?;
+    assert_eq!(metrics.sum("observer_kubernetes_pods", &[]), Some(1.0));
+    assert_eq!(
+        metrics.sum("observer_kubernetes_api", &["state=\"watching\""]),
+        Some(1.0)
+    );
+    let daemon = host.daemon()?.pid();
+    drop(containers);
+    inventory(&host, &api)?;
+    let record = host.finish(1)?;
+    let (row, digest) = (
+        record.by_response(&call.response)?,
+        format!("sha256:{}", "d".repeat(64)),
+    );
+    for (name, value) in [
+        ("container_id", call.container.as_str()),
+        ("k8s_cluster_name", "lab"),
+        ("k8s_node_name", "n-1"),
+        ("k8s_namespace_name", "shop"),
+        ("k8s_pod_name", "web-6d4b75cb6d-6666"),
+        ("k8s_pod_uid", "0a1b2c3d-1111-2222-3333-444455556666"),
+        ("k8s_container_name", "app"),
+        ("k8s_workload_kind", "Deployment"),
+        ("k8s_workload_name", "web"),
+        ("k8s_service_account", "web"),
+        ("container_image_name", "shop/app:7"),
+        ("container_image_digest", &digest),
+        ("policy_verdict", "unsanctioned"),
+        ("policy_rule_id", "bots"),
+    ] {
+        assert_eq!(row[name], value, "{name} in {row:#}");
+    }
+    let connection = record.connection_of(row)?;
+    for (name, value) in [
+        ("k8s_namespace_name", "shop"),
+        ("k8s_workload_name", "web"),
+        ("container_image_digest", &digest),
+        ("policy_verdict", "unsanctioned"),
+    ] {
+        assert_eq!(connection[name], value, "{name} in {connection:#}");
+    }
+    let own = |row: &&serde_json::Value| row["server_port"] == api.port() && row["process_pid"] == daemon;
+    assert_eq!(
+        record.all_connections.iter().find(own),
+        None,
+        "asking was observed"
+    );
+    assert_eq!(record.connections.len(), 1, "{:#?}", record.connections);
+    Ok(())
 }

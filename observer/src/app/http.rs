@@ -7,7 +7,7 @@ use axum::{Router, http::StatusCode, routing::get};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::Shared;
-use crate::{config::Config, metrics::Metrics, store::Writer};
+use crate::{alerts::Counts, config::Config, kubernetes::Status, metrics::Metrics, store::Writer};
 
 /// Serves in the background until the returned task is ended. Does nothing where metrics are switched off.
 ///
@@ -15,8 +15,9 @@ use crate::{config::Config, metrics::Metrics, store::Writer};
 /// When the address cannot be used.
 pub(super) async fn serve(
     config: &Config,
-    shared: Arc<Shared>,
-    writer: Arc<Writer>,
+    shared: &Arc<Shared>,
+    writer: &Arc<Writer>,
+    (pods, alerts): (Arc<Status>, Arc<Counts>),
     rules: (usize, usize),
 ) -> anyhow::Result<JoinHandle<()>> {
     let Some(address) = config.metrics_listen else {
@@ -27,12 +28,12 @@ pub(super) async fn serve(
         .with_context(|| format!("cannot listen on {address} (metrics.listen in the configuration)"))?;
     let metrics = Arc::new(Metrics::new().context("metrics")?);
     metrics.set_rules(rules);
-    let health = Arc::clone(&shared);
+    let (health, shared, writer) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(writer));
     let router = Router::new()
         .route("/healthz", get(move || async move { healthz(&health) }))
         .route(
             "/metrics",
-            get(move || async move { metrics.render(&shared.snapshot(), &writer) }),
+            get(move || async move { metrics.render(&shared.snapshot(), &writer, &pods, &alerts) }),
         );
     Ok(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {

@@ -1,5 +1,6 @@
 //! `observer run` (shell): wires kernel, pipeline and store, and ends them in order.
 
+mod alerts;
 mod allocator;
 mod anchors;
 mod blind;
@@ -10,6 +11,7 @@ mod enrol;
 mod files;
 mod governance;
 mod http;
+mod kubernetes;
 mod prepare;
 mod reload;
 mod seals;
@@ -32,6 +34,7 @@ use tokio::{
 };
 
 use crate::{
+    alerts::Alerts,
     cli::{setup::Loaded, target},
     config::Retention,
     kernel::{clock::wall_ns, discover::Discovery, known::KnownFiles},
@@ -121,7 +124,10 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
         WriterOptions::default(),
     ));
     let rules = (loaded.rules.list().len(), loaded.rules.left_out().len());
-    let metrics = http::serve(&config, Arc::clone(&shared), Arc::clone(&writer), rules).await?;
+    let (cluster, pods, pod_names) = kubernetes::start(&config.kubernetes)?;
+    let (alerts, sender) = Alerts::new(&config.alerts, &host.name);
+    let counted = (pod_names, alerts.counts());
+    let metrics = http::serve(&config, &shared, &writer, counted, rules).await?;
     // Last of all: an epoch that was opened has a seal.
     let (chain, sequencer, head) = chain::Chain::open(&config, &host, newest.as_ref(), wall_ns())?;
     spool.start(Some(head))?;
@@ -158,7 +164,11 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
         key,
         loaded,
         changes,
+        cluster,
+        pods,
+        alerts,
     };
+    let alerts = alerts::Task::start(sender);
     let mut pipeline = pipeline_thread(worker)?;
     // A store that is slow to start does not keep the daemon from observing: rows wait in the spool.
     let result = tokio::select! {
@@ -170,6 +180,7 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
         }
     };
     shared.stop.store(true, Ordering::Relaxed);
+    alerts.stop().await;
     registers.abort();
     metrics.abort();
     if drain(&writer).await {

@@ -7,6 +7,7 @@ use rustix::thread::CapabilitySet;
 
 use super::{chain, files};
 use crate::{
+    alerts,
     cli::setup::Loaded,
     config::{Config, EnforcementMode},
     identity::Host,
@@ -80,6 +81,7 @@ fn writable(config: &Config) -> Vec<std::path::PathBuf> {
         config.spool.directory.clone(),
         config.anchor.directory.clone(),
     ];
+    all.extend(config.alerts.to.as_ref().and_then(alerts::directory));
     if config.store.url.is_none() {
         all.push(config.store.embedded.data_dir.clone());
     }

@@ -33,6 +33,10 @@ pub(crate) struct Observed {
     pub rows: Rows,
     pub open_flows: usize,
     pub enforcement: EnforcementTotals,
+    /// Pods of this node that are known.
+    pub pods: usize,
+    /// Changes of pods that found no room.
+    pub pods_refused: u64,
     /// Every probe that is wanted, and what became of it.
     pub probes: Vec<(String, ProbeState)>,
 }
@@ -329,6 +333,8 @@ mod tests {
             ledger,
             open_flows: 0,
             enforcement: EnforcementTotals::default(),
+            pods: 0,
+            pods_refused: 0,
             probes: vec![
                 ("a".into(), ProbeState::Attached),
                 ("b".into(), ProbeState::Failed("no".into())),

@@ -21,6 +21,7 @@ use super::{
     selftest::SelfTests,
 };
 use crate::{
+    alerts::Alerts,
     cli::setup::Loaded,
     evidence::{Dropped, SealKind, Sequencer},
     identity::{Host, ProcessKey, Processes},
@@ -33,6 +34,7 @@ use crate::{
         probes::{HostProbe, ProbeState},
         records::Records,
     },
+    kubernetes::{self, Cluster},
     metrics::Snapshot,
     pipeline::{Output, Pipeline, Rulebook},
     sensitive::{Engine, HmacKey},
@@ -51,6 +53,9 @@ const SWEEP_NS: u64 = 20_000_000_000;
 /// How often counters are published.
 const PUBLISH_NS: u64 = 500_000_000;
 
+/// Most changes of pods between two looks at the records.
+const MAX_POD_CHANGES: usize = 1024;
+
 /// What the thread is started with.
 pub(super) struct Worker {
     pub host: Host,
@@ -68,6 +73,9 @@ pub(super) struct Worker {
     pub key: HmacKey,
     pub loaded: Loaded,
     pub changes: mpsc::Receiver<Change>,
+    pub cluster: Cluster,
+    pub pods: mpsc::Receiver<kubernetes::Change>,
+    pub alerts: Alerts,
 }
 
 impl Worker {
@@ -92,6 +100,9 @@ impl Worker {
             key,
             loaded,
             changes,
+            cluster,
+            pods,
+            alerts,
         } = self;
         let engine = Engine::new(&loaded.rules).context("sensitive-data rules")?;
         let book = Rulebook {
@@ -109,6 +120,7 @@ impl Worker {
         let now_ns = boot_ns();
         let seals = Seals::new(&loaded.config, &book, now_ns);
         let mut pipeline = Pipeline::new(book);
+        pipeline.set_cluster(cluster);
         if let Some(settings) = settings {
             pipeline.enforce(settings);
         }
@@ -132,6 +144,8 @@ impl Worker {
             for_discovery: 0,
             seals_made: 0,
             changes,
+            pods,
+            alerts,
         };
         state.run(Records::new(records), now_ns)
     }
@@ -161,6 +175,8 @@ struct State {
     /// Seals made.
     seals_made: u64,
     changes: mpsc::Receiver<Change>,
+    pods: mpsc::Receiver<kubernetes::Change>,
+    alerts: Alerts,
 }
 
 impl State {
@@ -176,6 +192,7 @@ impl State {
             records.wait(WAIT).context("ring buffer")?;
             records.drain(BATCH, |bytes| self.entry(bytes));
             let now_ns = boot_ns();
+            self.pod_changes(now_ns);
             if now_ns >= next_tick {
                 self.pipeline.set_wall_offset(wall_offset_ns());
                 self.pipeline.tick(now_ns);
@@ -255,6 +272,14 @@ impl State {
             } else {
                 "enforcement_resumed"
             });
+        }
+    }
+
+    /// What the API server told about the pods of this node since the last look.
+    fn pod_changes(&mut self, now_ns: u64) {
+        for _ in 0..MAX_POD_CHANGES {
+            let Ok(change) = self.pods.try_recv() else { return };
+            self.pipeline.pod_change(change, now_ns);
         }
     }
 
@@ -351,13 +376,24 @@ impl State {
                 Output::Interaction(row, findings) => {
                     let row = self.sequencer.interaction(*row);
                     let hash = row.record_hash;
+                    self.alerts.call(&row);
+                    let wanted = !findings.is_empty() && self.alerts.wants_findings();
+                    let call = wanted.then(|| row.clone());
                     self.spool.push(row);
                     for mut finding in findings {
                         finding.interaction_hash = hash;
-                        self.spool.push(self.sequencer.finding(finding));
+                        let finding = self.sequencer.finding(finding);
+                        if let Some(call) = &call {
+                            self.alerts.finding(&finding, call);
+                        }
+                        self.spool.push(finding);
                     }
                 }
-                Output::Connection(row) => self.spool.push(self.sequencer.connection(*row)),
+                Output::Connection(row) => {
+                    let row = self.sequencer.connection(*row);
+                    self.alerts.connection(&row);
+                    self.spool.push(row);
+                }
                 Output::Decide { flow_id, class } => {
                     // A full table leaves the flow undecided: its prefix ends by itself.
                     self.scopes.decide(flow_id, class);
@@ -425,6 +461,8 @@ impl State {
             rows: self.rows(&book),
             open_flows: self.pipeline.open_flows(),
             enforcement: self.pipeline.enforcement_totals(),
+            pods: self.pipeline.cluster().len(),
+            pods_refused: self.pipeline.cluster().refused(),
             probes,
         }
     }

@@ -9,6 +9,7 @@ mod completions;
 mod coverage;
 mod doctor;
 mod export;
+mod inventory;
 mod keys;
 mod log;
 mod man;
@@ -65,6 +66,7 @@ enum Command {
     Stacks(stacks::Args),
     Keys(keys::Args),
     Anchor(anchor::Args),
+    Inventory(inventory::Args),
     Verify(verify::Args),
     Export(export::Args),
     Coverage(coverage::Args),
@@ -126,6 +128,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Stacks(args) => stacks::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Anchor(args) => anchor::run(&args),
+        Command::Inventory(args) => inventory::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Coverage(args) => coverage::run(&args),

@@ -58,6 +58,14 @@ pub fn load(config_path: Option<&Path>) -> Result<Loaded, Vec<Problem>> {
     }
 }
 
+/// The configuration alone, for commands that judge nothing; without a path the built-in one.
+///
+/// # Errors
+/// All problems of the file.
+pub(super) fn load_only_config(path: Option<&Path>) -> Result<Config, Vec<Problem>> {
+    load_config(path).map(|(config, _)| config)
+}
+
 /// The configuration as a text, to name lines in it.
 struct Source {
     name: String,

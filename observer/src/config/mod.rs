@@ -22,6 +22,8 @@ use yaml::{Problem, Reader};
 pub struct Config {
     /// This host, as rows name it.
     pub host: Host,
+    /// The cluster that this host is a node of.
+    pub kubernetes: Kubernetes,
     /// Policy file; none: no rules.
     pub policy_file: Option<PathBuf>,
     /// Register of AI systems; none: nothing is asked of one.
@@ -40,6 +42,8 @@ pub struct Config {
     pub spool: Spool,
     /// Where evidence goes.
     pub store: Store,
+    /// Alerts.
+    pub alerts: Alerts,
     /// Address of `/metrics` and `/healthz`; none: switched off.
     pub metrics_listen: Option<SocketAddr>,
     /// Time between two seals.
@@ -100,6 +104,39 @@ impl EnforcementMode {
     const ALL: [Self; 3] = [Self::Off, Self::DryRun, Self::On];
 }
 
+/// The cluster that this host is a node of, and its API server, which names pods.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// Whether the API server is asked, and where it is.
+    pub api: ApiServer,
+    /// Name of this node; none: what the variable `NODE_NAME` says.
+    pub node: Option<String>,
+    /// Name of the cluster in rows; empty: not known.
+    pub cluster: String,
+    /// File of the token; none: that of the pod's service account.
+    pub token_file: Option<PathBuf>,
+    /// Certificates to trust, PEM; none: those of the pod's service account.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Whether the API server is asked, and where it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ApiServer {
+    /// Asked in a pod that has a token, where its variables say.
+    #[default]
+    Auto,
+    /// Not asked.
+    Off,
+    /// Asked at this address, `https://host:port`.
+    At(String),
+}
+
+/// Whether this can be the name of a node (RFC 1123 subdomain).
+pub fn is_node_name(name: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+    (1..=253).contains(&name.len()) && name.bytes().all(letter)
+}
+
 /// A host of an AI service that the built-in catalogue does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtraHost {
@@ -144,6 +181,47 @@ impl FunctionProbes {
     /// All words, in the order of the variants.
     pub const NAMES: [&'static str; 2] = ["auto", "perf_events"];
     const ALL: [Self; 2] = [Self::Auto, Self::PerfEvents];
+}
+
+/// Words for the least severity of a finding that is an alert; their places are the numbers that rows have.
+pub const SEVERITIES: [&str; 6] = ["off", "info", "low", "medium", "high", "critical"];
+
+/// What is sent as it happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alerts {
+    /// Where it goes; none: nothing is sent.
+    pub to: Option<Outlet>,
+    /// Findings of at least this severity, 1 (info) to 5 (critical); none: no findings.
+    pub findings: Option<i8>,
+    /// Use that nobody sanctioned.
+    pub unsanctioned: bool,
+}
+
+/// Where alerts go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outlet {
+    /// Lines of JSON on standard output.
+    Stdout,
+    /// Lines of JSON at the end of a file.
+    File(PathBuf),
+    /// Syslog, by datagrams to a socket of this host.
+    Unix(PathBuf),
+    /// Syslog over UDP, `host:port`.
+    Udp(String),
+    /// Syslog over TCP, `host:port`.
+    Tcp(String),
+}
+
+impl std::fmt::Display for Outlet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Udp(address) => write!(f, "udp://{address}"),
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+        }
+    }
 }
 
 /// Where evidence goes.
@@ -337,6 +415,7 @@ impl Default for Config {
         let state_dir = PathBuf::from("/var/lib/observer");
         Self {
             host: Host::default(),
+            kubernetes: Kubernetes::default(),
             policy_file: None,
             register_file: None,
             enforcement: Enforcement::default(),
@@ -370,6 +449,11 @@ impl Default for Config {
                 directory: state_dir.join("spool"),
                 max_bytes: 1 << 30,
                 fsync: true,
+            },
+            alerts: Alerts {
+                to: None,
+                findings: Some(4),
+                unsanctioned: true,
             },
             metrics_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
             seal_interval: Duration::from_secs(30),

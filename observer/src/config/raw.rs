@@ -10,6 +10,7 @@ pub(super) type Text = Option<At<String>>;
 pub(super) struct Raw {
     pub(super) host_id: Text,
     pub(super) host_name: Text,
+    pub(super) kubernetes: RawKubernetes,
     pub(super) policy_file: Text,
     pub(super) register_file: Text,
     pub(super) enforcement_mode: Option<usize>,
@@ -24,6 +25,10 @@ pub(super) struct Raw {
     pub(super) function_probes: Option<usize>,
     pub(super) exclude_executables: Vec<At<String>>,
     pub(super) store: RawStore,
+    pub(super) alerts_to: Text,
+    /// Number in `super::SEVERITIES`.
+    pub(super) alerts_findings: Option<usize>,
+    pub(super) alerts_unsanctioned: Option<usize>,
     pub(super) spool_dir: Text,
     pub(super) spool_max_bytes: Text,
     pub(super) spool_fsync: Option<usize>,
@@ -41,6 +46,16 @@ pub(super) struct Raw {
     pub(super) privilege: [Option<usize>; 3],
     pub(super) log_level: Option<usize>,
     pub(super) log_format: Option<usize>,
+}
+
+/// The keys below `kubernetes`.
+#[derive(Debug, Default)]
+pub(super) struct RawKubernetes {
+    pub(super) api: Text,
+    pub(super) node: Text,
+    pub(super) cluster: Text,
+    pub(super) token_file: Text,
+    pub(super) ca_file: Text,
 }
 
 /// The keys below `store`.
@@ -63,8 +78,9 @@ pub(super) struct RawStore {
     pub(super) payloads_days: Text,
 }
 
-const ROOT: [&str; 16] = [
+const ROOT: [&str; 18] = [
     "host",
+    "kubernetes",
     "policy",
     "enforcement",
     "catalog",
@@ -72,6 +88,7 @@ const ROOT: [&str; 16] = [
     "capture",
     "spool",
     "store",
+    "alerts",
     "metrics",
     "seal",
     "keys",
@@ -112,6 +129,16 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
         raw.host_id = reader.text_of(&host, "id");
         raw.host_name = reader.text_of(&host, "name");
     }
+    let keys = ["api", "node", "cluster", "token_file", "ca_file"];
+    if let Some(kubernetes) = section(reader, &root, "kubernetes", &keys) {
+        raw.kubernetes = RawKubernetes {
+            api: reader.text_of(&kubernetes, "api"),
+            node: reader.text_of(&kubernetes, "node"),
+            cluster: reader.text_of(&kubernetes, "cluster"),
+            token_file: reader.text_of(&kubernetes, "token_file"),
+            ca_file: reader.text_of(&kubernetes, "ca_file"),
+        };
+    }
     if let Some(policy) = section(reader, &root, "policy", &["file", "register"]) {
         raw.policy_file = reader.text_of(&policy, "file");
         raw.register_file = reader.text_of(&policy, "register");
@@ -147,6 +174,11 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
         raw.spool_dir = reader.text_of(&spool, "dir");
         raw.spool_max_bytes = reader.text_of(&spool, "max_bytes");
         raw.spool_fsync = reader.word_of(&spool, "fsync", &ON_OFF);
+    }
+    if let Some(alerts) = section(reader, &root, "alerts", &["to", "findings", "unsanctioned"]) {
+        raw.alerts_to = reader.text_of(&alerts, "to");
+        raw.alerts_findings = reader.word_of(&alerts, "findings", &super::SEVERITIES);
+        raw.alerts_unsanctioned = reader.word_of(&alerts, "unsanctioned", &ON_OFF);
     }
     if let Some(metrics) = section(reader, &root, "metrics", &["listen"]) {
         raw.metrics_listen = reader.text_of(&metrics, "listen");

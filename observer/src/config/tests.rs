@@ -36,6 +36,11 @@ fn the_printed_default_is_the_default_and_has_every_key() {
         "host",
         "id",
         "name",
+        "kubernetes",
+        "api",
+        "node",
+        "cluster",
+        "token_file",
         "policy",
         "file",
         "register",
@@ -66,6 +71,10 @@ fn the_printed_default_is_the_default_and_has_every_key() {
         "records_days",
         "seals_days",
         "payloads_days",
+        "alerts",
+        "to",
+        "findings",
+        "unsanctioned",
         "metrics",
         "seal",
         "interval_seconds",
@@ -202,6 +211,33 @@ log: {level: debug, format: json}
 }
 
 #[test]
+fn every_key_of_cluster_and_alerts_is_taken() {
+    let text = r#"
+kubernetes: {api: "https://10.0.0.1:6443", node: n-1, cluster: prod, token_file: t, ca_file: /k/ca.crt}
+alerts: {to: "tcp://siem.example:601", findings: low, unsanctioned: off}
+"#;
+    let config = Config::parse(text, "/etc/observer/observer.yaml").unwrap();
+    assert_eq!(
+        config.kubernetes,
+        Kubernetes {
+            api: ApiServer::At("https://10.0.0.1:6443".into()),
+            node: Some("n-1".into()),
+            cluster: "prod".into(),
+            token_file: Some("/etc/observer/t".into()),
+            ca_file: Some("/k/ca.crt".into()),
+        }
+    );
+    assert_eq!(
+        config.alerts,
+        Alerts {
+            to: Some(Outlet::Tcp("siem.example:601".into())),
+            findings: Some(2),
+            unsanctioned: false,
+        }
+    );
+}
+
+#[test]
 fn the_store_follows_the_state_directory() {
     let config = Config::parse("state_dir: /srv/o\n", "observer.yaml").unwrap();
     assert_eq!(config.store.embedded.data_dir, PathBuf::from("/srv/o/store"));
@@ -238,7 +274,7 @@ log: {level: verbose, format: [text]}
     let problems = Config::parse(text, "observer.yaml").unwrap_err();
     let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let wanted = [
-        "observer.yaml:2:1: unknown key `hots` in the configuration; did you mean `host`? allowed: host, policy,",
+        "observer.yaml:2:1: unknown key `hots` in the configuration; did you mean `host`? allowed: host, kubernetes, policy,",
         "observer.yaml:3:9: `policy` must be a mapping with the keys file, register; this is a single value",
         "observer.yaml:4:25: an entry of `extra_hosts` needs `provider`",
         "observer.yaml:4:62: `host` must be a host name",
@@ -304,8 +340,58 @@ fn seals_outlive_records_and_records_outlive_texts() {
 #[test]
 fn a_password_in_the_address_is_refused_and_not_shown() {
     let problems = Config::parse("store: {url: \"https://u:geheim@h\"}\n", "o.yaml").unwrap_err();
-    assert!(problems[0].message.contains("password_file"));
+    assert!(problems[0].message.contains("use a file"));
     assert!(!format!("{problems:?}").contains("geheim"));
+}
+
+#[test]
+fn an_api_server_is_asked_over_tls_only_and_by_a_node_with_a_name() {
+    let api = |text: &str| Config::parse(&format!("kubernetes: {{{text}}}\n"), "o.yaml");
+    assert_eq!(api("api: off").unwrap().kubernetes.api, ApiServer::Off);
+    for (text, word) in [
+        ("api: \"http://127.0.0.1:8001\"", "begins with https://"),
+        ("api: \"https://u:p@h\"", "must not hold a user"),
+        ("api: \"https://\"", "must be an address"),
+        ("node: \"n&watch=1\"", "must be the name of a node"),
+        ("cluster: \"a\\u001b\"", "control characters"),
+    ] {
+        let problems = api(text).unwrap_err();
+        assert!(problems[0].to_string().contains(word), "{problems:?}");
+    }
+}
+
+#[test]
+fn alerts_go_to_a_place_that_can_be_or_nowhere() {
+    let to = |text: &str| Config::parse(&format!("alerts: {{to: \"{text}\", findings: off}}\n"), "o.yaml");
+    let good = [
+        ("off", None),
+        ("stdout", Some(Outlet::Stdout)),
+        ("file:/var/log/a", Some(Outlet::File("/var/log/a".into()))),
+        ("unix:/dev/log", Some(Outlet::Unix("/dev/log".into()))),
+        ("udp://[::1]:514", Some(Outlet::Udp("[::1]:514".into()))),
+    ];
+    for (text, wanted) in good {
+        let alerts = to(text).unwrap().alerts;
+        assert_eq!((alerts.to, alerts.findings), (wanted, None), "{text}");
+    }
+    for text in [
+        "",
+        "on",
+        "file:log",
+        "unix:",
+        "udp:h:514",
+        "tcp://h",
+        "tcp://h:0",
+        "tcp://:1",
+        "https://h:1",
+        "tcp://u@h:1",
+    ] {
+        let problems = to(text).unwrap_err();
+        assert!(
+            problems[0].to_string().contains("`to` must be off, stdout"),
+            "{problems:?}"
+        );
+    }
 }
 
 #[test]

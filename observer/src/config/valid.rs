@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::allow::Allowed;
 use super::glob::Glob;
-use super::raw::{Raw, RawStore, Text};
+use super::raw::{Raw, RawKubernetes, RawStore, Text};
 use super::yaml::{At, Reader, shown};
 use super::{
-    Config, Enforcement, EnforcementMode, ExtraHost, FunctionProbes, LogFormat, LogLevel, Privilege,
-    Retention, Store, Wish,
+    Alerts, ApiServer, Config, Enforcement, EnforcementMode, ExtraHost, FunctionProbes, Kubernetes,
+    LogFormat, LogLevel, Outlet, Privilege, Retention, Store, Wish, is_node_name,
 };
 
 const KIB: u64 = 1024;
@@ -23,6 +23,7 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
     let mut v = Validator { reader, directory };
     v.name(raw.host_id, "host.id", &mut config.host.id);
     v.name(raw.host_name, "host.name", &mut config.host.name);
+    config.kubernetes = v.kubernetes(raw.kubernetes);
     config.policy_file = v.optional_path(raw.policy_file, "policy.file");
     config.register_file = v.optional_path(raw.register_file, "policy.register");
     config.enforcement = v.enforcement(raw.enforcement_mode, raw.enforcement_allow);
@@ -77,13 +78,9 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
     }
     config.spool.fsync = raw.spool_fsync.unwrap_or(0) == 0;
     v.store(raw.store, &config.state_dir, &mut config.store);
-    if let Some(listen) = raw.metrics_listen {
-        config.metrics_listen = if listen.value == "off" {
-            None
-        } else {
-            v.address(&listen, "metrics.listen")
-        };
-    }
+    let words = (raw.alerts_findings, raw.alerts_unsanctioned);
+    v.alerts(raw.alerts_to, words, &mut config.alerts);
+    v.metrics(raw.metrics_listen, &mut config.metrics_listen);
     v.seconds(
         raw.seal_interval_seconds,
         "seal.interval_seconds",
@@ -109,17 +106,20 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
         &mut config.anchor.directory,
     );
     v.name(raw.notary, "anchor.notary", &mut config.anchor.notary);
-    let [capabilities, seccomp, landlock] = raw
-        .privilege
-        .map(|word| word.map_or(Wish::Auto, |i| Wish::ALL[i]));
-    config.privilege = Privilege {
-        capabilities,
-        seccomp,
-        landlock,
-    };
+    config.privilege = privilege(raw.privilege);
     config.log.level = raw.log_level.map_or(config.log.level, |i| LogLevel::ALL[i]);
     config.log.format = raw.log_format.map_or(config.log.format, |i| LogFormat::ALL[i]);
     config
+}
+
+/// By the places of the words as written.
+fn privilege(words: [Option<usize>; 3]) -> Privilege {
+    let [capabilities, seccomp, landlock] = words.map(|word| word.map_or(Wish::Auto, |i| Wish::ALL[i]));
+    Privilege {
+        capabilities,
+        seccomp,
+        landlock,
+    }
 }
 
 struct Validator<'a> {
@@ -128,12 +128,47 @@ struct Validator<'a> {
 }
 
 impl Validator<'_> {
+    fn kubernetes(&mut self, raw: RawKubernetes) -> Kubernetes {
+        let mut kubernetes = Kubernetes::default();
+        if let Some(api) = raw.api {
+            kubernetes.api = match api.value.as_str() {
+                "auto" => ApiServer::Auto,
+                "off" => ApiServer::Off,
+                // The token of the service account goes there.
+                url if url.starts_with("https://") => {
+                    self.url(api, "`api`").map_or(ApiServer::Off, ApiServer::At)
+                }
+                _ => {
+                    let got = shown(&api.value);
+                    let message = format!(
+                        "`api` must be auto, off, or an address that begins with https://, not `{got}`"
+                    );
+                    self.reader.problem(api.at, message);
+                    ApiServer::Off
+                }
+            };
+        }
+        if let Some(node) = raw.node {
+            if !is_node_name(&node.value) {
+                let got = shown(&node.value);
+                let message =
+                    format!("`node` must be the name of a node: lower case, digits, - and ., not `{got}`");
+                self.reader.problem(node.at, message);
+            }
+            kubernetes.node = Some(node.value);
+        }
+        self.name(raw.cluster, "kubernetes.cluster", &mut kubernetes.cluster);
+        kubernetes.token_file = self.optional_path(raw.token_file, "kubernetes.token_file");
+        kubernetes.ca_file = self.optional_path(raw.ca_file, "kubernetes.ca_file");
+        kubernetes
+    }
+
     fn store(&mut self, raw: RawStore, state_dir: &Path, store: &mut Store) {
         let https = raw
             .url
             .as_ref()
             .is_some_and(|url| url.value.starts_with("https://"));
-        store.url = raw.url.and_then(|url| self.url(url));
+        store.url = raw.url.and_then(|url| self.url(url, "`url`"));
         if let Some(ca) = raw.ca_file.as_ref().filter(|_| !https) {
             self.reader
                 .problem(ca.at, "`ca_file` needs a `url` that begins with https://");
@@ -238,6 +273,59 @@ impl Validator<'_> {
         }
     }
 
+    /// `words`: places of the least severity and of the switch, as written.
+    fn alerts(
+        &mut self,
+        to: Text,
+        (findings, unsanctioned): (Option<usize>, Option<usize>),
+        alerts: &mut Alerts,
+    ) {
+        alerts.to = to.and_then(|to| self.outlet(&to));
+        if let Some(severity) = findings {
+            // `off` is the first word.
+            alerts.findings = i8::try_from(severity).ok().filter(|number| *number > 0);
+        }
+        alerts.unsanctioned = unsanctioned.unwrap_or(0) == 0;
+    }
+
+    fn metrics(&mut self, listen: Text, target: &mut Option<SocketAddr>) {
+        let Some(listen) = listen else { return };
+        *target = if listen.value == "off" {
+            None
+        } else {
+            self.address(&listen, "metrics.listen")
+        };
+    }
+
+    /// Where alerts go.
+    fn outlet(&mut self, to: &At<String>) -> Option<Outlet> {
+        let absolute = |path: &str| path.starts_with('/') && path.len() > 1 && !path.contains('\0');
+        let address = |text: &str| {
+            let (host, port) = text.rsplit_once(':')?;
+            let fits = !host.is_empty()
+                && !host.contains(['/', '@', ' '])
+                && port.parse().is_ok_and(|port: u16| port > 0);
+            fits.then(|| text.to_owned())
+        };
+        let outlet = match to.value.split_once(':') {
+            None if to.value == "off" => return None,
+            None if to.value == "stdout" => Some(Outlet::Stdout),
+            Some(("file", path)) if absolute(path) => Some(Outlet::File(path.into())),
+            Some(("unix", path)) if absolute(path) => Some(Outlet::Unix(path.into())),
+            Some(("udp", rest)) => rest.strip_prefix("//").and_then(address).map(Outlet::Udp),
+            Some(("tcp", rest)) => rest.strip_prefix("//").and_then(address).map(Outlet::Tcp),
+            _ => None,
+        };
+        if outlet.is_none() {
+            let got = shown(&to.value);
+            let message = format!(
+                "`to` must be off, stdout, file:/path, unix:/path, udp://host:port or tcp://host:port, not `{got}`"
+            );
+            self.reader.problem(to.at, message);
+        }
+        outlet
+    }
+
     fn address(&mut self, text: &At<String>, key: &str) -> Option<SocketAddr> {
         let address = text.value.parse();
         if address.is_err() {
@@ -250,7 +338,7 @@ impl Validator<'_> {
         address.ok()
     }
 
-    fn url(&mut self, url: At<String>) -> Option<String> {
+    fn url(&mut self, url: At<String>, key: &str) -> Option<String> {
         let rest = url
             .value
             .strip_prefix("http://")
@@ -259,18 +347,14 @@ impl Validator<'_> {
             .and_then(|rest| rest.split(['/', '?', '#']).next())
             .unwrap_or_default();
         if host.is_empty() || url.value.contains(char::is_whitespace) {
-            self.reader.problem(
-                url.at,
-                "`url` must be an address such as https://clickhouse.example:8443",
-            );
+            let message = format!("{key} must be an address such as https://clickhouse.example:8443");
+            self.reader.problem(url.at, message);
             return None;
         }
         // The text is not shown: what stands before the @ is a password.
         if host.contains('@') {
-            self.reader.problem(
-                url.at,
-                "`url` must not hold a user or password; use `user` and `password_file`",
-            );
+            let message = format!("{key} must not hold a user or password; use a file for these");
+            self.reader.problem(url.at, message);
             return None;
         }
         Some(url.value.trim_end_matches('/').to_owned())

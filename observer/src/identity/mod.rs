@@ -12,7 +12,7 @@ mod users;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
-pub use cgroup::container_id;
+pub use cgroup::{container_id, pod_uid};
 use digests::Digests;
 pub use digests::FileDigest;
 pub use host::Host;
@@ -96,6 +96,8 @@ pub struct Identity {
     pub ancestry: Vec<Ancestor>,
     /// Container id; empty outside containers.
     pub container_id: String,
+    /// Uid of the pod as the control group names it; empty outside of pods.
+    pub pod_uid: String,
     /// How it came to run.
     pub lineage: Lineage,
     /// SHA-256 of the executable, once it was read; only of programs that connect.
@@ -167,6 +169,7 @@ impl Processes {
         let stat = proc::stat(key.pid);
         let parent_pid = stat.as_ref().map_or(0, |s| s.parent_pid);
         let login_uid = proc::login_uid(key.pid);
+        let cgroup = proc::cgroup(key.pid).unwrap_or_default();
         let ancestry = ancestry(parent_pid);
         let login_user = if login_uid == u32::MAX {
             String::new()
@@ -189,7 +192,8 @@ impl Processes {
             login_uid,
             user: self.users.name(uid),
             ancestry,
-            container_id: container_of(key.pid),
+            container_id: container_id(&cgroup).unwrap_or_default(),
+            pod_uid: pod_uid(&cgroup).unwrap_or_default(),
             lineage,
             executable_digest: FileDigest::default(),
         }

@@ -149,7 +149,18 @@ impl Pipeline {
         for _ in 0..self.blind.seen(processes) {
             self.ledger.lose(Stage::Flow, "blind_spot_table_full", 0);
         }
-        self.blind.due(now_ns, rows::wall(now_ns, self.wall_offset_ns))
+        let mut due = self.blind.due(now_ns, rows::wall(now_ns, self.wall_offset_ns));
+        for row in &mut due {
+            let place = self.cluster.find(&row.container_id, "");
+            if let Some(pod) = place.pod {
+                row.k8s_namespace_name.clone_from(&pod.namespace);
+                row.k8s_workload_name.clone_from(&pod.workload);
+            }
+            if let Some(container) = place.container {
+                row.container_image_digest.clone_from(&container.digest);
+            }
+        }
+        due
     }
 }
 

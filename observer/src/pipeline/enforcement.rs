@@ -11,6 +11,7 @@ use crate::{
     enforce::{Action, By, Decision, Decisions, Guard, Settings},
     evidence::ConnectionRow,
     identity::Identity,
+    kubernetes::Where,
     protocol::dns::Resolved,
 };
 
@@ -244,19 +245,22 @@ impl Pipeline {
     }
 
     fn decision_row(&mut self, decision: &Decision) {
-        let row = row_of(&self.book, decision, self.wall_offset_ns);
+        let process = &decision.process;
+        let place = self.cluster.find(&process.container_id, &process.pod_uid);
+        let row = row_of(&self.book, decision, &place, self.wall_offset_ns);
         self.outputs.push(Output::Connection(Box::new(row)));
     }
 }
 
 /// Row of calls that were denied, or that a dry run let go without a connection coming of it. Nothing passed.
-fn row_of(book: &Rulebook, of: &Decision, wall_offset_ns: i64) -> ConnectionRow {
+fn row_of(book: &Rulebook, of: &Decision, place: &Where<'_>, wall_offset_ns: i64) -> ConnectionRow {
     let mut row = ConnectionRow::unknown();
     let (first_ns, last_ns) = of.times_ns;
     row.ts = rows::wall(first_ns, wall_offset_ns);
     row.closed_ts = rows::wall(last_ns, wall_offset_ns);
     row.host_name.clone_from(&book.host_name);
     rows::set_connection_process(&mut row, &of.process);
+    rows::set_connection_place(&mut row, place);
     row.socket_fd = -1;
     let is_udp = of.transport == TRANSPORT_UDP;
     row.network_transport = if is_udp { "udp" } else { "tcp" }.to_owned();
@@ -274,7 +278,8 @@ fn row_of(book: &Rulebook, of: &Decision, wall_offset_ns: i64) -> ConnectionRow 
     row.visibility = "none".to_owned();
     let is_denied = of.action == Action::Denied;
     row.close_reason = if is_denied { "denied" } else { "no_connection" }.to_owned();
-    rows::set_connection_judgement(&mut row, book, &of.process);
+    let account = place.pod.map_or("", |pod| &pod.service_account);
+    rows::set_connection_judgement(&mut row, book, &of.process, account);
     row.enforcement = of.action.name().to_owned();
     row.enforcement_rule_id = of.rule_id.to_string();
     row.enforcement_attempts = of.attempts;

@@ -36,6 +36,7 @@ use crate::{
     flow::Direction,
     identity::{Identity, ProcessKey},
     kernel::enforce::Change,
+    kubernetes::{Change as PodChange, Cluster},
     policy::{Judge, Verdict},
     sensitive::{Engine, HmacKey},
 };
@@ -181,6 +182,7 @@ struct Plaintext {
 /// See the module.
 pub struct Pipeline {
     book: Rulebook,
+    cluster: Cluster,
     flows: HashMap<u64, Flow>,
     by_process: HashMap<ProcessKey, Vec<u64>>,
     connections: Connections,
@@ -207,6 +209,7 @@ impl Pipeline {
     pub fn new(book: Rulebook) -> Self {
         Self {
             book,
+            cluster: Cluster::default(),
             flows: HashMap::new(),
             by_process: HashMap::new(),
             connections: Connections::default(),
@@ -236,6 +239,21 @@ impl Pipeline {
     pub fn set_judge(&mut self, judge: Arc<Judge>) {
         self.book.judge = judge;
         self.guard_anew();
+    }
+
+    /// The cluster that this host is a node of, before anything else is told.
+    pub fn set_cluster(&mut self, cluster: Cluster) {
+        self.cluster = cluster;
+    }
+
+    /// Takes what is new about the pods of this node: rows that are made from now on are named by it.
+    pub fn pod_change(&mut self, change: PodChange, now_ns: u64) {
+        self.cluster.take(change, now_ns);
+    }
+
+    /// The cluster, with the pods that are known.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Takes one record; `process` is who wrote it.
@@ -521,6 +539,9 @@ impl Pipeline {
                         exchange: &exchange,
                         report: &report,
                         session: session.as_ref(),
+                        place: self
+                            .cluster
+                            .find(&flow.process.container_id, &flow.process.pod_uid),
                     };
                     let mut row = rows::interaction(&self.book, &of, self.wall_offset_ns);
                     row.tls_found_by = self.found.of(flow.process.key, flow.stack).to_owned();
@@ -609,7 +630,9 @@ impl Pipeline {
         if self.selftest.is_helper(&connection.process) {
             return;
         }
-        let Some(mut row) = rows::connection(&self.book, connection, self.wall_offset_ns) else {
+        let process = &connection.process;
+        let place = self.cluster.find(&process.container_id, &process.pod_uid);
+        let Some(mut row) = rows::connection(&self.book, connection, &place, self.wall_offset_ns) else {
             return;
         };
         row.tls_found_by = self.found.of(connection.process.key, connection.stack).to_owned();

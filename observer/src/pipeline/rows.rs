@@ -15,6 +15,7 @@ use crate::{
     evidence::{ConnectionRow, FindingRow, InteractionRow, LOGIN_UID_UNSET, Severity},
     exchange::{AccountKind, ClientKind, Exchange, ToolUses},
     identity::Identity,
+    kubernetes::Where,
     policy::{Attribute, FindingFact, Judgement, Subject, Verdict},
     protocol::Side,
     sensitive::{self, Finding, ScanReport},
@@ -37,6 +38,7 @@ pub(super) struct Of<'a> {
     pub exchange: &'a Exchange,
     pub report: &'a ScanReport,
     pub session: Option<&'a Session>,
+    pub place: Where<'a>,
 }
 
 /// Row of an exchange.
@@ -52,6 +54,7 @@ pub(super) fn interaction(book: &Rulebook, of: &Of<'_>, wall_offset_ns: i64) -> 
         .first_response_ns
         .map(|ns| ns.saturating_sub(exchange.started_ns));
     set_process(&mut row, &of.flow.process, book);
+    set_place(&mut row, &of.flow.process, &of.place);
     set_network(&mut row, of.flow, of.connection, exchange);
     set_gen_ai(&mut row, exchange);
     set_tools(&mut row, exchange);
@@ -93,6 +96,26 @@ fn set_process(row: &mut InteractionRow, process: &Identity, book: &Rulebook) {
         .map(|address| address.to_string())
         .unwrap_or_default();
     row.invoking_user_id = lineage.invoking_uid.unwrap_or(LOGIN_UID_UNSET);
+}
+
+/// Where it runs. The uid of a pod stands in the path of its control group; all else is known from the API server only.
+fn set_place(row: &mut InteractionRow, process: &Identity, place: &Where<'_>) {
+    row.k8s_cluster_name = place.cluster.to_owned();
+    row.k8s_node_name = place.node.to_owned();
+    row.k8s_pod_uid.clone_from(&process.pod_uid);
+    if let Some(pod) = place.pod {
+        row.k8s_pod_uid.clone_from(&pod.uid);
+        row.k8s_namespace_name.clone_from(&pod.namespace);
+        row.k8s_pod_name.clone_from(&pod.pod);
+        row.k8s_workload_kind.clone_from(&pod.workload_kind);
+        row.k8s_workload_name.clone_from(&pod.workload);
+        row.k8s_service_account.clone_from(&pod.service_account);
+    }
+    if let Some(container) = place.container {
+        row.k8s_container_name.clone_from(&container.name);
+        row.container_image_name.clone_from(&container.image);
+        row.container_image_digest.clone_from(&container.digest);
+    }
 }
 
 /// Whose account: keyed hashes, and names that are none of a person. The key itself goes nowhere.
@@ -402,7 +425,12 @@ fn direction(place: &Place) -> &'static str {
 }
 
 /// Row of a connection: of one that is AI, and of one of which nothing says that it is not. `None` for others.
-pub(super) fn connection(book: &Rulebook, of: &Connection, wall_offset_ns: i64) -> Option<ConnectionRow> {
+pub(super) fn connection(
+    book: &Rulebook,
+    of: &Connection,
+    place: &Where<'_>,
+    wall_offset_ns: i64,
+) -> Option<ConnectionRow> {
     let end = of.end?;
     if !of.is_ai() && !of.is_unknown() && of.decided.is_none() {
         return None;
@@ -414,6 +442,7 @@ pub(super) fn connection(book: &Rulebook, of: &Connection, wall_offset_ns: i64) 
     row.connection_id = of.id;
     row.host_name.clone_from(&book.host_name);
     set_connection_process(&mut row, &of.process);
+    set_connection_place(&mut row, place);
     set_connection_network(&mut row, of);
     row.endpoint_class = endpoint_class(book, of).to_owned();
     row.catalog_version = book.catalog.version().to_owned();
@@ -426,7 +455,8 @@ pub(super) fn connection(book: &Rulebook, of: &Connection, wall_offset_ns: i64) 
     let (visibility, reason) = visibility(of, book.excludes(&of.process.executable));
     row.visibility = visibility.to_owned();
     row.opaque_reason = reason.map_or("", OpaqueReason::code).to_owned();
-    set_connection_judgement(&mut row, book, &of.process);
+    let account = place.pod.map_or("", |pod| &pod.service_account);
+    set_connection_judgement(&mut row, book, &of.process, account);
     if let Some(decided) = &of.decided {
         decided.action.name().clone_into(&mut row.enforcement);
         row.enforcement_rule_id = decided.rule_id.to_string();
@@ -439,7 +469,12 @@ pub(super) fn connection(book: &Rulebook, of: &Connection, wall_offset_ns: i64) 
 }
 
 /// What is known without reading a connection is judged as in an exchange; so use that cannot be read is seen, too.
-pub(super) fn set_connection_judgement(row: &mut ConnectionRow, book: &Rulebook, process: &Identity) {
+pub(super) fn set_connection_judgement(
+    row: &mut ConnectionRow,
+    book: &Rulebook,
+    process: &Identity,
+    account: &str,
+) {
     let host = row.server_address.to_ascii_lowercase();
     let provider = book
         .catalog
@@ -449,10 +484,11 @@ pub(super) fn set_connection_judgement(row: &mut ConnectionRow, book: &Rulebook,
     let words = ProcessWords::of(process);
     let mut subject = Subject::at(row.ts, &[]);
     let facts = [
-        (Attribute::Provider, &provider),
+        (Attribute::Provider, provider.as_str()),
         (Attribute::Host, &host),
         (Attribute::Namespace, &row.k8s_namespace_name),
         (Attribute::Workload, &row.k8s_workload_name),
+        (Attribute::ServiceAccount, account),
     ];
     facts
         .into_iter()
@@ -538,6 +574,17 @@ pub(super) fn set_connection_process(row: &mut ConnectionRow, process: &Identity
         .map(|address| address.to_string())
         .unwrap_or_default();
     row.invoking_user_id = lineage.invoking_uid.unwrap_or(LOGIN_UID_UNSET);
+}
+
+/// Names of the pod, where the API server told them.
+pub(super) fn set_connection_place(row: &mut ConnectionRow, place: &Where<'_>) {
+    if let Some(pod) = place.pod {
+        row.k8s_namespace_name.clone_from(&pod.namespace);
+        row.k8s_workload_name.clone_from(&pod.workload);
+    }
+    if let Some(container) = place.container {
+        row.container_image_digest.clone_from(&container.digest);
+    }
 }
 
 /// Visibility of a connection and, when it was not decoded whole, the one reason.

@@ -31,6 +31,7 @@ mod bounds;
 mod enforcement;
 mod halves;
 mod names;
+mod pods;
 mod selftest;
 mod sockets;
 

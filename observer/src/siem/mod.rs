@@ -12,6 +12,7 @@ mod write;
 
 use serde_json::{Map, Value};
 
+use crate::evidence::{ConnectionRow, FindingRow, InteractionRow};
 pub use write::{Written, write};
 
 /// Form of the events.
@@ -39,6 +40,25 @@ trait Event {
     fn ocsf(&self) -> Vec<Value>;
     /// OTLP request with one log record.
     fn otlp(&self) -> Value;
+}
+
+/// What a finding says, as an alert: with whose call it was, since who reads it has not the other event at hand.
+pub(crate) fn finding_alert(row: &FindingRow, call: &InteractionRow) -> Option<Value> {
+    let mut event = row.ocsf().pop()?;
+    if let (Value::Object(event), Value::Object(caller)) = (&mut event, call.caller()) {
+        event.extend(caller);
+    }
+    Some(event)
+}
+
+/// What a call that nobody sanctioned says, as an alert; `None` of any other.
+pub(crate) fn call_alert(row: &InteractionRow) -> Option<Value> {
+    row.compliance_finding()
+}
+
+/// What a connection says that nobody sanctioned, and that could not be read, as an alert.
+pub(crate) fn connection_alert(row: &ConnectionRow) -> Option<Value> {
+    Some(row.compliance_finding())
 }
 
 /// Without what is unknown: absent members, empty texts, lists and objects. Numbers stay, 0 included: an unknown one is absent.

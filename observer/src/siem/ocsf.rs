@@ -125,6 +125,15 @@ impl InteractionRow {
         actor
     }
 
+    /// Who called, and where that ran.
+    pub(super) fn caller(&self) -> Value {
+        known(json!({
+            "actor": self.actor(),
+            "device": device(&self.host_name, &self.host_id),
+            "container": {"uid": self.container_id, "image": {"name": self.container_image_name}, "pod_uuid": self.k8s_pod_uid},
+        }))
+    }
+
     fn model(&self) -> Value {
         let asked = &self.gen_ai_request_model;
         let answered = &self.gen_ai_response_model;
@@ -181,7 +190,7 @@ impl InteractionRow {
     }
 
     /// For what nobody approved.
-    fn compliance_finding(&self) -> Option<Value> {
+    pub(super) fn compliance_finding(&self) -> Option<Value> {
         (self.policy_verdict == "unsanctioned").then(|| {
             head!(self, 2003, 1, MEDIUM, PROFILES).with(json!({
                 "activity_name": "Create",
@@ -242,6 +251,28 @@ impl Event for FindingRow {
 
     fn otlp(&self) -> Value {
         super::otlp::finding(self)
+    }
+}
+
+impl ConnectionRow {
+    /// For use that nobody approved and nobody can read. Only alerts have it: in an export the connection itself says so.
+    pub(super) fn compliance_finding(&self) -> Value {
+        head!(self, 2003, 1, MEDIUM, &["host", "container"]).with(json!({
+            "activity_name": "Create",
+            "status_id": 1,
+            "finding_info": {
+                "uid": format!("{}-policy", hex::encode(self.record_hash)),
+                "title": "Connection to AI that no policy sanctions and that cannot be read",
+                "related_events": [{"uid": hex::encode(self.record_hash), "type_uid": 400_106}],
+            },
+            "compliance": {"control": self.policy_rule_id, "status_id": 3, "status_detail": self.policy_reason},
+            "actor": actor!(self),
+            "device": device(&self.host_name, &self.host_id),
+            "container": {"uid": self.container_id},
+            "resources": [{"name": self.server_address}],
+            "unmapped": {"opaque_reason": self.opaque_reason, "k8s_namespace_name": self.k8s_namespace_name,
+                "k8s_workload_name": self.k8s_workload_name},
+        }))
     }
 }
 

@@ -1,20 +1,17 @@
 //! The official `clickhouse` client, set up for one store, and its errors in a closed form.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clickhouse::{RowOwned, RowRead, RowWrite};
-use hyper_rustls::ConfigBuilderExt;
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::time::Instant;
 
 use super::sql::is_identifier;
+use crate::tls::{self, with_causes};
 
 /// An idle connection is closed before the server does (ClickHouse: 3 s in old versions, then 10 s).
 const POOL_IDLE: Duration = Duration::from_secs(2);
@@ -149,21 +146,6 @@ impl From<clickhouse::error::Error> for StoreError {
             message: first_line(&with_causes(&error)),
         }
     }
-}
-
-/// The error with its causes: hyper says "client error (Connect)" and hides why.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn first_line(text: &str) -> String {
@@ -347,17 +329,7 @@ fn tls_client(target: &StoreTarget) -> Result<clickhouse::Client, StoreError> {
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector.set_nodelay(true);
     connector.enforce_http(false);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| StoreError::setup(format!("TLS: {error}")))?;
-    let config = match &target.ca_file {
-        Some(path) => builder.with_root_certificates(roots_from(path)?),
-        None => builder
-            .with_native_roots()
-            .map_err(|error| StoreError::setup(format!("the system's certificates: {error}")))?,
-    }
-    .with_no_client_auth();
+    let config = tls::client_config(target.ca_file.as_deref()).map_err(StoreError::setup)?;
     let https = hyper_rustls::HttpsConnectorBuilder::new()
         .with_tls_config(config)
         .https_only()
@@ -367,20 +339,6 @@ fn tls_client(target: &StoreTarget) -> Result<clickhouse::Client, StoreError> {
         .pool_idle_timeout(POOL_IDLE)
         .build(https);
     Ok(clickhouse::Client::with_http_client(http))
-}
-
-fn roots_from(path: &Path) -> Result<rustls::RootCertStore, StoreError> {
-    let failed =
-        |why: &dyn fmt::Display| StoreError::setup(format!("certificates {}: {why}", path.display()));
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
-        let certificate = certificate.map_err(|error| failed(&error))?;
-        roots.add(certificate).map_err(|error| failed(&error))?;
-    }
-    if roots.is_empty() {
-        return Err(failed(&"no certificate in the file"));
-    }
-    Ok(roots)
 }
 
 /// Waits until the store at `url` answers a query. `url` may name user and password only through `target`s of

@@ -14,6 +14,7 @@ mod cluster;
 mod columns;
 mod governance;
 mod hostile;
+mod inventory;
 mod life;
 mod requests;
 mod retention;

@@ -25,6 +25,11 @@ store:
 {{- if .Values.store.caSecret.name }}
   ca_file: /etc/observer/ca/{{ .Values.store.caSecret.key }}
 {{- end }}
+kubernetes:
+  api: {{ .Values.kubernetes.api | quote }}
+{{- if .Values.kubernetes.cluster }}
+  cluster: {{ .Values.kubernetes.cluster | quote }}
+{{- end }}
 metrics:
   listen: {{ printf "%s:%d" (ternary "0.0.0.0" "127.0.0.1" (or .Values.metrics.expose (not .Values.hostNetwork))) (int .Values.metrics.port) | quote }}
 {{- if .Values.policy }}
@@ -55,4 +60,27 @@ httpGet:
   {{- if and .Values.hostNetwork (not .Values.metrics.expose) }}
   host: 127.0.0.1
   {{- end }}
+{{- end }}
+
+{{/* Not the selector's labels: a job is no pod of the DaemonSet or of its Service. */}}
+{{- define "observer.inventoryLabels" -}}
+app.kubernetes.io/name: observer-inventory
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "observer.inventoryConfig" -}}
+store:
+  url: {{ .Values.store.url | quote }}
+  database: {{ .Values.store.database | quote }}
+  user: {{ .Values.inventory.user | quote }}
+{{- if .Values.inventory.passwordSecret.name }}
+  password_file: /etc/observer/password/{{ .Values.inventory.passwordSecret.key }}
+{{- end }}
+{{- if .Values.store.caSecret.name }}
+  ca_file: /etc/observer/ca/{{ .Values.store.caSecret.key }}
+{{- end }}
+kubernetes:
+  cluster: {{ .Values.kubernetes.cluster | quote }}
 {{- end }}

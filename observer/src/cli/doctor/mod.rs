@@ -1,6 +1,7 @@
 //! `observer doctor`: can Observer work here, and what is missing. Looks and changes nothing that stays.
 
 mod checks;
+mod cluster;
 mod processes;
 mod rights;
 
@@ -76,6 +77,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     report.extend(kernel_checks(&config));
     report.extend(rights::checks(&config));
     report.push(store_check(&config)?);
+    report.extend(cluster::check(&config.kubernetes)?);
     report.push(directory_check("state_dir", &config.state_dir));
     report.push(directory_check("spool.dir", &config.spool.directory));
     report.push(checks::spool(&config.spool, room(&config.spool.directory)));
