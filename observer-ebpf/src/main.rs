@@ -1,6 +1,7 @@
 //! Observer's kernel programs. One file per source of events; `maps` holds the state, `emit` is the only door to the
 //! ring buffer.
 #![no_std]
+#![feature(asm_experimental_arch)]
 #![no_main]
 
 mod aead;

@@ -1,6 +1,6 @@
 //! Maps and constants set by the daemon before the programs are loaded.
 
-use core::mem::MaybeUninit;
+use core::{arch::asm, mem::MaybeUninit};
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
@@ -166,9 +166,9 @@ pub(crate) fn prefix_small() -> u64 {
 #[inline(always)]
 pub(crate) fn count(index: u32, n: u64) {
     if let Some(c) = COUNTERS.get_ptr_mut(index) {
-        // SAFETY: the pointer is to this CPU's value of the map. A task that is preempted between load and store can
-        // lose one addition of the other; the verifier of older kernels knows no atomic read-modify-write here.
-        unsafe { *c += n }
+        // SAFETY: the pointer is to this CPU's value of the map. A task can be preempted here by another that counts, so the addition is
+        // one instruction: BPF_XADD, which every kernel has. `core` has no `fetch_add` for this target.
+        unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) c, in(reg) n) }
     }
 }
 

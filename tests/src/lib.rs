@@ -14,4 +14,4 @@ pub mod eval;
 pub mod grafana;
 pub mod harness;
 pub mod month;
-mod random;
+pub mod random;

@@ -150,7 +150,7 @@ impl Engine {
         let numbers = &self.inner.plan.numbers;
         let cores = || {
             let cores: Vec<&str> = numbers.iter().map(|n| self.inner.rules[*n].form.core()).collect();
-            Machine::new(&cores)
+            Machine::of_many(&cores)
         };
         match made(&mut machine, cores) {
             Some(machine) => machine.ends(text, start, limit, ends),

@@ -411,9 +411,14 @@ impl Host {
 
     /// The daemon's metrics now.
     pub fn metrics(&self) -> Result<Metrics> {
+        Ok(Metrics::parse(&self.metrics_text()?))
+    }
+
+    /// The same as they are read.
+    pub fn metrics_text(&self) -> Result<String> {
         let (status, text) = http(self.metrics_address, "GET", "/metrics", "")?;
         anyhow::ensure!(status == 200, "/metrics answered {status}");
-        Ok(Metrics::parse(&text))
+        Ok(text)
     }
 
     /// Rows of a table now.

@@ -2,11 +2,16 @@
 
 use regex_automata::MatchKind;
 use regex_automata::hybrid::dfa::{Cache, DFA};
-use regex_automata::util::syntax;
+use regex_automata::util::{start, syntax};
 use regex_automata::{Anchored, Input, nfa::thompson};
 
-/// Most bytes of states that one machine keeps; then it begins anew.
+use crate::sensitive::rules::ByteSet;
+
+/// Most bytes of states that a machine of one rule keeps; then it begins anew.
 const CACHE: usize = 1024 * 1024;
+/// The same for the machine of all rules of numbers. Ordinary text makes some thousand states of it, and one that has no room for
+/// them makes them again and again.
+const CACHE_OF_ALL: usize = 16 * 1024 * 1024;
 /// Most ends that are told of one place.
 const MAX_ENDS: usize = 256;
 
@@ -14,6 +19,42 @@ const MAX_ENDS: usize = 256;
 pub(crate) struct Machine {
     dfa: DFA,
     cache: Cache,
+    /// With which two bytes a match may begin, where that was asked for.
+    pairs: Option<Pairs>,
+}
+
+/// A set of two bytes in a row. Most words begin like no number, and a look at a table is cheaper than a try.
+struct Pairs(Box<[ByteSet]>);
+
+impl Pairs {
+    /// The pairs after which the machine is not dead. `None` where it cannot be asked.
+    fn of(dfa: &DFA, cache: &mut Cache) -> Option<Self> {
+        let mut pairs = vec![ByteSet::default(); 256];
+        // What may stand before decides where the machine begins: one byte of each kind.
+        for before in [None, Some(b' '), Some(b'a'), Some(b'\n'), Some(b'\r')] {
+            let begin = start::Config::new().anchored(Anchored::Yes).look_behind(before);
+            let state = dfa.start_state(cache, &begin).ok()?;
+            for (first, seconds) in (0..=u8::MAX).zip(&mut pairs) {
+                let one = dfa.next_state(cache, state, first).ok()?;
+                if one.is_dead() {
+                    continue;
+                }
+                for second in 0..=u8::MAX {
+                    if !dfa.next_state(cache, one, second).ok()?.is_dead() {
+                        seconds.add(second);
+                    }
+                }
+            }
+        }
+        // States that were dropped meanwhile would have been asked for in vain.
+        (cache.clear_count() == 0).then(|| Self(pairs.into_boxed_slice()))
+    }
+
+    fn has(&self, first: u8, second: u8) -> bool {
+        self.0
+            .get(usize::from(first))
+            .is_none_or(|seconds| seconds.has(second))
+    }
 }
 
 impl std::fmt::Debug for Machine {
@@ -42,19 +83,16 @@ impl Machine {
     /// A machine for these patterns. They were checked when their rules were read; `None` where they are refused all
     /// the same.
     pub(crate) fn new<P: AsRef<str>>(patterns: &[P]) -> Option<Self> {
-        let dfa = DFA::builder()
-            .configure(
-                DFA::config()
-                    .match_kind(MatchKind::All)
-                    .cache_capacity(CACHE)
-                    .skip_cache_capacity_check(true),
-            )
-            .syntax(syntax::Config::new().unicode(false).utf8(false))
-            .thompson(thompson::Config::new().utf8(false))
-            .build_many(patterns)
-            .ok()?;
-        let cache = dfa.create_cache();
-        Some(Self { dfa, cache })
+        let (dfa, cache) = built(patterns, CACHE)?;
+        let pairs = None;
+        Some(Self { dfa, cache, pairs })
+    }
+
+    /// As [`Self::new`], for many patterns that are tried at many places.
+    pub(crate) fn of_many<P: AsRef<str>>(patterns: &[P]) -> Option<Self> {
+        let (dfa, mut cache) = built(patterns, CACHE_OF_ALL)?;
+        let pairs = Pairs::of(&dfa, &mut cache);
+        Some(Self { dfa, cache, pairs })
     }
 
     /// Adds to `ends` all ends of matches that begin at `start`, in ascending order, and gives the number of bytes
@@ -66,6 +104,11 @@ impl Machine {
         limit: usize,
         ends: &mut Vec<End>,
     ) -> (Tried, usize) {
+        if let (Some(pairs), Some([first, second, ..])) = (&self.pairs, text.get(start..limit))
+            && !pairs.has(*first, *second)
+        {
+            return (Tried::Whole, 2);
+        }
         let input = Input::new(text).range(start..limit).anchored(Anchored::Yes);
         let (dfa, cache) = (&self.dfa, &mut self.cache);
         let Ok(mut state) = dfa.start_state_forward(cache, &input) else {
@@ -112,6 +155,22 @@ impl Machine {
     }
 }
 
+fn built<P: AsRef<str>>(patterns: &[P], cache: usize) -> Option<(DFA, Cache)> {
+    let dfa = DFA::builder()
+        .configure(
+            DFA::config()
+                .match_kind(MatchKind::All)
+                .cache_capacity(cache)
+                .skip_cache_capacity_check(true),
+        )
+        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .thompson(thompson::Config::new().utf8(false))
+        .build_many(patterns)
+        .ok()?;
+    let cache = dfa.create_cache();
+    Some((dfa, cache))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +192,37 @@ mod tests {
         assert_eq!(ends(&patterns, "123x", 0, 4).0, [(0, 2), (0, 3), (1, 3), (1, 4)]);
         assert_eq!(ends(&patterns, "zz", 0, 2).0, [(2, 2)]);
         assert_eq!(ends(&patterns, " 12", 0, 3), (vec![], Tried::Whole));
+    }
+
+    #[test]
+    fn a_look_at_two_bytes_loses_no_match() {
+        let patterns = [
+            "[0-9]{3}-[0-9]{2}",
+            "[A-Z]{2}[0-9]+",
+            "x",
+            r"\bq[a-z]",
+            "(?:\\+|00)[1-9]",
+        ];
+        let mut all = Machine::of_many(&patterns).unwrap();
+        let mut plain = Machine::new(&patterns).unwrap();
+        let text = b"x 123-45 AB7 1234 AB qa aqa +49 0049 x7 \nqz\xff\x00x";
+        let mut found = 0;
+        for start in 0..text.len() {
+            for limit in start..=text.len() {
+                let (mut ends, mut others) = (Vec::new(), Vec::new());
+                let (tried, _) = all.ends(text, start, limit, &mut ends);
+                assert_eq!(
+                    tried,
+                    plain.ends(text, start, limit, &mut others).0,
+                    "{start} {limit}"
+                );
+                assert_eq!(ends, others, "{start} {limit}");
+                found += ends.len();
+            }
+        }
+        assert!(found > 100, "{found}");
+        let pairs = all.pairs.unwrap();
+        assert!(!pairs.has(b't', b'h') && !pairs.has(b'0', b'-') && pairs.has(b'A', b'B'));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The words that rules want near a value, of all rules together: looked for once for each place, not once for each rule.
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 /// Words of all rules.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +22,8 @@ impl Words {
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
+            // Some megabytes for twice the speed.
+            .kind(Some(AhoCorasickKind::DFA))
             .build(words)
             .ok()?;
         Some(Self {
