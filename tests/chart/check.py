@@ -37,7 +37,7 @@ GOOD = {
 }
 BAD = {
     "unknown value": ({"imgae": {}}, "imgae"),
-    "capability that is not needed": ({"capabilities": ["BPF", "PERFMON", "SYS_PTRACE", "NET_ADMIN"]}, "capabilities"),
+    "capability that is not needed": ({"capabilities": ["BPF", "PERFMON", "SYS_PTRACE", "SYS_BOOT"]}, "capabilities"),
     "a needed capability is missing": ({"capabilities": ["BPF"]}, "capabilities"),
     "url without scheme": ({"store": {"url": "clickhouse:8123"}}, "url"),
     "an address of the API server": ({"kubernetes": {"api": "https://10.0.0.1"}}, "api"),
