@@ -109,8 +109,7 @@ fn a_daemon_with_little_left_sees_programs_that_start_later() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
     let mut host = Host::start(Options {
         selftest: true,
-        more: "  function_probes: perf_events\nprivilege: {capabilities: required, seccomp: required}\n"
-            .into(),
+        more: "privilege: {capabilities: required, seccomp: required}\n".into(),
         ..Options::default()
     })?;
     has_little(host.daemon()?.pid(), true)?;
@@ -152,7 +151,10 @@ fn the_embedded_store_is_an_ordinary_user() -> Result<()> {
 #[test]
 fn links_do_without_the_great_capability() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
-    let mut host = Host::start(Options::default())?;
+    let mut host = Host::start(Options {
+        more: "  function_probes: auto\n".into(),
+        ..Options::default()
+    })?;
     let printed = host.daemon()?.output();
     let has_links = !printed.contains("function probes go on perf events");
     has_little(host.daemon()?.pid(), !has_links)?;

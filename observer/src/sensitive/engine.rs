@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use vectorscan_rs::{BlockScanner, Scan as Flow};
 
-use super::find::machine::{End, Machine, Tried};
+use super::find::machine::{End, Machine, Pairs, Tried};
 use super::key::HmacKey;
 use super::rules::{MAX_LITERAL, Plan, Rule, Rules};
 use super::scan::Scan;
@@ -147,15 +147,26 @@ impl Engine {
         ends: &mut Vec<End>,
     ) -> (Tried, usize) {
         let mut machine = self.inner.numbers.borrow_mut();
-        let numbers = &self.inner.plan.numbers;
+        let plan = self.inner.plan;
         let cores = || {
-            let cores: Vec<&str> = numbers.iter().map(|n| self.inner.rules[*n].form.core()).collect();
+            let cores: Vec<&str> = plan
+                .numbers
+                .iter()
+                .map(|n| self.inner.rules[*n].form.core())
+                .collect();
             Machine::of_many(&cores)
         };
-        match made(&mut machine, cores) {
-            Some(machine) => machine.ends(text, start, limit, ends),
-            None => (Tried::Cut, 0),
+        let Some(machine) = made(&mut machine, cores) else {
+            return (Tried::Cut, 0);
+        };
+        let begins = plan.begins.get_or_init(|| Pairs::of(machine));
+        if begins
+            .as_ref()
+            .is_some_and(|pairs| !pairs.may_begin(&text[start..limit]))
+        {
+            return (Tried::Whole, 2);
         }
+        machine.ends(text, start, limit, ends)
     }
 }
 

@@ -1,10 +1,12 @@
 //! All rules together: which literal, sign or word leads to which of them.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use vectorscan_rs::{BlockDatabase, Flag, Pattern};
 
 use super::{ByteSet, Literal, Problem, Rule, Trigger, probe};
+use crate::sensitive::find::machine::Pairs;
 use crate::sensitive::find::signs::{Need, Signs};
 use crate::sensitive::find::words::Words;
 
@@ -21,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) signs: Option<Signs>,
     /// Rules that are tried there, by their place in the machine that tries them together.
     pub(crate) numbers: Vec<usize>,
+    /// With which bytes a number may begin, once it was needed; inside `None` where that cannot be told.
+    pub(crate) begins: OnceLock<Option<Pairs>>,
     /// By that place, whether the rule finds something without a word near the value.
     pub(crate) wordless: Vec<bool>,
     /// By the number of a word, the places of the rules that want it.
