@@ -134,12 +134,15 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
     let certificates = chain.certificates();
     let (anchor, host_id) = (anchors::Plan::of(&config), host.id.clone());
     let (judges, changes) = reload::start(&config, Arc::clone(&loaded.judge))?;
+    let (schema_done, schema) = oneshot::channel();
     let registers = tokio::spawn({
         let (shared, keep) = (Arc::clone(&shared), config.store.retention);
         let (client, certificates) = (client.clone(), certificates.clone());
         let (judges, host_id) = (judges.clone(), host_id.clone());
         async move {
             migrate_until_done(&client, &keep, &shared).await;
+            // Nobody waits for it before the end.
+            let _ = schema_done.send(());
             tokio::join!(
                 enrol::run(client.clone(), certificates),
                 governance::run(client.clone(), judges, host_id.clone()),
@@ -181,9 +184,12 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
     };
     shared.stop.store(true, Ordering::Relaxed);
     alerts.stop().await;
+    let end = Instant::now() + DRAIN;
+    // A schema that stays half done refuses the rows that wait for it.
+    let _ = tokio::time::timeout_at(end - DRAIN_IDLE, schema).await;
     registers.abort();
     metrics.abort();
-    if drain(&writer).await {
+    if drain(&writer, end).await {
         let last = async {
             enrol::at_the_end(&client, &certificates).await;
             governance::at_the_end(&client, &judges, &host_id).await;
@@ -204,9 +210,8 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
     result.context("the pipeline ended by a panic")?
 }
 
-/// Sends what is left, as long as rows go. Whether all of it went.
-async fn drain(writer: &Writer) -> bool {
-    let end = Instant::now() + DRAIN;
+/// Sends what is left until `end`, as long as rows go. Whether all of it went.
+async fn drain(writer: &Writer, end: Instant) -> bool {
     let mut stored = writer.spool().book().stored;
     loop {
         let deadline = Instant::now() + DRAIN_IDLE;
@@ -245,7 +250,10 @@ async fn migrate_until_done(client: &Client, keep: &Retention, shared: &Shared) 
             }
             Err(error) => tracing::warn!(%error, "cannot bring the schema up to date yet"),
         }
-        tokio::time::sleep(pause).await;
+        let over = Instant::now() + pause;
+        while Instant::now() < over && !shared.stopping() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         pause = (pause * 2).min(Duration::from_secs(5));
     }
 }
