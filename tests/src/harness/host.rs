@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use observer::store::migrate::MIGRATIONS;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -456,7 +457,22 @@ impl Host {
     /// every table. So a row too many is seen as well as one too few.
     pub fn finish(mut self, interactions: usize) -> Result<Record> {
         self.wait_for_interactions(interactions)?;
+        self.wait_for_schema()?;
         self.end()
+    }
+
+    /// A call can be over before all tables are made, which takes the engine some seconds.
+    fn wait_for_schema(&self) -> Result<()> {
+        let start = Instant::now();
+        while self
+            .rows("schema_migrations", "version")
+            .map_or(0, |rows| rows.len())
+            < MIGRATIONS.len()
+        {
+            anyhow::ensure!(start.elapsed() < STORE_TIME, "the schema is not whole");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// As `finish`, without waiting for anything.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a program may take to end after it was asked to.
-const STOP_TIME: Duration = Duration::from_secs(15);
+/// How long a program may take to end after it was asked to: the daemon gives its store twenty seconds for what is left.
+const STOP_TIME: Duration = Duration::from_secs(30);
 
 /// A started program. Dropping it ends it.
 pub struct Process {
