@@ -184,9 +184,7 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
     };
     shared.stop.store(true, Ordering::Relaxed);
     alerts.stop().await;
-    let end = Instant::now() + DRAIN;
-    // A schema that stays half done refuses the rows that wait for it.
-    let _ = tokio::time::timeout_at(end - DRAIN_IDLE, schema).await;
+    let end = whole_schema(schema).await;
     registers.abort();
     metrics.abort();
     if drain(&writer, end).await {
@@ -208,6 +206,14 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
     // The probes go with the programs, which the discovery thread owns.
     let _ = tokio::task::spawn_blocking(move || discovery_thread.join()).await;
     result.context("the pipeline ended by a panic")?
+}
+
+/// Waits for a schema that is on its way: half done it refuses the rows that wait for it. Gives the time at which the daemon gives up.
+async fn whole_schema(schema: oneshot::Receiver<()>) -> Instant {
+    let end = Instant::now() + DRAIN;
+    // Its sender is gone where nobody brings the schema any more.
+    let _ = tokio::time::timeout_at(end - DRAIN_IDLE, schema).await;
+    end
 }
 
 /// Sends what is left until `end`, as long as rows go. Whether all of it went.
