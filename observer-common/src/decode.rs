@@ -55,6 +55,36 @@ impl<const N: usize> Field for [u8; N] {
     }
 }
 
+/// Bytes of a layout of `N` bytes, filled field by field; what is beyond them is left out.
+pub(crate) struct Fixed<const N: usize> {
+    bytes: [u8; N],
+    filled: usize,
+}
+
+impl<const N: usize> Fixed<N> {
+    pub(crate) fn new() -> Self {
+        Self {
+            bytes: [0; N],
+            filled: 0,
+        }
+    }
+}
+
+impl<const N: usize> Extend<u8> for Fixed<N> {
+    fn extend<T: IntoIterator<Item = u8>>(&mut self, bytes: T) {
+        for (place, byte) in self.bytes.iter_mut().skip(self.filled).zip(bytes) {
+            *place = byte;
+            self.filled += 1;
+        }
+    }
+}
+
+impl<const N: usize> From<Fixed<N>> for [u8; N] {
+    fn from(fixed: Fixed<N>) -> Self {
+        fixed.bytes
+    }
+}
+
 macro_rules! integer_field {
     ($($ty:ty),*) => {$(
         impl Field for $ty {

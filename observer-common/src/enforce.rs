@@ -4,6 +4,8 @@
 //! not open, and there is a stop for this address, the class of the user and the class of the program. Everything that is
 //! missing, full or too old lets the call through.
 
+use crate::decode::{Field, Fixed};
+
 /// Most addresses guarded at the same time; the least used one gives way.
 pub const GUARDED_MAX: u32 = 16_384;
 /// Most stops, over all addresses and classes.
@@ -31,6 +33,15 @@ macro_rules! words {
         pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
 
         const _: () = assert!(core::mem::size_of::<$name>() == $size);
+
+        impl $name {
+            /// The bytes that the kernel map holds.
+            pub fn to_bytes(&self) -> [u8; $size] {
+                let mut bytes = Fixed::new();
+                $(self.$field.put(&mut bytes);)*
+                bytes.into()
+            }
+        }
     };
 }
 

@@ -2,6 +2,8 @@
 //! bytes where the body has a `len`. The space behind them up to the end of the reservation is not part of the
 //! record. All integers are in host order: kernel and daemon are on one machine.
 
+use core::net::{Ipv4Addr, Ipv6Addr};
+
 use crate::decode::{Field, Reader, Truncated};
 
 /// Length of a task's command name in the kernel (`TASK_COMM_LEN`).
@@ -257,6 +259,18 @@ record! {
         pad: [u8; 3],
         /// Address of the kernel's socket, key of its totals. Never leaves the daemon.
         socket: u64,
+    }
+}
+
+impl Connect {
+    /// Address of the peer, IPv4 as mapped.
+    pub fn peer(&self) -> Ipv6Addr {
+        if self.family == AF_INET {
+            let [a, b, c, d, ..] = self.peer_address;
+            Ipv4Addr::new(a, b, c, d).to_ipv6_mapped()
+        } else {
+            Ipv6Addr::from(self.peer_address)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use observer_common::counters;
 use prometheus::{
     Encoder, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
 };
 
 use crate::{
@@ -88,20 +89,15 @@ impl Metrics {
     /// When a name is not valid or used twice.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let counter = |name: &str, help: &str| {
-            let metric = IntCounter::new(name, help)?;
-            registry.register(Box::new(metric.clone())).map(|()| metric)
-        };
+        let counter = |name: &str, help: &str| registered(&registry, IntCounter::new(name, help));
         let counters = |name: &str, help: &str, labels: &[&str]| {
-            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(metric.clone())).map(|()| metric)
+            registered(&registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
         let gauges = |name: &str, help: &str, label: &str| {
-            let metric = IntGaugeVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(metric.clone())).map(|()| metric)
+            registered(&registry, IntGaugeVec::new(Opts::new(name, help), &[label]))
         };
-        let gauge = IntGauge::new("observer_flows_open", "TLS flows open at the moment")?;
-        registry.register(Box::new(gauge.clone()))?;
+        let gauge = IntGauge::new("observer_flows_open", "TLS flows open at the moment");
+        let gauge = registered(&registry, gauge)?;
         let probes = gauges("observer_probes", "Probes by state", "state")?;
         let rules = gauges("observer_rules", "Rules for sensitive data by state", "state")?;
         let (enforced, enforcement) = enforcement_metrics(&registry)?;
@@ -316,25 +312,29 @@ impl Metrics {
     }
 }
 
+/// A metric, registered.
+fn registered<M: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<M>,
+) -> prometheus::Result<M> {
+    let metric = metric?;
+    registry.register(Box::new(metric.clone())).map(|()| metric)
+}
+
 /// Decisions by what was done, and the state of enforcement.
 fn enforcement_metrics(registry: &Registry) -> prometheus::Result<(IntCounterVec, IntGaugeVec)> {
-    let decisions = IntCounterVec::new(
-        Opts::new(
-            "observer_enforcement_decisions_total",
-            "Decisions of enforcement by what was done",
-        ),
-        &["action"],
-    )?;
-    registry.register(Box::new(decisions.clone()))?;
-    let state = IntGaugeVec::new(
-        Opts::new(
-            "observer_enforcement",
-            "Enforcement: 1 while active, addresses closed to somebody",
-        ),
-        &["what"],
-    )?;
-    registry.register(Box::new(state.clone()))?;
-    Ok((decisions, state))
+    let decisions = Opts::new(
+        "observer_enforcement_decisions_total",
+        "Decisions of enforcement by what was done",
+    );
+    let state = Opts::new(
+        "observer_enforcement",
+        "Enforcement: 1 while active, addresses closed to somebody",
+    );
+    Ok((
+        registered(registry, IntCounterVec::new(decisions, &["action"]))?,
+        registered(registry, IntGaugeVec::new(state, &["what"]))?,
+    ))
 }
 
 fn lag_gauge(registry: &Registry) -> prometheus::Result<GaugeVec> {
@@ -342,9 +342,7 @@ fn lag_gauge(registry: &Registry) -> prometheus::Result<GaugeVec> {
         "observer_store_lag_seconds",
         "Age of the oldest row not yet stored",
     );
-    let lag = GaugeVec::new(opts, &[])?;
-    registry.register(Box::new(lag.clone()))?;
-    Ok(lag)
+    registered(registry, GaugeVec::new(opts, &[]))
 }
 
 /// How asking the API server for names of pods goes.
@@ -360,34 +358,24 @@ impl PodMetrics {
         let pods = IntGauge::new(
             "observer_kubernetes_pods",
             "Pods of this node whose names are known",
-        )?;
+        );
         let skipped = IntCounter::new(
             "observer_kubernetes_skipped_total",
             "Descriptions of pods that could not be read or kept",
-        )?;
-        let state = IntGaugeVec::new(
-            Opts::new(
-                "observer_kubernetes_api",
-                "1 for how asking the API server for pods goes",
-            ),
-            &["state"],
-        )?;
-        let faults = IntCounterVec::new(
-            Opts::new(
-                "observer_kubernetes_faults_total",
-                "Questions to the API server that were not answered as wanted",
-            ),
-            &["reason"],
-        )?;
-        registry.register(Box::new(pods.clone()))?;
-        registry.register(Box::new(skipped.clone()))?;
-        registry.register(Box::new(state.clone()))?;
-        registry.register(Box::new(faults.clone()))?;
+        );
+        let state = Opts::new(
+            "observer_kubernetes_api",
+            "1 for how asking the API server for pods goes",
+        );
+        let faults = Opts::new(
+            "observer_kubernetes_faults_total",
+            "Questions to the API server that were not answered as wanted",
+        );
         Ok(Self {
-            pods,
-            skipped,
-            state,
-            faults,
+            pods: registered(registry, pods)?,
+            skipped: registered(registry, skipped)?,
+            state: registered(registry, IntGaugeVec::new(state, &["state"]))?,
+            faults: registered(registry, IntCounterVec::new(faults, &["reason"]))?,
         })
     }
 

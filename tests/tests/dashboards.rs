@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use observer::store::{Client, StoreTarget, migrate};
+use observer::store::{Client, migrate};
 use observer_tests::grafana::{Period, dashboards, expand, json, own_period, panels};
-use observer_tests::harness::{DATABASE, Store, daemon, library, skip};
+use observer_tests::harness::{Store, daemon, library, skip};
 use observer_tests::month::{self, Plan};
 use serde_json::Value;
 
@@ -194,13 +194,7 @@ async fn migrated(dir: &Path) -> Result<Option<(Store, Client)>> {
         return Ok(None);
     }
     let store = Store::start(dir)?;
-    let client = Client::new(&StoreTarget {
-        url: format!("http://{}", store.address()),
-        database: DATABASE.into(),
-        user: String::new(),
-        password: String::new(),
-        ca_file: None,
-    })?;
+    let client = store.client()?;
     migrate(&client).await?;
     Ok(Some((store, client)))
 }

@@ -16,20 +16,10 @@ use observer::identity::Host as Identity;
 use observer::kernel::clock::{boot_ns, wall_ns};
 use observer::spool::{Spool, SpoolOptions};
 use observer::state::{Head, HeadFile, Keyring};
-use observer_tests::harness::{Host, Options, Running, daemon, live};
+use observer_tests::harness::{Host, Options, Running, daemon, live, until};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-
-/// Waits until a condition holds.
-fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let start = Instant::now();
-    while !holds()? {
-        ensure!(start.elapsed() < Duration::from_secs(60), "late: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
 
 /// Links are quick to detach, and this is about what comes behind the probes.
 fn quick() -> Options {

@@ -1,27 +1,14 @@
 //! Live kernel: rows on their way to the store survive kills, full and read-only disks, and stores that answer late, twice or never.
 
-#![expect(clippy::disallowed_methods, reason = "waits have limits")]
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::harness::{ChainReport, Fault, Host, Options, live};
+use observer_tests::harness::{ChainReport, Fault, Host, Options, live, until};
+use observer_tests::random::Random;
 use rustix::process::Signal;
 use serde_json::Value;
-
-/// Numbers that look like chance, the same in each run with the same seed (xorshift).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 fn number(name: &str, otherwise: u64) -> u64 {
     let text = std::env::var(name).ok();
@@ -39,16 +26,6 @@ fn segments(spool: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Waits until a condition holds.
-fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let start = Instant::now();
-    while !holds()? {
-        ensure!(start.elapsed() < Duration::from_secs(60), "late: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
-
 fn notes(seals: &[Value]) -> String {
     let all = seals.iter().map(|seal| seal["notes"].to_string());
     all.collect::<Vec<_>>().concat()
@@ -58,7 +35,7 @@ fn notes(seals: &[Value]) -> String {
 fn kills_at_any_point_lose_no_sealed_row_and_double_none() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
     let (rounds, seed) = (number("OBSERVER_KILL_ROUNDS", 3), number("OBSERVER_SEED", 0x5eed));
-    let mut chance = Chance(seed.max(1));
+    let mut chance = Random::new(seed);
     // Links are quick to detach, and this is about what comes behind the probes.
     let mut host = Host::start(Options {
         more: "  function_probes: auto\n".to_owned(),
@@ -73,16 +50,16 @@ fn kills_at_any_point_lose_no_sealed_row_and_double_none() -> Result<()> {
     let clients = load(&host)?;
     let mut kills = [0; 3];
     for round in 0..rounds {
-        std::thread::sleep(Duration::from_millis(200 + chance.below(2_500)));
+        std::thread::sleep(Duration::from_millis(200 + chance.below(2_500) as u64));
         let who = chance.below(3);
-        kills[usize::try_from(who)?] += 1;
+        kills[who] += 1;
         if who != 1 {
             host.kill_daemon()?;
         }
         if who != 0 {
             // Both at once, or the store under a daemon that goes on.
             host.kill_store()?;
-            std::thread::sleep(Duration::from_millis(chance.below(1_500)));
+            std::thread::sleep(Duration::from_millis(chance.below(1_500) as u64));
             host.resume_store()?;
         }
         if who != 1 {

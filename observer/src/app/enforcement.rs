@@ -9,6 +9,7 @@ use crate::{
         cut::{Cut, Cutter},
         enforce::{Change, Enforcer},
     },
+    kubernetes::SERVICE_HOST,
     pipeline::Pipeline,
 };
 use observer_common::wire::Connect;
@@ -20,8 +21,6 @@ type Tag = (u64, Arc<str>);
 pub(super) struct Enforcement {
     enforcer: Enforcer,
     cutter: Cutter<Tag>,
-    /// The policy is gone.
-    released: bool,
 }
 
 impl Enforcement {
@@ -34,15 +33,14 @@ impl Enforcement {
             Ok(Self {
                 enforcer,
                 cutter: Cutter::start()?,
-                released: false,
             })
         };
         enforcer.map(start).transpose()
     }
 
-    /// Gives the daemon's word again, and takes what was cut to the pipeline.
+    /// Gives the daemon's word again while the pipeline enforces, and takes what was cut to the pipeline.
     pub(super) fn tick(&mut self, now_ns: u64, pipeline: &mut Pipeline) {
-        if !self.released {
+        if pipeline.enforces() {
             self.enforcer.renew(now_ns);
         }
         while let Some(((connection_id, rule_id), result)) = self.cutter.done() {
@@ -66,12 +64,9 @@ impl Enforcement {
         self.cutter.want(Cut { pid, connect, tag })
     }
 
-    /// Opens everything, or goes on.
-    pub(super) fn release(&mut self, released: bool) {
-        self.released = released;
-        if released {
-            self.enforcer.release();
-        }
+    /// Opens everything, until the next word.
+    pub(super) fn release(&mut self) {
+        self.enforcer.release();
     }
 }
 
@@ -119,7 +114,7 @@ fn host_of(url: &str) -> Option<Allowed> {
 
 /// The API of the cluster, as Kubernetes tells each container, and its names.
 fn cluster(variable: impl Fn(&str) -> Option<String>) -> Vec<Allowed> {
-    let address = variable("KUBERNETES_SERVICE_HOST").and_then(|host| host.parse::<IpAddr>().ok());
+    let address = variable(SERVICE_HOST).and_then(|host| host.parse::<IpAddr>().ok());
     let names = [
         "kubernetes.default",
         "kubernetes.default.svc",
@@ -166,7 +161,7 @@ mod tests {
         assert!(has(&of("http://[2001:db8::7]:8123/x").allow, "2001:db8::7", 8123));
         let named = of("https://clickhouse.example:8443");
         assert!(named.allow.iter().any(|a| a.has_name("clickhouse.example")));
-        let cluster = cluster(|name| (name == "KUBERNETES_SERVICE_HOST").then(|| "10.96.0.1".to_owned()));
+        let cluster = cluster(|name| (name == SERVICE_HOST).then(|| "10.96.0.1".to_owned()));
         assert!(
             has(&cluster, "10.96.0.1", 443)
                 && cluster

@@ -1,37 +1,25 @@
-//! Brings the certificates of this host's keys into the store: at the start, and whenever there is a new key.
-
-use std::time::Duration;
+//! Brings the certificates of this host's keys into the store ([`bring`]).
 
 use tokio::sync::watch;
 
+use super::bring;
 use crate::{
     evidence::KeyRow,
-    store::{Client, bring_certificates},
+    store::{Client, StoreError, bring_certificates},
 };
 
-/// Longest pause between attempts.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+const WHAT: &str = "the certificates of the keys";
 
-/// The last attempt, at the end of the daemon: seals that are stored name keys whose certificates would else come with the next start only.
-pub(super) async fn at_the_end(client: &Client, certificates: &watch::Receiver<Vec<KeyRow>>) {
-    let wanted = certificates.borrow().clone();
-    if let Err(error) = bring_certificates(client, &wanted).await {
-        tracing::warn!(%error, "the certificates of the keys come into the store with the next start");
-    }
+/// See [`bring::run`].
+pub(super) async fn run(client: Client, certificates: watch::Receiver<Vec<KeyRow>>) {
+    bring::run(WHAT, certificates, |wanted| once(client.clone(), wanted)).await;
 }
 
-/// Runs until the daemon ends. The schema must be there.
-pub(super) async fn run(client: Client, mut certificates: watch::Receiver<Vec<KeyRow>>) {
-    loop {
-        let wanted = certificates.borrow_and_update().clone();
-        let mut pause = Duration::from_millis(500);
-        while let Err(error) = bring_certificates(&client, &wanted).await {
-            tracing::warn!(%error, "cannot bring the certificates of the keys into the store yet");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(MAX_PAUSE);
-        }
-        if certificates.changed().await.is_err() {
-            return;
-        }
-    }
+/// See [`bring::at_the_end`].
+pub(super) async fn at_the_end(client: &Client, certificates: &watch::Receiver<Vec<KeyRow>>) {
+    bring::at_the_end(WHAT, certificates, |wanted| once(client.clone(), wanted)).await;
+}
+
+async fn once(client: Client, wanted: Vec<KeyRow>) -> Result<(), StoreError> {
+    bring_certificates(&client, &wanted).await
 }

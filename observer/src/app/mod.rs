@@ -4,6 +4,7 @@ mod alerts;
 mod allocator;
 mod anchors;
 mod blind;
+mod bring;
 mod chain;
 mod embedded;
 mod enforcement;

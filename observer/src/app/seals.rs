@@ -342,15 +342,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_seal_says_what_happened_since_the_last_one() {
-        let mut seals = Seals {
+    fn seals() -> Seals {
+        Seals {
             interval_ns: 100,
             last_ns: 0,
             wall_offset_ns: None,
             last: Last::default(),
             constant: Coverage::default(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_seal_says_what_happened_since_the_last_one() {
+        let mut seals = seals();
         assert!(!seals.is_due(99) && seals.is_due(100));
         let (_, first) = seals.next(&observed(50, 3), 100, 1000);
         assert_eq!(
@@ -372,13 +376,7 @@ mod tests {
 
     #[test]
     fn the_books_go_on_and_losses_are_those_of_the_interval() {
-        let mut seals = Seals {
-            interval_ns: 100,
-            last_ns: 0,
-            wall_offset_ns: None,
-            last: Last::default(),
-            constant: Coverage::default(),
-        };
+        let mut seals = seals();
         let ring_full = |events| SealedLoss {
             stage: "kernel",
             reason: "ring_full",
@@ -398,15 +396,10 @@ mod tests {
         }
         assert_eq!((second.books[0].seen, second.books[0].held), (83, 7));
     }
+
     #[test]
     fn a_wall_clock_that_is_set_is_said_once_and_one_that_drifts_is_not() {
-        let mut seals = Seals {
-            interval_ns: 100,
-            last_ns: 0,
-            wall_offset_ns: None,
-            last: Last::default(),
-            constant: Coverage::default(),
-        };
+        let mut seals = seals();
         const HOUR: i64 = 3_600_000_000_000;
         let offsets = [5 * HOUR, 5 * HOUR + 900_000_000, 4 * HOUR, 4 * HOUR, 9 * HOUR];
         let said = offsets.map(|offset| seals.clock_note(offset));

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use aya::maps::{MapData, RingBuf};
-use observer_common::wire::{Body, Connect, Header, decode};
+use observer_common::wire::{Body, Header, decode};
 use tokio::sync::mpsc;
 
 use super::{
@@ -127,7 +127,6 @@ impl Worker {
         let state = State {
             pipeline,
             enforcement,
-            cuts: Vec::new(),
             processes: Processes::default(),
             opaque: OpaqueProcesses::default(),
             sequencer,
@@ -154,8 +153,6 @@ impl Worker {
 struct State {
     pipeline: Pipeline,
     enforcement: Option<Enforcement>,
-    /// Connections to be cut.
-    cuts: Vec<(u64, Arc<str>, u32, Connect)>,
     processes: Processes,
     opaque: OpaqueProcesses,
     sequencer: Sequencer,
@@ -225,7 +222,7 @@ impl State {
     fn finish(&mut self, records: &mut Records) {
         if let Some(enforcement) = &mut self.enforcement {
             // What comes from here on is nobody's decision.
-            enforcement.release(true);
+            enforcement.release();
         }
         // What the kernel had written when the daemon was told to stop still counts; what comes after it does not.
         while records.drain(BATCH, |bytes| self.entry(bytes)) == BATCH {}
@@ -261,7 +258,9 @@ impl State {
         let Some(enforcement) = &mut self.enforcement else {
             return;
         };
-        enforcement.release(is_lost);
+        if is_lost {
+            enforcement.release();
+        }
         if self.pipeline.release_enforcement(is_lost) {
             tracing::warn!(
                 released = is_lost,
@@ -371,6 +370,8 @@ impl State {
     }
 
     fn outputs(&mut self) {
+        // Cuts for which there was no room.
+        let mut refused = Vec::new();
         for output in self.pipeline.outputs() {
             match output {
                 Output::Interaction(row, findings) => {
@@ -418,20 +419,15 @@ impl State {
                     rule_id,
                     process,
                     connect,
-                } => self.cuts.push((connection_id, rule_id, process.pid, connect)),
+                } => {
+                    let tag = (connection_id, rule_id);
+                    let enforcement = self.enforcement.as_ref();
+                    refused.extend(enforcement.and_then(|e| e.cut(process.pid, connect, tag).err()));
+                }
             }
         }
-        self.cut();
-    }
-
-    fn cut(&mut self) {
-        for (connection_id, rule_id, pid, connect) in std::mem::take(&mut self.cuts) {
-            let Some(enforcement) = &self.enforcement else {
-                return;
-            };
-            if let Err((connection_id, rule_id)) = enforcement.cut(pid, connect, (connection_id, rule_id)) {
-                self.pipeline.was_cut(connection_id, rule_id, false);
-            }
+        for (connection_id, rule_id) in refused {
+            self.pipeline.was_cut(connection_id, rule_id, false);
         }
     }
 

@@ -6,7 +6,6 @@
 
 use std::{
     fs, io,
-    net::Ipv6Addr,
     os::fd::AsFd,
     path::PathBuf,
     sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
@@ -15,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use observer_common::wire::{AF_INET, Connect, TRANSPORT_TCP, TRANSPORT_UDP};
+use observer_common::wire::{Connect, TRANSPORT_TCP, TRANSPORT_UDP};
 use rustix::{
     net::{
         AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
@@ -223,20 +222,14 @@ fn matching(body: &[u8], connect: &Connect, inodes: &[u32]) -> Option<[u8; ID]> 
     let id: [u8; ID] = body.get(ID_AT..ID_AT + ID)?.try_into().ok()?;
     let inode = u32::from_ne_bytes(body.get(INODE_AT..INODE_AT + 4)?.try_into().ok()?);
     let peer_port = u16::from_be_bytes([id[2], id[3]]);
-    let peer: [u8; 16] = id[20..36].try_into().ok()?;
+    let peer = Connect {
+        peer_address: id[20..36].try_into().ok()?,
+        ..*connect
+    };
     let is_connected = peer_port != 0;
-    let is_peer = peer_port == connect.peer_port
-        && address(connect.family, peer) == address(connect.family, connect.peer_address);
+    let is_peer = peer_port == connect.peer_port && peer.peer() == connect.peer();
     let is_it = is_peer || (connect.transport == TRANSPORT_UDP && !is_connected);
     (is_it && inodes.contains(&inode)).then_some(id)
-}
-
-/// An address of a family, IPv4 as mapped.
-fn address(family: u16, bytes: [u8; 16]) -> Ipv6Addr {
-    match family {
-        AF_INET => std::net::Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).to_ipv6_mapped(),
-        _ => Ipv6Addr::from(bytes),
-    }
 }
 
 /// The messages of an answer: type and body of each. What is cut short ends it.
@@ -278,6 +271,8 @@ mod tests {
         net::{TcpListener, TcpStream},
         os::fd::AsRawFd,
     };
+
+    use observer_common::wire::AF_INET;
 
     use super::*;
 

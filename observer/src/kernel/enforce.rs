@@ -11,10 +11,14 @@ use aya::{
     programs::{CgroupAttachMode, Program},
 };
 use observer_common::enforce::{
-    DOORS_MAX, GUARDED_MAX, PROCESSES_MAX, ProcessId, STOP_DENY, STOP_DRY_RUN, STOPS_MAX, USERS_MAX,
+    DOORS_MAX, Door, GUARDED_MAX, PROCESSES_MAX, ProcessId, STOP_DENY, STOP_DRY_RUN, STOPS_MAX, Stop,
+    StopKey, USERS_MAX,
 };
 
-use super::load::{LoadError, chain, refused, take};
+use super::{
+    load::{LoadError, chain, refused, take},
+    procfs::mounts,
+};
 
 /// How long the daemon's word counts, ns: three seconds, thirty times what lies between two of them.
 pub const WORD_NS: u64 = 3_000_000_000;
@@ -127,10 +131,10 @@ impl Enforcer {
                 self.clear();
                 Ok(())
             }
-            Change::Door(address, port) => self.doors.insert(door(address, port), 1, 0),
+            Change::Door(address, port) => self.doors.insert(door(address, port).to_bytes(), 1, 0),
             Change::User(uid, class) => self.users.insert(uid, class, 0),
-            Change::Process(key, class) => self.processes.insert(process(key), class, 0),
-            Change::Gone(key) => self.processes.remove(&process(key)),
+            Change::Process(key, class) => self.processes.insert(key.to_bytes(), class, 0),
+            Change::Gone(key) => self.processes.remove(&key.to_bytes()),
             Change::Guard(address, until_ns) => self.guarded.insert(address.octets(), until_ns, 0),
             Change::Release(address) => self.guarded.remove(&address.octets()),
             Change::Stop {
@@ -140,11 +144,15 @@ impl Enforcer {
                 rule,
                 dry_run,
             } => {
-                let action = if dry_run { STOP_DRY_RUN } else { STOP_DENY };
+                let stop = Stop {
+                    until_ns,
+                    rule,
+                    action: if dry_run { STOP_DRY_RUN } else { STOP_DENY },
+                };
                 self.stops
-                    .insert(stop_key(address, classes), stop(until_ns, rule, action), 0)
+                    .insert(stop_key(address, classes).to_bytes(), stop.to_bytes(), 0)
             }
-            Change::Unstop(address, classes) => self.stops.remove(&stop_key(address, classes)),
+            Change::Unstop(address, classes) => self.stops.remove(&stop_key(address, classes).to_bytes()),
         };
     }
 
@@ -164,34 +172,20 @@ impl Enforcer {
     }
 }
 
-fn door(address: Ipv6Addr, port: u16) -> [u8; 20] {
-    let mut key = [0; 20];
-    key[..16].copy_from_slice(&address.octets());
-    key[16..18].copy_from_slice(&port.to_ne_bytes());
-    key
+fn door(address: Ipv6Addr, port: u16) -> Door {
+    Door {
+        address: address.octets(),
+        port,
+        pad: 0,
+    }
 }
 
-fn process(key: ProcessId) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&key.start_ns.to_ne_bytes());
-    bytes[8..12].copy_from_slice(&key.pid.to_ne_bytes());
-    bytes
-}
-
-fn stop_key(address: Ipv6Addr, (user, process): (u32, u32)) -> [u8; 24] {
-    let mut key = [0; 24];
-    key[..16].copy_from_slice(&address.octets());
-    key[16..20].copy_from_slice(&user.to_ne_bytes());
-    key[20..].copy_from_slice(&process.to_ne_bytes());
-    key
-}
-
-fn stop(until_ns: u64, rule: u32, action: u32) -> [u8; 16] {
-    let mut value = [0; 16];
-    value[..8].copy_from_slice(&until_ns.to_ne_bytes());
-    value[8..12].copy_from_slice(&rule.to_ne_bytes());
-    value[12..].copy_from_slice(&action.to_ne_bytes());
-    value
+fn stop_key(address: Ipv6Addr, (user, process): (u32, u32)) -> StopKey {
+    StopKey {
+        address: address.octets(),
+        user,
+        process,
+    }
 }
 
 /// The root of all cgroups. In a container of its own, this process sees only its part; the mount of process 1 shows all.
@@ -217,24 +211,15 @@ fn mount_point(mountinfo: &str) -> Option<PathBuf> {
     parse_mount_point(&std::fs::read_to_string(mountinfo).ok()?)
 }
 
-/// Where cgroups of version 2 are mounted, by the text of `/proc/PID/mountinfo` (proc(5)): the fifth column of the line whose type is
-/// cgroup2, a mount of the root before one of a part.
+/// Where cgroups of version 2 are mounted: a mount of the root before one of a part.
 fn parse_mount_point(mountinfo: &str) -> Option<PathBuf> {
-    let mounts = mountinfo.lines().filter_map(|line| {
-        let (columns, rest) = line.split_once(" - ")?;
-        let mut columns = columns.split(' ').skip(3);
-        let (root, place) = (columns.next()?, columns.next()?);
-        (rest.split(' ').next() == Some("cgroup2")).then_some((root != "/", place))
-    });
-    mounts
-        .min_by_key(|(is_part, _)| *is_part)
-        .map(|(_, place)| PathBuf::from(place))
+    mounts(mountinfo, "cgroup2")
+        .min_by_key(|(root, _)| *root != "/")
+        .map(|(_, point)| PathBuf::from(point))
 }
 
 #[cfg(test)]
 mod tests {
-    use observer_common::enforce::{Door, Stop, StopKey};
-
     use super::*;
 
     #[test]
@@ -245,7 +230,7 @@ mod tests {
             port: 443,
             pad: 0,
         };
-        assert_eq!(door(address, 443)[16..18], key.port.to_ne_bytes());
+        assert_eq!(door(address, 443).to_bytes()[16..18], key.port.to_ne_bytes());
         assert_eq!(std::mem::offset_of!(Door, port), 16);
         assert_eq!(
             (
@@ -267,7 +252,7 @@ mod tests {
             std::mem::offset_of!(Stop, action),
         );
         assert_eq!(of, (0, 8, 12));
-        let bytes = stop_key(address, (1, 2));
+        let bytes = stop_key(address, (1, 2)).to_bytes();
         assert_eq!(
             (&bytes[..16], bytes[16..20].to_vec(), bytes[20..].to_vec()),
             (
@@ -276,7 +261,12 @@ mod tests {
                 2u32.to_ne_bytes().to_vec()
             )
         );
-        assert_eq!(stop(5, 6, 7)[8..12], 6u32.to_ne_bytes());
+        let stop = Stop {
+            until_ns: 5,
+            rule: 6,
+            action: 7,
+        };
+        assert_eq!(stop.to_bytes()[8..12], 6u32.to_ne_bytes());
     }
 
     #[test]

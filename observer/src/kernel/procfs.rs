@@ -69,6 +69,16 @@ fn parse_maps(maps: &str) -> Vec<MappedFile> {
     files
 }
 
+/// Mounts of a type of file system in the text of `/proc/PID/mountinfo` (proc(5)): what of it is mounted, and where.
+pub fn mounts<'a>(mountinfo: &'a str, fs_type: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    mountinfo.lines().filter_map(move |line| {
+        let (columns, rest) = line.split_once(" - ")?;
+        let mut columns = columns.split(' ').skip(3);
+        let (root, point) = (columns.next()?, columns.next()?);
+        (rest.split(' ').next() == Some(fs_type)).then_some((root, point))
+    })
+}
+
 /// Opens a mapped file: through the mapping itself, which works for deleted files and other mount namespaces; where
 /// that is not allowed (it asks for CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN), through the process's root.
 ///

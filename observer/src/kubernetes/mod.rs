@@ -15,6 +15,7 @@ mod watch;
 pub use api::{Api, Fault};
 pub use node::{Node, nodes};
 pub use places::{Change, Cluster, ContainerNames, Pod, PodNames, Where};
+pub(crate) use settings::SERVICE_HOST;
 pub use settings::{Resolved, Settings, node_name};
 pub use status::{State, Status};
 pub use watch::{Watcher, probe};

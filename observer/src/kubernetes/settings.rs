@@ -8,7 +8,7 @@ use crate::config::{ApiServer, Kubernetes, is_node_name};
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Variables that the kubelet sets in every container.
-const HOST: &str = "KUBERNETES_SERVICE_HOST";
+pub(crate) const SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
 const PORT: &str = "KUBERNETES_SERVICE_PORT";
 
 /// Variable that the manifests set from the pod's own description.
@@ -58,7 +58,7 @@ impl Settings {
             ApiServer::Off => Resolved::Off,
             ApiServer::At(url) => Resolved::On(settings(url.clone())),
             ApiServer::Auto => {
-                let Some(host) = variable(HOST).filter(|host| !host.is_empty()) else {
+                let Some(host) = variable(SERVICE_HOST).filter(|host| !host.is_empty()) else {
                     return Resolved::Off;
                 };
                 let token = config.token_file.clone().unwrap_or_else(|| own("token"));
@@ -123,7 +123,11 @@ mod tests {
     fn a_pod_is_known_by_its_environment_and_anything_else_is_left_alone() {
         let auto = Kubernetes::default();
         assert_eq!(resolve(&auto, &[("NODE_NAME", "n")], true), Resolved::Off);
-        let pod = [(HOST, "fd00::1"), (PORT, "6443"), (NODE, "node-1.example")];
+        let pod = [
+            (SERVICE_HOST, "fd00::1"),
+            (PORT, "6443"),
+            (NODE, "node-1.example"),
+        ];
         let Resolved::On(settings) = resolve(&auto, &pod, true) else {
             panic!("not asked")
         };
@@ -151,12 +155,16 @@ mod tests {
             );
         };
         says(
-            &[(HOST, "10.0.0.1"), (NODE, "n")],
+            &[(SERVICE_HOST, "10.0.0.1"), (NODE, "n")],
             false,
             "automountServiceAccountToken",
         );
-        says(&[(HOST, "10.0.0.1")], true, "spec.nodeName");
-        says(&[(HOST, "10.0.0.1"), (NODE, "a&watch=1")], true, "spec.nodeName");
+        says(&[(SERVICE_HOST, "10.0.0.1")], true, "spec.nodeName");
+        says(
+            &[(SERVICE_HOST, "10.0.0.1"), (NODE, "a&watch=1")],
+            true,
+            "spec.nodeName",
+        );
     }
 
     #[test]
@@ -167,7 +175,7 @@ mod tests {
             token_file: Some("/t".into()),
             ..Kubernetes::default()
         };
-        let pod = [(HOST, "10.0.0.1"), (NODE, "n")];
+        let pod = [(SERVICE_HOST, "10.0.0.1"), (NODE, "n")];
         let wanted = Settings {
             url: "https://api:6443".into(),
             token_file: Some("/t".into()),

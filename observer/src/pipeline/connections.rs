@@ -3,8 +3,8 @@
 use std::{collections::HashMap, net::Ipv6Addr, sync::Arc};
 
 use observer_common::wire::{
-    AF_INET, CONNECT_ACCEPTED, CONNECT_EXISTING, Close, Connect, Header, STACK_SOCKET, STACK_UNKNOWN,
-    TRANSPORT_TCP, TRANSPORT_UDP,
+    CONNECT_ACCEPTED, CONNECT_EXISTING, Close, Connect, Header, STACK_SOCKET, STACK_UNKNOWN, TRANSPORT_TCP,
+    TRANSPORT_UDP,
 };
 
 use super::{enforcement::Decided, flows::Flow};
@@ -128,12 +128,7 @@ impl Connection {
 
     /// Address of the peer, IPv4 as mapped.
     pub(super) fn peer(&self) -> Ipv6Addr {
-        if self.connect.family == AF_INET {
-            let [a, b, c, d, ..] = self.connect.peer_address;
-            std::net::Ipv4Addr::new(a, b, c, d).to_ipv6_mapped()
-        } else {
-            Ipv6Addr::from(self.connect.peer_address)
-        }
+        self.connect.peer()
     }
 
     /// Whether the process serves on it.

@@ -278,8 +278,7 @@ fn row_of(book: &Rulebook, of: &Decision, place: &Where<'_>, wall_offset_ns: i64
     row.visibility = "none".to_owned();
     let is_denied = of.action == Action::Denied;
     row.close_reason = if is_denied { "denied" } else { "no_connection" }.to_owned();
-    let account = place.pod.map_or("", |pod| &pod.service_account);
-    rows::set_connection_judgement(&mut row, book, &of.process, account);
+    rows::set_connection_judgement(&mut row, book, &of.process, place.service_account());
     row.enforcement = of.action.name().to_owned();
     row.enforcement_rule_id = of.rule_id.to_string();
     row.enforcement_attempts = of.attempts;

@@ -455,8 +455,7 @@ pub(super) fn connection(
     let (visibility, reason) = visibility(of, book.excludes(&of.process.executable));
     row.visibility = visibility.to_owned();
     row.opaque_reason = reason.map_or("", OpaqueReason::code).to_owned();
-    let account = place.pod.map_or("", |pod| &pod.service_account);
-    set_connection_judgement(&mut row, book, &of.process, account);
+    set_connection_judgement(&mut row, book, &of.process, place.service_account());
     if let Some(decided) = &of.decided {
         decided.action.name().clone_into(&mut row.enforcement);
         row.enforcement_rule_id = decided.rule_id.to_string();

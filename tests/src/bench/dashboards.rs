@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use observer::store::{Client, StoreTarget, migrate};
+use observer::store::migrate;
 use serde_json::Value;
 
 use super::{Name, Row, Rows, median, number};
@@ -59,13 +59,7 @@ fn count(store: &Store, from: &str) -> Result<u64> {
 
 /// A month of twenty hosts, and copies of its rows until there are enough.
 fn fill(store: &Store, wanted: u64) -> Result<()> {
-    let client = Client::new(&StoreTarget {
-        url: format!("http://{}", store.address()),
-        database: DATABASE.into(),
-        user: String::new(),
-        password: String::new(),
-        ca_file: None,
-    })?;
+    let client = store.client()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let plan = Plan::month(END * 1_000_000_000);
     let filled = runtime.block_on(async {

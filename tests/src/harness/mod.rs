@@ -27,7 +27,7 @@ pub use container::{Container, Containers};
 pub use expect::{Expected, check};
 pub use host::{Host, Options, UNDECIDED_PREFIX};
 pub use metrics::Metrics;
-pub use process::Process;
+pub use process::{Process, until};
 pub use proxy::{Fault, FaultProxy};
 pub use record::Record;
 pub use store::{DATABASE, Store, document};

@@ -5,11 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a program may take to end after it was asked to: the daemon gives its store twenty seconds for what is left.
 const STOP_TIME: Duration = Duration::from_secs(30);
+
+/// Waits until a condition holds; an error after a minute.
+pub fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    while !holds()? {
+        ensure!(start.elapsed() < Duration::from_secs(60), "late: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
 
 /// A started program. Dropping it ends it.
 pub struct Process {

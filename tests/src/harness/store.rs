@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use observer::store::{Client, StoreTarget};
 use serde_json::Value;
 
 use super::process::Process;
@@ -73,6 +74,18 @@ impl Store {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A client of the daemon's own kind.
+    pub fn client(&self) -> Result<Client> {
+        let target = StoreTarget {
+            url: format!("http://{}", self.address),
+            database: DATABASE.into(),
+            user: String::new(),
+            password: String::new(),
+            ca_file: None,
+        };
+        Ok(Client::new(&target)?)
     }
 
     /// Rows of a query.

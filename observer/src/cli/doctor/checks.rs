@@ -6,6 +6,7 @@ use crate::{
         attach::{AttachedStack, TlsFile},
         btf::{Btf, kernel_offsets},
         probes::{HostProbe, ProbeState},
+        procfs::mounts,
     },
     report::text,
 };
@@ -180,15 +181,9 @@ pub(super) fn capabilities(status: &str) -> Check {
     }
 }
 
-/// Mount points of a type of file system in the text of `/proc/self/mountinfo` (proc(5)).
-fn mount_points<'a>(mountinfo: &'a str, fs_type: &str) -> Vec<&'a str> {
-    let point = |line: &'a str| {
-        let (before, after) = line.split_once(" - ")?;
-        (after.split(' ').next()? == fs_type)
-            .then(|| before.split(' ').nth(4))
-            .flatten()
-    };
-    mountinfo.lines().filter_map(point).collect()
+/// Mount points of a type of file system.
+fn mount_points<'a>(mountinfo: &'a str, fs_type: &'a str) -> Vec<&'a str> {
+    mounts(mountinfo, fs_type).map(|(_, point)| point).collect()
 }
 
 /// The unified hierarchy of control groups.
