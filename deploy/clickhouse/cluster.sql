@@ -361,6 +361,16 @@ ALTER TABLE ai_evidence_local.ai_connections ON CLUSTER '{cluster}'
   ADD COLUMN IF NOT EXISTS enforcement_rule_id LowCardinality(String) AFTER enforcement,
   ADD COLUMN IF NOT EXISTS enforcement_attempts UInt32 AFTER enforcement_rule_id;
 
+ALTER TABLE ai_evidence_local.ai_connections ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS k8s_cluster_name LowCardinality(String) AFTER enforcement_attempts,
+  ADD COLUMN IF NOT EXISTS k8s_node_name LowCardinality(String) AFTER k8s_cluster_name,
+  ADD COLUMN IF NOT EXISTS k8s_pod_name String CODEC(ZSTD(1)) AFTER k8s_node_name,
+  ADD COLUMN IF NOT EXISTS k8s_pod_uid String CODEC(ZSTD(1)) AFTER k8s_pod_name,
+  ADD COLUMN IF NOT EXISTS k8s_container_name LowCardinality(String) AFTER k8s_pod_uid,
+  ADD COLUMN IF NOT EXISTS k8s_workload_kind LowCardinality(String) AFTER k8s_container_name,
+  ADD COLUMN IF NOT EXISTS k8s_service_account LowCardinality(String) AFTER k8s_workload_kind,
+  ADD COLUMN IF NOT EXISTS container_image_name LowCardinality(String) AFTER k8s_service_account;
+
 CREATE TABLE IF NOT EXISTS ai_evidence_local.schema_migrations ON CLUSTER '{cluster}' (
   version UInt32, name String, sha256 FixedString(32),
   applied_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
@@ -559,3 +569,4 @@ INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 11, 'sc
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 12, 'in_order', unhex('33ae252da71a2634684859e5800db8b0e4b3e1a2c550dbe0938ba65733ff521e') WHERE 12 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 13, 'enforcement', unhex('874e20a25432419a0fbe6858b695a49c68a190fb612fc72be3ce367d66e35286') WHERE 13 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 14, 'connections_in_order', unhex('a603dfecb4c5b7bd2bcfc9a11c6603851579a1f9e1790ba842ac82baf2691a9f') WHERE 14 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 15, 'connections_of_pods', unhex('ba2afb37ea6e137722edd99b97016a22144d7d5de36c9c517260a4d2a7948818') WHERE 15 NOT IN (SELECT version FROM ai_evidence.schema_migrations);

@@ -295,8 +295,16 @@ fn calls_of_a_pod_carry_its_names_from_the_api_server_and_are_judged_by_them() -
     }
     let connection = record.connection_of(row)?;
     for (name, value) in [
+        ("k8s_cluster_name", "lab"),
+        ("k8s_node_name", "n-1"),
         ("k8s_namespace_name", "shop"),
+        ("k8s_pod_name", "web-6d4b75cb6d-6666"),
+        ("k8s_pod_uid", "0a1b2c3d-1111-2222-3333-444455556666"),
+        ("k8s_container_name", "app"),
+        ("k8s_workload_kind", "Deployment"),
         ("k8s_workload_name", "web"),
+        ("k8s_service_account", "web"),
+        ("container_image_name", "shop/app:7"),
         ("container_image_digest", &digest),
         ("policy_verdict", "unsanctioned"),
     ] {

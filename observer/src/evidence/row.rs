@@ -570,6 +570,22 @@ record_row! {
         enforcement_rule_id: String = since 5,
         /// Calls that the row stands for; 0 where enforcement did nothing.
         enforcement_attempts: u32 = since 5,
+        /// `k8s.cluster.name`.
+        k8s_cluster_name: String = since 6,
+        /// `k8s.node.name`.
+        k8s_node_name: String = since 6,
+        /// `k8s.pod.name`.
+        k8s_pod_name: String = since 6,
+        /// `k8s.pod.uid`.
+        k8s_pod_uid: String = since 6,
+        /// `k8s.container.name`.
+        k8s_container_name: String = since 6,
+        /// Deployment, StatefulSet, ...
+        k8s_workload_kind: String = since 6,
+        /// Service account of the pod.
+        k8s_service_account: String = since 6,
+        /// `container.image.name`.
+        container_image_name: String = since 6,
     }
 }
 

@@ -92,7 +92,7 @@ fn canonical_bytes_of_a_finding() {
     let mut bytes = Vec::new();
     row.canonical(&mut bytes);
     let expected = format!(
-        "9:AIOBS-REC,1:5,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
+        "9:AIOBS-REC,1:6,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
          1:1,64:{},1:4,7:pattern,6:prompt,21:$.messages[*].content,1:2,2:40,1:1,32:{},0:,0:,0:,0:,0:,",
         "ab".repeat(32),
         "00".repeat(32),
@@ -117,11 +117,11 @@ fn digests_of_empty_rows() {
     assert_eq!(
         hashes.map(hex::encode),
         [
-            "585fe0bda652aa26e2b1c854acbd8101cd09e6f9307c73862facb6330face864",
-            "4dbe1e71548ab5aeb609b3b10c0de60d0d7bd4f4f329b92b2bb9d9a798a58ba8",
-            "9147df1588189a8369509fad813f5ccd7cf52d93ebb7081dc3e18028661cc8b6",
-            "6705b09b1445160d7c77ab475b4877bdf8027f362726d2d50cb2825229723f46",
-            "0fbafae4480882a3894738b018e0fb6a07cfebebce53bb85c2a3f7e1da62fce9",
+            "322fb8efa6803bbd36bbff43ef931d2f89db01c7ccd7393b05e3026073407ef2",
+            "164d7d93d71490420297bafed0309f25adf8f7b6fc65b3038a73d908c6d7e6d0",
+            "0f1d2b92a15e120f6dda9eb0024bd2f048c890a0042cc1872df200c33420c0a1",
+            "469a7434b81d359a2eb975944c5d7d8678bb2819d941d4e134f699dc461f44d2",
+            "6589c67521278715cb5477f2f714b609889bcf41399d50f0875b315a76708171",
         ]
     );
 }

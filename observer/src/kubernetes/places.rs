@@ -92,13 +92,6 @@ pub struct Where<'a> {
     pub container: Option<&'a ContainerNames>,
 }
 
-impl<'a> Where<'a> {
-    /// Service account of the pod; empty where it is not known.
-    pub fn service_account(&self) -> &'a str {
-        self.pod.map_or("", |pod| &pod.service_account)
-    }
-}
-
 impl Cluster {
     /// The cluster of this name and this node of it; empty names are not known.
     pub fn new(name: &str, node: &str) -> Self {

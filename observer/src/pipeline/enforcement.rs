@@ -259,8 +259,7 @@ fn row_of(book: &Rulebook, of: &Decision, place: &Where<'_>, wall_offset_ns: i64
     row.ts = rows::wall(first_ns, wall_offset_ns);
     row.closed_ts = rows::wall(last_ns, wall_offset_ns);
     row.host_name.clone_from(&book.host_name);
-    rows::set_connection_process(&mut row, &of.process);
-    rows::set_connection_place(&mut row, place);
+    rows::set_connection_process(&mut row, &of.process, place);
     row.socket_fd = -1;
     let is_udp = of.transport == TRANSPORT_UDP;
     row.network_transport = if is_udp { "udp" } else { "tcp" }.to_owned();
@@ -278,7 +277,7 @@ fn row_of(book: &Rulebook, of: &Decision, place: &Where<'_>, wall_offset_ns: i64
     row.visibility = "none".to_owned();
     let is_denied = of.action == Action::Denied;
     row.close_reason = if is_denied { "denied" } else { "no_connection" }.to_owned();
-    rows::set_connection_judgement(&mut row, book, &of.process, place.service_account());
+    rows::set_connection_judgement(&mut row, book, &of.process);
     row.enforcement = of.action.name().to_owned();
     row.enforcement_rule_id = of.rule_id.to_string();
     row.enforcement_attempts = of.attempts;

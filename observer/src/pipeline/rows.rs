@@ -41,6 +41,31 @@ pub(super) struct Of<'a> {
     pub place: Where<'a>,
 }
 
+/// Where a process runs, in interactions and connections. The uid of a pod stands in the path of its control group; all else is known from
+/// the API server only.
+macro_rules! set_place {
+    ($row:expr, $process:expr, $place:expr) => {{
+        let (process, place): (&Identity, &Where<'_>) = ($process, $place);
+        let row = &mut *$row;
+        row.k8s_cluster_name = place.cluster.to_owned();
+        row.k8s_node_name = place.node.to_owned();
+        row.k8s_pod_uid.clone_from(&process.pod_uid);
+        if let Some(pod) = place.pod {
+            row.k8s_pod_uid.clone_from(&pod.uid);
+            row.k8s_namespace_name.clone_from(&pod.namespace);
+            row.k8s_pod_name.clone_from(&pod.pod);
+            row.k8s_workload_kind.clone_from(&pod.workload_kind);
+            row.k8s_workload_name.clone_from(&pod.workload);
+            row.k8s_service_account.clone_from(&pod.service_account);
+        }
+        if let Some(container) = place.container {
+            row.k8s_container_name.clone_from(&container.name);
+            row.container_image_name.clone_from(&container.image);
+            row.container_image_digest.clone_from(&container.digest);
+        }
+    }};
+}
+
 /// Row of an exchange.
 pub(super) fn interaction(book: &Rulebook, of: &Of<'_>, wall_offset_ns: i64) -> InteractionRow {
     let (exchange, report) = (of.exchange, of.report);
@@ -54,7 +79,7 @@ pub(super) fn interaction(book: &Rulebook, of: &Of<'_>, wall_offset_ns: i64) -> 
         .first_response_ns
         .map(|ns| ns.saturating_sub(exchange.started_ns));
     set_process(&mut row, &of.flow.process, book);
-    set_place(&mut row, &of.flow.process, &of.place);
+    set_place!(&mut row, &of.flow.process, &of.place);
     set_network(&mut row, of.flow, of.connection, exchange);
     set_gen_ai(&mut row, exchange);
     set_tools(&mut row, exchange);
@@ -96,26 +121,6 @@ fn set_process(row: &mut InteractionRow, process: &Identity, book: &Rulebook) {
         .map(|address| address.to_string())
         .unwrap_or_default();
     row.invoking_user_id = lineage.invoking_uid.unwrap_or(LOGIN_UID_UNSET);
-}
-
-/// Where it runs. The uid of a pod stands in the path of its control group; all else is known from the API server only.
-fn set_place(row: &mut InteractionRow, process: &Identity, place: &Where<'_>) {
-    row.k8s_cluster_name = place.cluster.to_owned();
-    row.k8s_node_name = place.node.to_owned();
-    row.k8s_pod_uid.clone_from(&process.pod_uid);
-    if let Some(pod) = place.pod {
-        row.k8s_pod_uid.clone_from(&pod.uid);
-        row.k8s_namespace_name.clone_from(&pod.namespace);
-        row.k8s_pod_name.clone_from(&pod.pod);
-        row.k8s_workload_kind.clone_from(&pod.workload_kind);
-        row.k8s_workload_name.clone_from(&pod.workload);
-        row.k8s_service_account.clone_from(&pod.service_account);
-    }
-    if let Some(container) = place.container {
-        row.k8s_container_name.clone_from(&container.name);
-        row.container_image_name.clone_from(&container.image);
-        row.container_image_digest.clone_from(&container.digest);
-    }
 }
 
 /// Whose account: keyed hashes, and names that are none of a person. The key itself goes nowhere.
@@ -441,8 +446,7 @@ pub(super) fn connection(
     row.close_reason = end.reason.to_owned();
     row.connection_id = of.id;
     row.host_name.clone_from(&book.host_name);
-    set_connection_process(&mut row, &of.process);
-    set_connection_place(&mut row, place);
+    set_connection_process(&mut row, &of.process, place);
     set_connection_network(&mut row, of);
     row.endpoint_class = endpoint_class(book, of).to_owned();
     row.catalog_version = book.catalog.version().to_owned();
@@ -455,7 +459,7 @@ pub(super) fn connection(
     let (visibility, reason) = visibility(of, book.excludes(&of.process.executable));
     row.visibility = visibility.to_owned();
     row.opaque_reason = reason.map_or("", OpaqueReason::code).to_owned();
-    set_connection_judgement(&mut row, book, &of.process, place.service_account());
+    set_connection_judgement(&mut row, book, &of.process);
     if let Some(decided) = &of.decided {
         decided.action.name().clone_into(&mut row.enforcement);
         row.enforcement_rule_id = decided.rule_id.to_string();
@@ -468,12 +472,7 @@ pub(super) fn connection(
 }
 
 /// What is known without reading a connection is judged as in an exchange; so use that cannot be read is seen, too.
-pub(super) fn set_connection_judgement(
-    row: &mut ConnectionRow,
-    book: &Rulebook,
-    process: &Identity,
-    account: &str,
-) {
+pub(super) fn set_connection_judgement(row: &mut ConnectionRow, book: &Rulebook, process: &Identity) {
     let host = row.server_address.to_ascii_lowercase();
     let provider = book
         .catalog
@@ -487,7 +486,7 @@ pub(super) fn set_connection_judgement(
         (Attribute::Host, &host),
         (Attribute::Namespace, &row.k8s_namespace_name),
         (Attribute::Workload, &row.k8s_workload_name),
-        (Attribute::ServiceAccount, account),
+        (Attribute::ServiceAccount, &row.k8s_service_account),
     ];
     facts
         .into_iter()
@@ -553,7 +552,8 @@ fn stack_name(stack: u8) -> &'static str {
     }
 }
 
-pub(super) fn set_connection_process(row: &mut ConnectionRow, process: &Identity) {
+pub(super) fn set_connection_process(row: &mut ConnectionRow, process: &Identity, place: &Where<'_>) {
+    set_place!(row, process, place);
     row.container_id.clone_from(&process.container_id);
     row.process_pid = process.key.pid;
     row.process_parent_pid = process.parent_pid;
@@ -573,17 +573,6 @@ pub(super) fn set_connection_process(row: &mut ConnectionRow, process: &Identity
         .map(|address| address.to_string())
         .unwrap_or_default();
     row.invoking_user_id = lineage.invoking_uid.unwrap_or(LOGIN_UID_UNSET);
-}
-
-/// Names of the pod, where the API server told them.
-pub(super) fn set_connection_place(row: &mut ConnectionRow, place: &Where<'_>) {
-    if let Some(pod) = place.pod {
-        row.k8s_namespace_name.clone_from(&pod.namespace);
-        row.k8s_workload_name.clone_from(&pod.workload);
-    }
-    if let Some(container) = place.container {
-        row.container_image_digest.clone_from(&container.digest);
-    }
 }
 
 /// Visibility of a connection and, when it was not decoded whole, the one reason.

@@ -268,10 +268,10 @@ impl ConnectionRow {
             "compliance": {"control": self.policy_rule_id, "status_id": 3, "status_detail": self.policy_reason},
             "actor": actor!(self),
             "device": device(&self.host_name, &self.host_id),
-            "container": {"uid": self.container_id},
+            "container": {"uid": self.container_id, "image": {"name": self.container_image_name}, "pod_uuid": self.k8s_pod_uid},
             "resources": [{"name": self.server_address}],
             "unmapped": {"opaque_reason": self.opaque_reason, "k8s_namespace_name": self.k8s_namespace_name,
-                "k8s_workload_name": self.k8s_workload_name},
+                "k8s_pod_name": self.k8s_pod_name, "k8s_workload_name": self.k8s_workload_name},
         }))
     }
 }
@@ -286,7 +286,7 @@ impl Event for ConnectionRow {
             "end_time": self.closed_ts / 1_000_000,
             "observation_point_id": 1,
             "device": device(&self.host_name, &self.host_id),
-            "container": {"uid": self.container_id},
+            "container": {"uid": self.container_id, "image": {"name": self.container_image_name}, "pod_uuid": self.k8s_pod_uid},
             "actor": actor!(self),
             "src_endpoint": {"hostname": self.host_name, "port": (self.network_local_port != 0).then_some(self.network_local_port)},
             "dst_endpoint": endpoint(&self.server_address, self.network_peer_address, self.server_port),
@@ -295,7 +295,8 @@ impl Event for ConnectionRow {
                 "bytes": self.bytes_sent.zip(self.bytes_received).map(|(sent, received)| sent.saturating_add(received))},
             "unmapped": {"endpoint_class": self.endpoint_class, "visibility": self.visibility, "opaque_reason": self.opaque_reason, "enforcement": self.enforcement, "enforcement_rule_id": self.enforcement_rule_id,
                 "name_source": self.name_source, "tls_stack": self.tls_stack, "policy_verdict": self.policy_verdict,
-                "policy_rule_id": self.policy_rule_id},
+                "policy_rule_id": self.policy_rule_id, "k8s_namespace_name": self.k8s_namespace_name,
+                "k8s_pod_name": self.k8s_pod_name, "k8s_workload_name": self.k8s_workload_name},
         }))]
     }
 

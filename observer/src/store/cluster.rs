@@ -56,17 +56,16 @@ struct Parts {
     views: Vec<String>,
 }
 
-/// Migrations whose views are for the tables of one server: they ask for rows in the order of the table, which the server that asks would
+/// Migrations whose views (what else is in them is for all) are for the tables of one server: they ask for rows in the order of the table, which the server that asks would
 /// have to make of a Distributed one.
-const FOR_ONE_NODE: [u32; 2] = [12, 14];
+const FOR_ONE_NODE: [u32; 3] = [12, 14, 15];
 
 fn parts() -> Parts {
     let mut parts = Parts::default();
     let scripts = MIGRATIONS
         .iter()
-        .filter(|m| !FOR_ONE_NODE.contains(&m.version))
-        .map(|m| m.sql);
-    for script in scripts.chain([CREATE_LEDGER]) {
+        .map(|m| (m.sql, FOR_ONE_NODE.contains(&m.version)));
+    for (script, without_views) in scripts.chain([(CREATE_LEDGER, false)]) {
         for statement in split_script(script).unwrap_or_default() {
             let text = without_comments_before(statement);
             if let Some(name) = named(text, &CREATE_TABLE) {
@@ -75,6 +74,9 @@ fn parts() -> Parts {
             } else if let Some(name) = named(text, &ALTER_TABLE).or_else(|| named(text, &MATERIALIZED)) {
                 parts.local.push(on_cluster(&local(text), name));
             } else if let Some(name) = VIEWS.iter().find_map(|words| named(text, words)) {
+                if without_views {
+                    continue;
+                }
                 // Only the first place of the name is that of the view itself.
                 parts.views.push(on_cluster(
                     &text.replacen("IF NOT EXISTS ", "", 1).replacen(

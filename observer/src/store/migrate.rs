@@ -98,6 +98,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "connections_in_order",
         sql: include_str!("schema/0014_connections_in_order.sql"),
     },
+    Migration {
+        version: 15,
+        name: "connections_of_pods",
+        sql: include_str!("schema/0015_connections_of_pods.sql"),
+    },
 ];
 
 pub(super) const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";

@@ -259,6 +259,8 @@ fn socket(place: &Place, random: &mut Random, host: &str, ts: i64) -> Connection
         close_reason: "closed".into(),
         connection_id: 1 + random.below(1 << 48) as u64,
         host_name: place.host_name.clone(),
+        k8s_cluster_name: "prod-eu".into(),
+        k8s_node_name: place.host_name.clone(),
         process_pid: 4_000 + random.below(200) as u32,
         network_transport: "tcp".into(),
         network_family: "ipv4".into(),
@@ -286,7 +288,12 @@ pub(super) fn connection(
     let endpoint = &ENDPOINTS[workload.endpoint];
     let mut row = socket(place, random, endpoint.host, ts);
     row.k8s_namespace_name = workload.namespace.into();
+    row.k8s_pod_name = place.pod(workload.name);
+    row.k8s_container_name = "app".into();
+    row.k8s_workload_kind = "Deployment".into();
     row.k8s_workload_name = workload.name.into();
+    row.k8s_service_account = workload.namespace.into();
+    row.container_image_name = format!("registry.contoso.example/{}:1.4", workload.name);
     row.process_comm = workload.comm.into();
     row.process_executable_path = workload.path.into();
     row.user_name = USERS[0].into();

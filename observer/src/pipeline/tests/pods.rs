@@ -133,6 +133,28 @@ fn without_an_answer_ids_stay_and_names_are_unknown_until_one_comes() {
         ),
         ("sha256:d", "web")
     );
+    let others = [
+        &connection.k8s_cluster_name,
+        &connection.k8s_node_name,
+        &connection.k8s_pod_name,
+        &connection.k8s_pod_uid,
+        &connection.k8s_container_name,
+        &connection.k8s_workload_kind,
+        &connection.k8s_service_account,
+        &connection.container_image_name,
+    ];
+    let wanted = [
+        &known.k8s_cluster_name,
+        &known.k8s_node_name,
+        &known.k8s_pod_name,
+        &known.k8s_pod_uid,
+        &known.k8s_container_name,
+        &known.k8s_workload_kind,
+        &known.k8s_service_account,
+        &known.container_image_name,
+    ];
+    assert_eq!(others, wanted);
+    assert!(wanted.iter().all(|name| !name.is_empty()));
 }
 
 #[test]
