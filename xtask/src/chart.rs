@@ -23,7 +23,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// A Python with the Helm library and the schemas, in a folder of its own.
-fn python() -> Result<PathBuf> {
+pub(crate) fn python() -> Result<PathBuf> {
     let list = root().join("tests/chart/requirements.txt");
     let wanted = std::fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
     let venv = work_dir().join("chart");

@@ -21,9 +21,14 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Result<(u16, Vec<u8>)> {
 
 /// Rows of a query, over ClickHouse's HTTP interface. Numbers come as numbers, whatever their width.
 pub(crate) fn query(address: SocketAddr, sql: &str) -> Result<Vec<Value>> {
+    query_as(address, "", sql)
+}
+
+/// As [`query`], of a store with a password.
+pub(crate) fn query_as(address: SocketAddr, password: &str, sql: &str) -> Result<Vec<Value>> {
     let settings = "output_format_json_quote_64bit_integers=0";
     let head = format!(
-        "POST /?default_format=JSONEachRow&{settings} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n",
+        "POST /?default_format=JSONEachRow&{settings} HTTP/1.0\r\nHost: {address}\r\nX-ClickHouse-Key: {password}\r\nContent-Length: {}\r\n\r\n",
         sql.len()
     );
     let (status, body) = exchange(address, &head, sql)?;

@@ -12,7 +12,7 @@ const AREA: &str = "image";
 const SUITE: &str = "bookworm";
 const MIRROR: &str = "http://deb.debian.org/debian";
 const SECURITY: &str = "http://deb.debian.org/debian-security";
-const LOCAL_BASE: &str = "localhost/observer-base:bookworm";
+pub(crate) const LOCAL_BASE: &str = "localhost/observer-base:bookworm";
 
 /// What is asked for.
 #[derive(Debug, clap::Args)]
@@ -32,6 +32,19 @@ pub(crate) struct Args {
     /// Also write the image as an OCI archive
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+impl Args {
+    /// The daemon that was built here, on a Debian made here.
+    pub(crate) fn prebuilt_on_debootstrap(tag: &str) -> Self {
+        Self {
+            tag: tag.to_owned(),
+            base: None,
+            debootstrap: true,
+            prebuilt: true,
+            out: None,
+        }
+    }
 }
 
 /// SBOM, base, image.
@@ -73,7 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Images are kept where Git ignores them, apart from the machine's own.
-fn buildah() -> Command {
+pub(crate) fn buildah() -> Command {
     let mut command = Command::new("buildah");
     command.current_dir(root());
     command.arg("--root").arg(work_dir().join("images"));

@@ -10,6 +10,7 @@ mod bench;
 mod build;
 mod chart;
 mod clients;
+mod cluster;
 mod dashboards;
 mod deb;
 mod demo;
@@ -68,6 +69,12 @@ enum Verb {
         /// with words only the clients whose names contain one of them
         #[arg(long, num_args = 0.., value_name = "WORD", conflicts_with = "filter")]
         clients: Option<Vec<String>>,
+        /// Instead: install the Helm chart on a real cluster of one node made here, and see what becomes of it (root, long)
+        #[arg(long, conflicts_with_all = ["filter", "clients"])]
+        cluster: bool,
+        /// This process is in the namespaces of the node already
+        #[arg(long, hide = true, requires = "cluster")]
+        inside: bool,
         /// How the result of --clients is shown
         #[arg(long, value_enum, default_value = "table", requires = "clients")]
         format: demo::Format,
@@ -151,6 +158,11 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
             format,
             ..
         } => clients::run(&words, format),
+        Verb::Test {
+            cluster: true,
+            inside,
+            ..
+        } => cluster::run(inside),
         Verb::Test { filter, .. } => test::run(filter.as_deref()),
         Verb::Eval {
             kind,

@@ -16,7 +16,7 @@ const SKIP: &str = "SKIP: ";
 
 /// Sums of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
+pub(crate) struct Tally {
     passed: u64,
     failed: u64,
     skipped: u64,
@@ -162,7 +162,26 @@ impl Tally {
         }
     }
 
-    fn print(&self) -> Result<()> {
+    /// Takes the result of one check, and tells it.
+    pub(crate) fn note(&mut self, name: &str, result: Result<()>) {
+        match result {
+            Ok(()) => {
+                self.passed += 1;
+                say(AREA, &format!("passed: {name}"));
+            }
+            Err(error) => {
+                self.failed += 1;
+                say(AREA, &format!("FAILED: {name}: {error:#}"));
+            }
+        }
+    }
+
+    /// Whether anything failed.
+    pub(crate) fn failed(&self) -> bool {
+        self.failed > 0
+    }
+
+    pub(crate) fn print(&self) -> Result<()> {
         let mut out = std::io::stdout().lock();
         for (reason, count) in &self.reasons {
             writeln!(out, "skipped {count}: {reason}")?;

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, log, out, setup, target};
 use crate::{
+    app::read_secret,
     config::{Config, Retention},
     privilege,
     store::{
@@ -63,6 +64,9 @@ pub(super) struct Args {
     /// Database of the evidence tables.
     #[arg(long, value_name = "NAME")]
     database: Option<String>,
+    /// File with the password that clients must send, in its first line. Needed for an address that is not loopback.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
     /// End when this process, which must be the parent, ends.
     #[arg(long, value_name = "PID", hide = true)]
     exit_with_parent: Option<u32>,
@@ -200,7 +204,7 @@ fn serve_until_stopped(args: &Args) -> Result<ExitCode, Failure> {
         listen: args.listen.unwrap_or(embedded.listen),
         library: args.library.clone(),
         database: args.database.clone().unwrap_or(defaults.store.database),
-        password: None,
+        password: args.password_file.as_deref().map(read_secret).transpose()?,
         exit_with_parent: args.exit_with_parent,
     };
     // Before there is a second thread.

@@ -63,7 +63,7 @@ impl EmbeddedConfig {
         }
         if !self.listen.ip().is_loopback() && self.password.as_deref().unwrap_or_default().is_empty() {
             bail!(
-                "listening on {} needs a password: anybody who reaches it could read the evidence",
+                "listening on {} needs a password (--password-file): anybody who reaches it could read the evidence",
                 self.listen
             );
         }
