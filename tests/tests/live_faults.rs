@@ -1,5 +1,6 @@
 //! Live kernel: what a host does to a daemon. No descriptors left, a new policy in the middle of calls, the end in the middle of calls,
-//! a newer version on what the one before left. Kills, disks and stores are in `live_spool`, overruns of the ring in `live_bounds`.
+//! a newer version on what the one before left. Kills, disks and stores are in `live_spool`, overruns of the ring in
+//! `live_bounds`, the limit of memory is in `live_memory`.
 
 #![expect(clippy::disallowed_methods, reason = "waits have limits")]
 

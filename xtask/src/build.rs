@@ -121,7 +121,7 @@ pub(crate) fn all() -> Result<()> {
 
 /// What the daemon of benchmarks has that the one of tests has not: as a release, but with the same dependencies, so that those
 /// are built once.
-const AS_RELEASE: [&str; 4] = [
+pub(crate) const AS_RELEASE: [&str; 4] = [
     "--config",
     "profile.dev.package.observer.opt-level=3",
     "--config",

@@ -41,6 +41,8 @@ const TRIM_AT: usize = 6 * LOOK_BACK;
 /// step whose cost a hostile text controls; this keeps it proportional to the text. What is not tried counts as undecided.
 pub(super) const WORK_BASE: u64 = 1024 * 1024;
 pub(super) const WORK_PER_BYTE: u64 = 48;
+/// Bytes of a stretch in which places to try are looked for that are as much work as one byte of a try.
+const WALK: u64 = 32;
 /// Work of beginning a try, of judging a match, and of finding the value in each byte of a match, in bytes.
 const TRY: u64 = 16;
 const JUDGE: u64 = 128;
@@ -296,20 +298,35 @@ impl Tape {
         };
         let start = hit.end - length;
         for Target { rule, at } in targets {
-            let first_and_last = match *at {
+            let first_and_last = match at {
                 Begin::Before(least, most, lead) => {
                     let most = most.unwrap_or(BEFORE_LITERAL).min(BEFORE_LITERAL).min(start);
-                    let before = self.buffer[start - most..start].iter().rev();
-                    let most = before.take_while(|byte| lead.has(**byte)).count();
-                    start.checked_sub(least).map(|last| (start - most, last))
+                    // What was tried in vain before the literal was so from the same begin on.
+                    let known = if most > 0 {
+                        self.vain_until(*rule, start)
+                    } else {
+                        0
+                    };
+                    let before = &self.buffer[known.max(start - most)..start];
+                    let most = lead.count_at_end(before);
+                    start.checked_sub(*least).map(|last| (start - most, last))
                 }
-                Begin::Behind(span) => Some((hit.end, (hit.end + span).min(self.buffer.len()))),
+                Begin::Behind(span) => Some((hit.end, (hit.end + *span).min(self.buffer.len()))),
             };
             if let Some((first, last)) = first_and_last
                 && !self.is_in_value_of(*rule, start, hit.end)
             {
                 self.settle_rule(*rule, (first, last), hit.end, tools);
             }
+        }
+    }
+
+    /// Behind the last place before `start` at which the rule was tried in vain, in the buffer.
+    fn vain_until(&self, rule: usize, start: usize) -> usize {
+        let vain = self.vain.of(rule);
+        match vain.end().checked_sub(self.base) {
+            Some(last) if !vain.is_empty() => usize::try_from(last).map_or(start, |last| start.min(last + 1)),
+            _ => 0,
         }
     }
 
@@ -333,22 +350,26 @@ impl Tape {
         let mut undecided = false;
         let vain = self.vain.of(number);
         let mut reached = None;
-        for start in first..=last {
-            let Some(byte) = self.buffer.get(start) else {
-                break;
-            };
+        if !tools.meter.is_spent() {
+            let stretch = u64::try_from(last.saturating_sub(first)).unwrap_or(u64::MAX);
+            tools.meter.spend(stretch / WALK);
+        }
+        let mut from = first;
+        while let Some(start) = rule.form.next_start(&self.buffer, from, last) {
+            from = start + 1;
             // Ends that reach less far were asked for there.
-            if vain.contains(&self.offset(start))
-                || !rule.form.first.has(*byte)
-                || !rule.form.fits(self.byte_before(start), None)
-            {
+            if vain.contains(&self.offset(start)) {
                 continue;
             }
             if tools.meter.is_spent() {
                 tools.meter.undecided += 1;
                 return;
             }
+            reached = Some(start);
             let limit = (start + REACH).min(self.buffer.len());
+            if !rule.form.head.fits(&self.buffer[start..limit]) {
+                continue;
+            }
             let mut ends = std::mem::take(&mut tools.scratch.ends);
             let (tried, bytes) = engine.try_rule(number, &self.buffer, (start, limit), &mut ends);
             ends.retain(|end| end.at >= least);
@@ -361,7 +382,6 @@ impl Tape {
             let found = self.longest(number, rule, start, &ends, tools);
             ends.clear();
             tools.scratch.ends = ends;
-            reached = Some(start);
             if found == Longest::Found {
                 break;
             }
@@ -423,7 +443,11 @@ impl Tape {
     /// The stretch in which words for a value may stand that begins at `start` and has one of these ends.
     fn surroundings(plan: &Plan, start: usize, ends: &[End]) -> (usize, usize) {
         let last = ends.iter().map(|end| end.at).max().unwrap_or(start);
-        (start.saturating_sub(plan.within), last + AFTER_BYTES)
+        let within = ends.iter().filter_map(|end| plan.within.get(end.pattern)).max();
+        (
+            start.saturating_sub(within.copied().unwrap_or(0)),
+            last + AFTER_BYTES,
+        )
     }
 
     fn settle_numbers(&mut self, start: usize, ends: &[End], tools: &mut Tools<'_>) {

@@ -19,6 +19,7 @@ mod process;
 mod proxy;
 mod record;
 mod store;
+mod template;
 
 pub use books::Book;
 pub use chain::{ChainReport, check_chain};

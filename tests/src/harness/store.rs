@@ -11,6 +11,7 @@ use observer::store::{Client, StoreTarget};
 use serde_json::Value;
 
 use super::process::Process;
+use super::template;
 
 /// Database that the tests use.
 pub const DATABASE: &str = "ai_evidence";
@@ -25,8 +26,14 @@ pub struct Store {
 }
 
 impl Store {
-    /// Starts it with its data in `dir/store` and waits until it answers.
+    /// Starts it with its data in `dir/store` and the schema in place, and waits until it answers.
     pub fn start(dir: &Path) -> Result<Self> {
+        template::copy_to(&dir.join("store"))?;
+        Self::start_empty(dir)
+    }
+
+    /// As `start`, with nothing in it.
+    pub fn start_empty(dir: &Path) -> Result<Self> {
         let mut store = Self {
             process: None,
             address: free_address()?,
@@ -43,7 +50,7 @@ impl Store {
         command
             .arg("store")
             .arg("--data-dir")
-            .arg(self.dir.join("store"))
+            .arg(self.data())
             .args(["--listen", &address.to_string(), "--library"])
             .arg(super::library());
         let mut process = Process::start("store", &self.dir, &mut command)?;
@@ -74,6 +81,11 @@ impl Store {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its data directory.
+    pub(super) fn data(&self) -> PathBuf {
+        self.dir.join("store")
     }
 
     /// A client of the daemon's own kind.

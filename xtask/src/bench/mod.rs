@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::demo::Format;
-use crate::run::{is_root, root, say, step};
+use crate::run::{cargo, is_root, root, say, step};
 use crate::{build, setup};
 
 pub(crate) mod document;
@@ -107,11 +107,10 @@ pub(crate) fn run(name: Option<Name>, format: Format) -> Result<()> {
 
 /// Needs the engine and no kernel: it is a test of the store, which prints its results behind a word.
 fn measure_evidence() -> Result<Vec<Value>> {
-    let output = Command::new("cargo")
+    let output = cargo()
+        .args(build::AS_RELEASE)
         .args([
             "test",
-            "-p",
-            "observer",
             "--test",
             "store",
             "--",
@@ -119,7 +118,7 @@ fn measure_evidence() -> Result<Vec<Value>> {
             "bench::evidence",
             "--nocapture",
         ])
-        .current_dir(root())
+        .env("OBSERVER_EBPF_OBJECT", build::object_file())
         .env("OBSERVER_CHDB", setup::chdb_library())
         .env("OBSERVER_BENCH_ROWS", EVIDENCE_ROWS)
         .stdin(Stdio::null())

@@ -87,7 +87,8 @@ pub(super) fn table(heads: &[&str], rows: &[Vec<Cell>], none: &str) -> String {
                     let _ = write!(out, "<td class=\"{class}\">");
                 }
             }
-            out.push_str(&escape(&cell.text));
+            // A long name breaks behind a slash rather than anywhere.
+            out.push_str(&escape(&cell.text).replace('/', "/<wbr>"));
             out.push_str("</td>");
         }
         out.push_str("</tr>\n");

@@ -1,14 +1,12 @@
 //! The words that rules want near a value, of all rules together: looked for once for each place, not once for each rule.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::automaton::{Automaton, StateID};
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{Anchored, MatchKind};
 
 /// Words of all rules.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Words {
-    automaton: Option<AhoCorasick>,
-    /// Bytes of the longest word.
-    longest: usize,
-}
+pub(crate) struct Words(Option<NFA>);
 
 /// A word that was found: its number, and the offset of its first byte.
 pub(crate) type Seen = (u32, usize);
@@ -19,28 +17,12 @@ impl Words {
         if words.is_empty() {
             return Some(Self::default());
         }
-        let automaton = AhoCorasick::builder()
+        let automaton = NFA::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
-            // Some megabytes for twice the speed.
-            .kind(Some(AhoCorasickKind::DFA))
             .build(words)
             .ok()?;
-        Some(Self {
-            automaton: Some(automaton),
-            longest: words.iter().map(String::len).max().unwrap_or(0),
-        })
-    }
-
-    /// Puts into `seen` what stands in the text and ends behind its byte `behind`.
-    fn see(&self, text: &[u8], behind: usize, seen: &mut Vec<Seen>) {
-        let Some(automaton) = &self.automaton else {
-            return;
-        };
-        let from = (behind + 1).saturating_sub(self.longest);
-        let found = automaton.find_overlapping_iter(&text[from.min(text.len())..]);
-        let ends = found.filter(|m| from + m.end() > behind);
-        seen.extend(ends.map(|m| (m.pattern().as_u32(), from + m.start())));
+        Some(Self(Some(automaton)))
     }
 }
 
@@ -52,6 +34,8 @@ pub(crate) struct Near {
     /// The stretch that was gone through.
     from: usize,
     to: usize,
+    /// Where the automaton stands behind it.
+    state: Option<StateID>,
 }
 
 impl Near {
@@ -65,15 +49,33 @@ impl Near {
         let to = to.min(text.len());
         if from < self.from || from > self.to {
             self.seen.clear();
-            (self.from, self.to) = (from, from);
+            (self.from, self.to, self.state) = (from, from, None);
         }
         if to > self.to {
             self.seen.retain(|(_, at)| *at >= from);
             self.from = from;
-            words.see(&text[..to], self.to, &mut self.seen);
-            self.to = to;
+            self.go_on(words, text, to);
         }
         self.seen.iter().filter(move |(_, at)| (from..to).contains(at))
+    }
+
+    /// Goes through the text up to `to`.
+    fn go_on(&mut self, words: &Words, text: &[u8], to: usize) {
+        let stretch = self.to..to;
+        self.to = to;
+        let Some(automaton) = &words.0 else { return };
+        let Some(mut state) = self.state.or_else(|| automaton.start_state(Anchored::No).ok()) else {
+            return;
+        };
+        for (end, byte) in (stretch.start + 1..).zip(&text[stretch]) {
+            state = automaton.next_state(Anchored::No, state, *byte);
+            if automaton.is_match(state) {
+                for word in (0..automaton.match_len(state)).map(|i| automaton.match_pattern(state, i)) {
+                    self.seen.push((word.as_u32(), end - automaton.pattern_len(word)));
+                }
+            }
+        }
+        self.state = Some(state);
     }
 
     /// So many bytes at the begin of the text are gone.
@@ -83,6 +85,9 @@ impl Near {
             *at -= gone;
         }
         self.from = self.from.saturating_sub(gone);
+        if self.to < gone {
+            self.state = None;
+        }
         self.to = self.to.saturating_sub(gone);
     }
 }

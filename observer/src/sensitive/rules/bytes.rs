@@ -48,6 +48,14 @@ impl ByteSet {
         self
     }
 
+    /// How many bytes at the end of the text, without a gap, are in this set.
+    pub(crate) fn count_at_end(&self, text: &[u8]) -> usize {
+        if *self == Self::ALL {
+            return text.len();
+        }
+        text.iter().rev().take_while(|byte| self.has(**byte)).count()
+    }
+
     /// Whether every byte of `other` is in this set.
     pub(crate) fn covers(&self, other: Self) -> bool {
         self.0.iter().zip(other.0).all(|(all, some)| all & some == some)

@@ -31,8 +31,8 @@ pub(crate) struct Plan {
     pub(crate) wanted_by: Vec<Vec<usize>>,
     /// Finds words near values.
     pub(crate) words: Words,
-    /// Most bytes before a value in which any rule looks for words.
-    pub(crate) within: usize,
+    /// By that place, how many bytes before the value the rule looks for words.
+    pub(crate) within: Vec<usize>,
 }
 
 /// Where a rule is tried once a literal was found.
@@ -153,7 +153,6 @@ fn words(rules: &mut [Rule], plan: &mut Plan) -> bool {
     for word in contexts().flat_map(|c| c.words.iter().chain(&c.whole)) {
         numbers.entry(word.clone()).or_default();
     }
-    plan.within = contexts().map(|c| c.within).max().unwrap_or(0);
     for (number, place) in (0..).zip(numbers.values_mut()) {
         *place = number;
     }
@@ -166,6 +165,7 @@ fn words(rules: &mut [Rule], plan: &mut Plan) -> bool {
     for (place, rule) in plan.numbers.iter().map(|number| &rules[*number]).enumerate() {
         let context = rule.context.as_ref().filter(|context| context.required);
         plan.wordless.push(context.is_none());
+        plan.within.push(context.map_or(0, |context| context.within));
         for word in context.iter().flat_map(|context| &context.numbers) {
             if let Some(list) = usize::try_from(*word)
                 .ok()

@@ -3,16 +3,21 @@
 use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder};
-use regex_automata::nfa::thompson;
+use regex_automata::nfa::thompson::{self, NFA};
 use regex_automata::util::syntax;
 use regex_syntax::hir::{Hir, HirKind};
 
 use super::bytes::ByteSet;
+use super::head::Head;
 use super::trigger::{self, Trigger};
 use super::{Context, MAX_PATTERN};
 
 /// Budget of one compiled pattern, in bytes.
 const SIZE: usize = 4 * 1024 * 1024;
+/// A match may begin with this byte.
+const FIRST: u8 = 1;
+/// No match may begin behind this byte.
+const BEFORE: u8 = 2;
 /// What is said of a pattern that nothing leads to.
 const TOO_SLOW: &str = "too slow: its pattern could begin nearly anywhere, and each of these places would have to be \
                         examined; put a fixed word of three letters or more into it, a digit near its begin, or a \
@@ -42,6 +47,11 @@ pub(crate) struct Form {
     pub(crate) after: ByteSet,
     pub(crate) first: ByteSet,
     trigger: Trigger,
+    pub(crate) head: Head,
+    /// The byte with which every match begins, where there is only one.
+    only_first: Option<u8>,
+    /// What each byte may be: [`FIRST`], [`BEFORE`].
+    roles: Box<[u8; 256]>,
     /// Finds the group. Most rules are never tried, so it is made when it is needed.
     confirm: OnceLock<Option<Regex>>,
 }
@@ -50,7 +60,7 @@ impl Form {
     /// Checks the parts; what is wrong with them otherwise.
     pub(super) fn new(parts: Parts<'_>) -> Result<Self, String> {
         let hir = parse(&parts.core)?;
-        check_size(&parts.core)?;
+        let head = Head::of(&automaton(&parts.core)?);
         if hir.properties().minimum_len() == Some(0) {
             return Err("its pattern fits the empty text".to_owned());
         }
@@ -65,12 +75,16 @@ impl Form {
             }
             None => trigger::of_pattern(&hir).or_else(|| parts.context.and_then(of_context)),
         };
+        let (first, before) = (ByteSet::first_of(&hir), edge(&parts.before)?);
         Ok(Self {
             grouped: hir.properties().explicit_captures_len() > 0,
-            before: edge(&parts.before)?,
+            only_first: first.iter().next().filter(|_| first.len() == 1),
+            roles: roles(first, before),
+            before,
             after: edge(&parts.after)?,
-            first: ByteSet::first_of(&hir),
+            first,
             trigger: trigger.ok_or(TOO_SLOW)?,
+            head,
             core: parts.core,
             edges: (parts.before, parts.after),
             confirm: OnceLock::new(),
@@ -103,6 +117,24 @@ impl Form {
         format!("{before}(?:{}){after}", self.core)
     }
 
+    /// The first place in `from..=last` at which a match may begin, by its first byte and the one before it.
+    pub(crate) fn next_start(&self, text: &[u8], from: usize, last: usize) -> Option<usize> {
+        let before = from.checked_sub(1).and_then(|at| text.get(at));
+        let mut closed = before.is_some_and(|byte| self.before.has(*byte));
+        let stretch = text.get(from..text.len().min(last + 1))?;
+        if let Some(only) = self.only_first {
+            let mut places = memchr::memchr_iter(only, stretch).map(|at| from + at);
+            return places.find(|at| at.checked_sub(1).is_none_or(|at| !self.before.has(text[at])));
+        }
+        let found = stretch.iter().position(|byte| {
+            let role = self.roles[usize::from(*byte)];
+            let begins = !closed && role & FIRST != 0;
+            closed = role & BEFORE != 0;
+            begins
+        });
+        found.map(|at| from + at)
+    }
+
     /// Whether a match may begin behind this byte, and end before this one; `None` at the ends of the text.
     pub(crate) fn fits(&self, before: Option<u8>, after: Option<u8>) -> bool {
         before.is_none_or(|byte| !self.before.has(byte)) && after.is_none_or(|byte| !self.after.has(byte))
@@ -131,6 +163,14 @@ impl Form {
         confirm.captures_read_at(&mut places, &text[..end], start)?;
         places.get(1).filter(|(start, end)| end > start)
     }
+}
+
+fn roles(first: ByteSet, before: ByteSet) -> Box<[u8; 256]> {
+    let mut roles = Box::new([0; 256]);
+    for (byte, role) in (0..=u8::MAX).zip(roles.iter_mut()) {
+        *role = (FIRST * u8::from(first.has(byte))) | (BEFORE * u8::from(before.has(byte)));
+    }
+    roles
 }
 
 /// Words that must stand before a value lead to it.
@@ -176,8 +216,9 @@ pub(super) fn last_line(error: &dyn std::fmt::Display) -> String {
         .to_owned()
 }
 
-fn check_size(pattern: &str) -> Result<(), String> {
-    let built = thompson::NFA::compiler()
+/// The automaton of a pattern, which must not be too large.
+fn automaton(pattern: &str) -> Result<NFA, String> {
+    let built = NFA::compiler()
         .syntax(syntax::Config::new().unicode(false).utf8(false))
         .configure(
             thompson::Config::new()
@@ -186,11 +227,46 @@ fn check_size(pattern: &str) -> Result<(), String> {
                 .nfa_size_limit(Some(SIZE)),
         )
         .build(pattern);
-    match built {
-        Ok(_) => Ok(()),
-        Err(error) if error.size_limit().is_some() => {
-            Err(format!("too large: more than {SIZE} bytes when compiled"))
+    built.map_err(|error| match error.size_limit() {
+        Some(_) => format!("too large: more than {SIZE} bytes when compiled"),
+        None => last_line(&error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(core: &str, before: &str) -> Form {
+        let parts = Parts {
+            core: core.to_owned(),
+            lead: None,
+            before: before.to_owned(),
+            after: "any".to_owned(),
+            context: None,
+        };
+        Form::new(parts).unwrap()
+    }
+
+    #[test]
+    fn places_where_a_match_may_begin() {
+        let text = b"ka kb:k akc k\nk";
+        for form in [
+            form("k[a-z]{0,9}=secret", "a-z"),
+            form("k[a-z]{0,9}=secret", "any"),
+            form("[ak][a-z]{0,9}=secret", r"\n"),
+        ] {
+            for from in 0..text.len() {
+                for last in from..text.len() + 2 {
+                    let fits = |at: &usize| {
+                        let before = at.checked_sub(1).map(|at| text[at]);
+                        form.first.has(text[*at]) && form.fits(before, None)
+                    };
+                    let plainly = (from..text.len().min(last + 1)).find(fits);
+                    assert_eq!(form.next_start(text, from, last), plainly, "{from} {last}");
+                }
+            }
         }
-        Err(error) => Err(last_line(&error)),
+        assert_eq!(form("[ak]b=secret", "any").next_start(text, 99, 100), None);
     }
 }

@@ -13,6 +13,7 @@ mod bytes;
 mod compile;
 mod example;
 mod form;
+mod head;
 mod probe;
 mod read;
 mod spelling;
