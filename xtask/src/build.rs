@@ -109,6 +109,11 @@ pub(crate) fn pages() -> PathBuf {
     target_dir().join("debug/pages")
 }
 
+/// This program as `all` leaves it: the file that runs may be gone then.
+pub(crate) fn xtask() -> PathBuf {
+    target_dir().join("debug/xtask")
+}
+
 fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

@@ -78,6 +78,11 @@ pub enum Readability {
     },
     /// It has a stack that cannot be read.
     Opaque(OpaqueReason),
+    /// None of the files that it had mapped at this time (CLOCK_BOOTTIME, ns) has a stack.
+    NoStack {
+        /// When it was looked at last.
+        looked_ns: u64,
+    },
 }
 
 #[cfg(test)]

@@ -109,8 +109,8 @@ pub struct Inventory {
     files: HashMap<FileId, Option<TlsFile>>,
     /// Files that are being examined.
     pending: BTreeSet<FileId>,
-    /// Files with TLS by process. A process that is gone stays for a while: its connections end after it.
-    processes: HashMap<u32, BTreeSet<FileId>>,
+    /// Files of each process, and when it was looked at last. A process that is gone stays for a while: its connections end after it.
+    processes: HashMap<u32, (BTreeSet<FileId>, u64)>,
     /// Processes that were gone at the last sweep.
     gone: BTreeSet<u32>,
     /// Processes that show signs of a model inside them.
@@ -157,10 +157,11 @@ impl Inventory {
         self.files.insert(id, Some(file));
     }
 
-    /// Process `pid` has mapped these files.
-    pub(super) fn mapped(&mut self, pid: u32, files: &[FileId]) {
+    /// Process `pid` had mapped these files at this time.
+    pub(super) fn mapped(&mut self, pid: u32, files: &[FileId], at_ns: u64) {
         if self.processes.len() < MAX_PROCESSES || self.processes.contains_key(&pid) {
-            self.processes.insert(pid, files.iter().copied().collect());
+            self.processes
+                .insert(pid, (files.iter().copied().collect(), at_ns));
         }
     }
 
@@ -194,7 +195,7 @@ impl Inventory {
 
     /// TLS files of a process.
     pub fn of_process(&self, pid: u32) -> Vec<&TlsFile> {
-        let files = self.processes.get(&pid).into_iter().flatten();
+        let files = self.processes.get(&pid).into_iter().flat_map(|(files, _)| files);
         files.filter_map(|id| self.files.get(id)?.as_ref()).collect()
     }
 
@@ -213,15 +214,14 @@ impl Inventory {
         }
         match files.iter().map(|file| file.since_ns).max() {
             Some(since_ns) => Readability::Readable { since_ns },
-            None if self.is_examined(pid) => Readability::Opaque(OpaqueReason::NoProbe),
-            None => Readability::Unknown,
+            None => match self.processes.get(&pid) {
+                Some((files, looked_ns)) if files.is_disjoint(&self.pending) => Readability::NoStack {
+                    looked_ns: *looked_ns,
+                },
+                // Not looked at, or not all its files were looked into.
+                _ => Readability::Unknown,
+            },
         }
-    }
-
-    /// Whether all files of a process were looked into.
-    fn is_examined(&self, pid: u32) -> bool {
-        let files = self.processes.get(&pid);
-        files.is_some_and(|files| files.is_disjoint(&self.pending))
     }
 
     /// How the functions of a stack (`wire::STACK_*`) of a process were found. `None` when that is not known, also when
@@ -402,25 +402,19 @@ mod tests {
     fn an_unreadable_stack_counts_before_a_readable_one() {
         let mut inventory = Inventory::default();
         assert!(inventory.is_new(id(1)) && inventory.is_new(id(2)) && !inventory.is_new(id(1)));
-        inventory.mapped(9, &[id(1)]);
+        inventory.mapped(9, &[id(1)], 3);
         assert_eq!(inventory.readability(9), Readability::Unknown, "being examined");
         inventory.examined(id(1));
-        assert_eq!(
-            inventory.readability(9),
-            Readability::Opaque(OpaqueReason::NoProbe)
-        );
+        assert_eq!(inventory.readability(9), Readability::NoStack { looked_ns: 3 });
         inventory.replaced(9);
         inventory.found(id(1), file(Kind::OpenSsl, None, 5));
         inventory.found(id(2), file(Kind::Ring, Some(OpaqueReason::Ring), 6));
-        inventory.mapped(10, &[id(1)]);
-        inventory.mapped(11, &[id(1), id(2)]);
-        inventory.mapped(12, &[]);
+        inventory.mapped(10, &[id(1)], 3);
+        inventory.mapped(11, &[id(1), id(2)], 3);
+        inventory.mapped(12, &[], 3);
         assert_eq!(inventory.readability(10), Readability::Readable { since_ns: 5 });
         assert_eq!(inventory.readability(11), Readability::Opaque(OpaqueReason::Ring));
-        assert_eq!(
-            inventory.readability(12),
-            Readability::Opaque(OpaqueReason::NoProbe)
-        );
+        assert_eq!(inventory.readability(12), Readability::NoStack { looked_ns: 3 });
         assert_eq!(inventory.readability(13), Readability::Unknown);
         assert_eq!(inventory.process_counts(), (2, 1, 1));
         assert_eq!(
@@ -448,9 +442,9 @@ mod tests {
         for (inode, file) in (1..).zip(files) {
             inventory.files.insert(id(inode), file);
         }
-        inventory.mapped(10, &[id(1), id(4)]);
-        inventory.mapped(11, &[id(1), id(2)]);
-        inventory.mapped(12, &[id(2), id(3)]);
+        inventory.mapped(10, &[id(1), id(4)], 3);
+        inventory.mapped(11, &[id(1), id(2)], 3);
+        inventory.mapped(12, &[id(2), id(3)], 3);
         assert_eq!(inventory.found_by(10, wire::STACK_OPENSSL), Some(How::Symbols));
         assert_eq!(inventory.found_by(10, wire::STACK_GO), Some(How::Pclntab));
         assert_eq!(inventory.found_by(10, wire::STACK_BORINGSSL), None);
@@ -464,7 +458,7 @@ mod tests {
         let mut inventory = Inventory::default();
         inventory.is_new(id(1));
         inventory.found(id(1), file(Kind::OpenSsl, None, 5));
-        inventory.mapped(10, &[id(1)]);
+        inventory.mapped(10, &[id(1)], 3);
         inventory.keep(&BTreeSet::new());
         assert_eq!(inventory.readability(10), Readability::Readable { since_ns: 5 });
         assert_eq!(inventory.process_counts(), (0, 0, 0));
@@ -482,11 +476,11 @@ mod tests {
         let mut inventory = Inventory::default();
         inventory.is_new(id(1));
         inventory.found(id(1), half(false));
-        inventory.mapped(9, &[id(1)]);
+        inventory.mapped(9, &[id(1)], 3);
         assert_eq!(inventory.readability(9), Readability::Opaque(OpaqueReason::Nss));
         inventory.is_new(id(2));
         inventory.found(id(2), half(true));
-        inventory.mapped(9, &[id(1), id(2)]);
+        inventory.mapped(9, &[id(1), id(2)], 3);
         assert_eq!(inventory.readability(9), Readability::Readable { since_ns: 5 });
     }
 }

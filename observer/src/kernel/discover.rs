@@ -245,6 +245,7 @@ impl Worker {
 
     fn look_at_process(&mut self, pid: u32) {
         let mut files = Vec::new();
+        let at_ns = boot_ns();
         let found = mappings(pid);
         for mapped in found.executable {
             if let Ok(file) = open_mapped(pid, &mapped)
@@ -256,7 +257,7 @@ impl Worker {
         let mut inventory = self.inventory();
         inventory.shows(pid, found.signs);
         if !files.is_empty() {
-            inventory.mapped(pid, &files);
+            inventory.mapped(pid, &files, at_ns);
         }
     }
 

@@ -608,9 +608,17 @@ fn opaque_reason(of: &Connection, excluded: bool) -> OpaqueReason {
         Readability::Readable { since_ns } if since_ns > of.opened_ns => OpaqueReason::AttachedLate,
         // The handshake failed, or nothing was asked.
         Readability::Readable { .. } => OpaqueReason::NoPlaintext,
+        Readability::NoStack { looked_ns } if saw_all(of, looked_ns) => OpaqueReason::NoProbe,
         // It was over before it was examined.
-        Readability::Unknown => OpaqueReason::AttachedLate,
+        Readability::NoStack { .. } | Readability::Unknown => OpaqueReason::AttachedLate,
     }
+}
+
+/// Whether a process that was looked at then had its libraries: it had begun the connection, or was no longer starting. One that ended a few
+/// milliseconds after its start was seen with the first of them only.
+fn saw_all(of: &Connection, looked_ns: u64) -> bool {
+    const STARTING_NS: u64 = 400_000_000;
+    looked_ns >= of.opened_ns || looked_ns.saturating_sub(of.process.key.start_ns) >= STARTING_NS
 }
 
 fn tie_name(tie: u8) -> &'static str {

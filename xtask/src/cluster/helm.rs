@@ -29,6 +29,16 @@ pub(super) fn values() -> Value {
     })
 }
 
+/// The same with the least that the daemon can do with, on a network of its own.
+pub(super) fn least(values: &Value) -> Value {
+    let mut values = values.clone();
+    values["capabilities"] = json!(["BPF", "PERFMON", "SYS_PTRACE", "CHECKPOINT_RESTORE"]);
+    values["config"]["capture"] = json!({"function_probes": "auto"});
+    values["hostNetwork"] = json!(false);
+    values["networkPolicy"] = json!({"enabled": true});
+    values
+}
+
 /// Installs the chart, or brings the release to other values, and waits until its pods are ready.
 pub(super) fn apply(kubectl: &Kubectl, action: &str, values: &Value) -> Result<()> {
     let file = cache().join("values.json");

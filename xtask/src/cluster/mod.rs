@@ -51,7 +51,7 @@ pub(crate) fn run(inside: bool) -> Result<ExitCode> {
     // The namespaces end with the last process in them, whatever becomes of us.
     let status = Command::new("unshare")
         .args(["--net", "--mount", "--propagation", "private", "--"])
-        .arg(std::env::current_exe().context("where is this program?")?)
+        .arg(build::xtask())
         .args(["test", "--cluster", "--inside"])
         .status()
         .context("cannot start unshare")?;

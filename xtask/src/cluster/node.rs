@@ -147,6 +147,10 @@ fn surroundings(dir: &Path) -> Result<()> {
     words("ip", &["link", "set", "node0", "up"])?;
     words("ip", &["link", "set", "node1", "up"])?;
     words("mount", &["--make-rshared", "/"])?;
+    if !Path::new("/sys/kernel/tracing/events").exists() {
+        // As on any node.
+        words("mount", &["-t", "tracefs", "tracefs", "/sys/kernel/tracing"])?;
+    }
     for (own, place) in [("lib", "/var/lib"), ("log", "/var/log")] {
         words("mount", &["--bind", &dir.join(own).to_string_lossy(), place])?;
     }

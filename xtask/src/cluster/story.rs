@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::kubectl::wait_until;
 use super::node::{NAME, Node};
 use super::workload::{self, ACCOUNT, CRON_JOB, DEPLOYMENT, NAMESPACE, OWN_NAMESPACE};
-use super::{helm, images};
+use super::{helm, images, progress};
 use crate::http;
+use crate::run::root;
 use crate::test::Tally;
 
 /// How long rows and pods may take on a busy machine.
@@ -56,6 +57,14 @@ pub(super) fn tell(node: &Node, tally: &mut Tally) -> Result<()> {
         "after the upgrade rows have names and the new policy",
         upgraded(node, now()),
     );
+    let since = now();
+    helm::apply(&node.kubectl, "upgrade", &helm::least(&values))?;
+    tally.note(
+        "with the least rights and a network of its own rows are the same",
+        least(node, since),
+    );
+    tally.note("no connection is said to be without a probe", probes(node));
+    tally.note("the API server takes the plain manifests", manifests(node));
     tally.note("one chain through all of it, verified", verified(node));
     workload::stop(&node.kubectl)?;
     helm::uninstall(&node.kubectl)?;
@@ -316,6 +325,53 @@ fn upgraded(node: &Node, since: u64) -> Result<()> {
             ("policy_verdict", "sanctioned"),
         ],
     )
+}
+
+/// Four capabilities, and no network of the host: then the pod's name is the host's.
+fn least(node: &Node, since: u64) -> Result<()> {
+    let own = agent(node)?;
+    let caller = caller(node)?;
+    let condition = format!("host_name = '{own}'");
+    let row = call_of(node, container(&caller)?, &condition, since)?;
+    compare(
+        &row,
+        &[
+            ("k8s_workload_name", DEPLOYMENT),
+            ("k8s_container_name", "app"),
+            ("container_image_name", images::CLIENT),
+            ("visibility", "decoded"),
+        ],
+    )?;
+    ensure!(
+        http::get(METRICS.into(), "/healthz").is_err(),
+        "it still listens on the node"
+    );
+    Ok(())
+}
+
+/// curl can always be read: one that ended too soon, or came before its library was known, is `attached_late`.
+fn probes(node: &Node) -> Result<()> {
+    let sql = "SELECT opaque_reason, count() AS rows FROM ai_evidence.v_connections WHERE server_address = 'api.openai.com' \
+               AND k8s_pod_uid != '' GROUP BY opaque_reason ORDER BY rows DESC";
+    let rows = node.store.query(sql)?;
+    let named = |reason: &str| rows.iter().find(|row| row["opaque_reason"] == reason);
+    progress(&format!(
+        "connections of pods by reason: {}",
+        Value::from(rows.clone())
+    ));
+    ensure!(named("").is_some(), "none was decoded");
+    ensure!(named("no_probe").is_none(), "some are `no_probe`");
+    Ok(())
+}
+
+/// The same objects without Helm, as a dry run of the server.
+fn manifests(node: &Node) -> Result<()> {
+    let folder = root().join("deploy/kubernetes");
+    let said = node
+        .kubectl
+        .text(&["apply", "--dry-run=server", "-k", &folder.to_string_lossy()])?;
+    ensure!(said.contains("daemonset.apps/"), "no DaemonSet: {said}");
+    Ok(())
 }
 
 /// All that is stored, by the auditor's own command.

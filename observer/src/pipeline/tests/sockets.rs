@@ -105,8 +105,14 @@ fn a_hello_alone_names_the_connection_and_the_reason_is_what_discovery_knows() {
     let late = Readability::Readable {
         since_ns: START_NS + 500_000,
     };
+    let looked = |after_ns| Readability::NoStack {
+        looked_ns: process(42).key.start_ns + after_ns,
+    };
     for (found, flags, reason) in [
-        (Readability::Opaque(OpaqueReason::NoProbe), 0, "no_probe"),
+        (Readability::NoStack { looked_ns: u64::MAX }, 0, "no_probe"),
+        // While it was starting, and before it began the connection: the library may have come afterwards.
+        (looked(8_000_000), 0, "attached_late"),
+        (looked(400_000_000), 0, "no_probe"),
         (Readability::Unknown, 0, "attached_late"),
         (Readability::Opaque(OpaqueReason::Jsse), 0, "jsse"),
         (Readability::Opaque(OpaqueReason::Ring), 0, "rustls_ring"),
