@@ -371,6 +371,18 @@ ALTER TABLE ai_evidence_local.ai_connections ON CLUSTER '{cluster}'
   ADD COLUMN IF NOT EXISTS k8s_service_account LowCardinality(String) AFTER k8s_workload_kind,
   ADD COLUMN IF NOT EXISTS container_image_name LowCardinality(String) AFTER k8s_service_account;
 
+ALTER TABLE ai_evidence_local.ai_interactions ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS network_transport LowCardinality(String) AFTER scan_gaps,                        -- tcp | udp | unix | pipe | '': no socket tied
+  ADD COLUMN IF NOT EXISTS mcp_server_name LowCardinality(String) AFTER network_transport,                  -- as it says itself
+  ADD COLUMN IF NOT EXISTS mcp_server_version LowCardinality(String) AFTER mcp_server_name,
+  ADD COLUMN IF NOT EXISTS mcp_server_executable LowCardinality(String) AFTER mcp_server_version,           -- of a server that the process started
+  ADD COLUMN IF NOT EXISTS mcp_server_executable_sha256 FixedString(32) CODEC(ZSTD(1)) AFTER mcp_server_executable,
+  ADD COLUMN IF NOT EXISTS trace_id String CODEC(ZSTD(1)) AFTER mcp_server_executable_sha256,
+  ADD COLUMN IF NOT EXISTS client_request_id String CODEC(ZSTD(1)) AFTER trace_id;
+
+ALTER TABLE ai_evidence_local.ai_connections ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS model_repository String CODEC(ZSTD(1)) AFTER container_image_name;
+
 CREATE TABLE IF NOT EXISTS ai_evidence_local.schema_migrations ON CLUSTER '{cluster}' (
   version UInt32, name String, sha256 FixedString(32),
   applied_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
@@ -554,6 +566,28 @@ CREATE OR REPLACE VIEW ai_evidence.pv_went_dark ON CLUSTER '{cluster}' AS
   GROUP BY host_id, process_executable_path, server_address
   HAVING plaintext_before > 0 AND connections_after >= {least:UInt32} AND plaintext_after = 0;
 
+CREATE OR REPLACE VIEW ai_evidence.pv_gateway_calls ON CLUSTER '{cluster}' AS
+  SELECT *, count() OVER (PARTITION BY host_id, record_hash) AS callers FROM (
+    SELECT o.ts AS ts, o.host_id AS host_id, any(o.host_name) AS host_name, o.record_hash AS record_hash,
+      any(o.server_address) AS server_address, any(o.gen_ai_provider_name) AS gen_ai_provider_name, any(o.gen_ai_request_model) AS gen_ai_request_model, any(o.policy_verdict) AS policy_verdict,
+      any(o.process_executable_path) AS gateway_executable_path, any(o.process_pid) AS gateway_pid, any(o.user_name) AS gateway_user_name,
+      c.record_hash AS caller_record_hash, any(c.ts) AS caller_ts, any(c.server_address) AS caller_server_address, any(c.process_executable_path) AS caller_executable_path,
+      any(c.process_pid) AS caller_pid, any(c.user_name) AS caller_user_name, any(c.login_user_name) AS caller_login_user_name, any(c.agent_name) AS caller_agent_name,
+      any(c.client_name) AS caller_client_name, any(c.k8s_namespace_name) AS caller_namespace_name, any(c.k8s_workload_name) AS caller_workload_name,
+      any(c.account_hmac) AS caller_account_hmac, any(c.policy_verdict) AS caller_policy_verdict,
+      arraySort(groupUniqArray(tie.1)) AS joined_by
+    FROM (SELECT *, arrayJoin(arrayFilter(t -> t.2 != '', [('response_id', toString(gen_ai_response_id)), ('request_id', toString(client_request_id)), ('request_id', toString(response_request_id)),
+          ('trace_id', toString(trace_id)), ('prompt', if(prompt_hmac = toFixedString('', 32), '', hex(prompt_hmac)))])) AS tie
+        FROM ai_evidence.v_interactions WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')}) AS o
+    INNER JOIN (SELECT *, arrayJoin(arrayFilter(t -> t.2 != '', [('response_id', toString(gen_ai_response_id)), ('request_id', toString(client_request_id)), ('request_id', toString(response_request_id)),
+          ('trace_id', toString(trace_id)), ('prompt', if(prompt_hmac = toFixedString('', 32), '', hex(prompt_hmac)))])) AS tie
+        FROM ai_evidence.v_interactions WHERE ts >= {from:DateTime64(9,'UTC')} - INTERVAL 1 HOUR AND ts < {to:DateTime64(9,'UTC')}) AS c
+      ON o.host_id = c.host_id AND o.tie = c.tie
+    WHERE (o.process_pid, o.process_start_ns) != (c.process_pid, c.process_start_ns)
+      AND c.ts <= o.ts AND toUnixTimestamp64Nano(c.ts) + c.duration_ns >= toUnixTimestamp64Nano(o.ts) + o.duration_ns
+    GROUP BY o.ts, o.host_id, o.record_hash, c.record_hash
+  );
+
 -- migrations that are in it
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 1, 'records', unhex('0deca859ae365dd3c54cdfdfa27f194f9c03a977c1218f7ec087aa803041ea38') WHERE 1 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 2, 'registers', unhex('99837c2b15c0b81783314d05a6d5466d869deaffe6be1bae5a8fc2749a23aefd') WHERE 2 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
@@ -570,3 +604,5 @@ INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 12, 'in
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 13, 'enforcement', unhex('874e20a25432419a0fbe6858b695a49c68a190fb612fc72be3ce367d66e35286') WHERE 13 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 14, 'connections_in_order', unhex('a603dfecb4c5b7bd2bcfc9a11c6603851579a1f9e1790ba842ac82baf2691a9f') WHERE 14 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 15, 'connections_of_pods', unhex('ba2afb37ea6e137722edd99b97016a22144d7d5de36c9c517260a4d2a7948818') WHERE 15 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 16, 'mcp', unhex('8ecf228d5c31ee96de23be8f9ed140591e0fed86064e1747083e106e907fd958') WHERE 16 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 17, 'gateways', unhex('bfc19ba0115a28bccb8485d8e4da444802645fced85ded00130d5b54d4c90651') WHERE 17 NOT IN (SELECT version FROM ai_evidence.schema_migrations);

@@ -680,3 +680,65 @@ CREATE OR REPLACE VIEW ai_evidence.pv_connections AS SELECT * EXCEPT (hour_of_ts
   ORDER BY endpoint_class, visibility, hour_of_ts, host_id, ts, record_hash LIMIT 1 BY endpoint_class, visibility, hour_of_ts, host_id, ts, record_hash;
 
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) VALUES (15, 'connections_of_pods', unhex('ba2afb37ea6e137722edd99b97016a22144d7d5de36c9c517260a4d2a7948818'));
+
+-- migration 16: mcp
+-- How a call went, which MCP server answered, and what ties a call to others (form 7, docs/schema.md).
+
+ALTER TABLE ai_evidence.ai_interactions
+  ADD COLUMN IF NOT EXISTS network_transport LowCardinality(String) AFTER scan_gaps,                        -- tcp | udp | unix | pipe | '': no socket tied
+  ADD COLUMN IF NOT EXISTS mcp_server_name LowCardinality(String) AFTER network_transport,                  -- as it says itself
+  ADD COLUMN IF NOT EXISTS mcp_server_version LowCardinality(String) AFTER mcp_server_name,
+  ADD COLUMN IF NOT EXISTS mcp_server_executable LowCardinality(String) AFTER mcp_server_version,           -- of a server that the process started
+  ADD COLUMN IF NOT EXISTS mcp_server_executable_sha256 FixedString(32) CODEC(ZSTD(1)) AFTER mcp_server_executable,
+  ADD COLUMN IF NOT EXISTS trace_id String CODEC(ZSTD(1)) AFTER mcp_server_executable_sha256,
+  ADD COLUMN IF NOT EXISTS client_request_id String CODEC(ZSTD(1)) AFTER trace_id;
+
+-- What was asked for at a hub of models (endpoint_class model_hub).
+ALTER TABLE ai_evidence.ai_connections
+  ADD COLUMN IF NOT EXISTS model_repository String CODEC(ZSTD(1)) AFTER container_image_name;
+
+-- A view keeps the columns that its table had when it was made. In the order of the tables (migration 12): a cluster takes those of migrations 11 and 13.
+
+CREATE OR REPLACE VIEW ai_evidence.v_interactions AS SELECT * EXCEPT (hour_of_ts) FROM (SELECT *, toStartOfHour(ts) AS hour_of_ts FROM ai_evidence.ai_interactions)
+  ORDER BY gen_ai_provider_name, k8s_namespace_name, hour_of_ts, host_id, ts, record_hash LIMIT 1 BY gen_ai_provider_name, k8s_namespace_name, hour_of_ts, host_id, ts, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_interactions AS SELECT * EXCEPT (hour_of_ts) FROM (SELECT *, toStartOfHour(ts) AS hour_of_ts FROM ai_evidence.ai_interactions WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')})
+  ORDER BY gen_ai_provider_name, k8s_namespace_name, hour_of_ts, host_id, ts, record_hash LIMIT 1 BY gen_ai_provider_name, k8s_namespace_name, hour_of_ts, host_id, ts, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.v_connections AS SELECT * EXCEPT (hour_of_ts) FROM (SELECT *, toStartOfHour(ts) AS hour_of_ts FROM ai_evidence.ai_connections)
+  ORDER BY endpoint_class, visibility, hour_of_ts, host_id, ts, record_hash LIMIT 1 BY endpoint_class, visibility, hour_of_ts, host_id, ts, record_hash;
+
+CREATE OR REPLACE VIEW ai_evidence.pv_connections AS SELECT * EXCEPT (hour_of_ts) FROM (SELECT *, toStartOfHour(ts) AS hour_of_ts FROM ai_evidence.ai_connections WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')})
+  ORDER BY endpoint_class, visibility, hour_of_ts, host_id, ts, record_hash LIMIT 1 BY endpoint_class, visibility, hour_of_ts, host_id, ts, record_hash;
+
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) VALUES (16, 'mcp', unhex('8ecf228d5c31ee96de23be8f9ed140591e0fed86064e1747083e106e907fd958'));
+
+-- migration 17: gateways
+-- Both halves of a call that a gateway passed on, and who really asked.
+
+-- Calls of a period that are part of another program's call on the same host: of a gateway or relay. The caller's call began before and ended after it, and
+-- something says that they are one: the response's number, a number of the request, the trace, or the same prompt (joined_by). Where callers is more than 1,
+-- several programs fit, and each has its row.
+CREATE VIEW IF NOT EXISTS ai_evidence.pv_gateway_calls AS
+  SELECT *, count() OVER (PARTITION BY host_id, record_hash) AS callers FROM (
+    SELECT o.ts AS ts, o.host_id AS host_id, any(o.host_name) AS host_name, o.record_hash AS record_hash,
+      any(o.server_address) AS server_address, any(o.gen_ai_provider_name) AS gen_ai_provider_name, any(o.gen_ai_request_model) AS gen_ai_request_model, any(o.policy_verdict) AS policy_verdict,
+      any(o.process_executable_path) AS gateway_executable_path, any(o.process_pid) AS gateway_pid, any(o.user_name) AS gateway_user_name,
+      c.record_hash AS caller_record_hash, any(c.ts) AS caller_ts, any(c.server_address) AS caller_server_address, any(c.process_executable_path) AS caller_executable_path,
+      any(c.process_pid) AS caller_pid, any(c.user_name) AS caller_user_name, any(c.login_user_name) AS caller_login_user_name, any(c.agent_name) AS caller_agent_name,
+      any(c.client_name) AS caller_client_name, any(c.k8s_namespace_name) AS caller_namespace_name, any(c.k8s_workload_name) AS caller_workload_name,
+      any(c.account_hmac) AS caller_account_hmac, any(c.policy_verdict) AS caller_policy_verdict,
+      arraySort(groupUniqArray(tie.1)) AS joined_by
+    FROM (SELECT *, arrayJoin(arrayFilter(t -> t.2 != '', [('response_id', toString(gen_ai_response_id)), ('request_id', toString(client_request_id)), ('request_id', toString(response_request_id)),
+          ('trace_id', toString(trace_id)), ('prompt', if(prompt_hmac = toFixedString('', 32), '', hex(prompt_hmac)))])) AS tie
+        FROM ai_evidence.v_interactions WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')}) AS o
+    INNER JOIN (SELECT *, arrayJoin(arrayFilter(t -> t.2 != '', [('response_id', toString(gen_ai_response_id)), ('request_id', toString(client_request_id)), ('request_id', toString(response_request_id)),
+          ('trace_id', toString(trace_id)), ('prompt', if(prompt_hmac = toFixedString('', 32), '', hex(prompt_hmac)))])) AS tie
+        FROM ai_evidence.v_interactions WHERE ts >= {from:DateTime64(9,'UTC')} - INTERVAL 1 HOUR AND ts < {to:DateTime64(9,'UTC')}) AS c
+      ON o.host_id = c.host_id AND o.tie = c.tie
+    WHERE (o.process_pid, o.process_start_ns) != (c.process_pid, c.process_start_ns)
+      AND c.ts <= o.ts AND toUnixTimestamp64Nano(c.ts) + c.duration_ns >= toUnixTimestamp64Nano(o.ts) + o.duration_ns
+    GROUP BY o.ts, o.host_id, o.record_hash, c.record_hash
+  );
+
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) VALUES (17, 'gateways', unhex('bfc19ba0115a28bccb8485d8e4da444802645fced85ded00130d5b54d4c90651'));

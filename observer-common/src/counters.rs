@@ -47,6 +47,8 @@ counters! {
     CALLS_DENIED = 15, "events", "calls_denied";
     /// Calls that would have been denied, in a dry run.
     CALLS_DRY_RUN = 16, "events", "calls_dry_run";
+    /// Processes whose standard input and output found no room in the table.
+    LOST_STDIO_FULL = 17, "events", "lost_stdio_table_full";
 }
 
 const _: () = {

@@ -1,5 +1,9 @@
 //! Keys and values of the kernel maps that the daemon writes or reads.
 
+use core::mem::offset_of;
+
+use crate::wire::{CLASS_UNDECIDED, STACK_STDIO};
+
 /// Longest reversed host pattern in the map of catalogue hosts.
 pub const HOST_KEY_LEN: usize = 128;
 /// Most names in the table of catalogue hosts. Its nodes are allocated as they are put in.
@@ -46,6 +50,16 @@ pub struct KernelOffsets {
     pub sock_protocol: u32,
     /// `sock.__sk_common.skc_state`
     pub sock_state: u32,
+    /// `task_struct.files`
+    pub task_files: u32,
+    /// `files_struct.fdt`
+    pub files_fdt: u32,
+    /// `fdtable.fd`
+    pub fdtable_fd: u32,
+    /// `file.f_inode`
+    pub file_inode: u32,
+    /// `inode.i_mode`. At the start of its structure: whether it is known shows in `file_inode`.
+    pub inode_mode: u32,
 }
 
 impl FlowKey {
@@ -76,7 +90,7 @@ impl FlowKey {
 
 impl KernelOffsets {
     /// The fields in order, as the kernel programs' constant holds them.
-    pub fn to_words(&self) -> [u32; 11] {
+    pub fn to_words(&self) -> [u32; 16] {
         [
             self.task_group_leader,
             self.task_start,
@@ -89,6 +103,11 @@ impl KernelOffsets {
             self.sock_v6_saddr,
             self.sock_protocol,
             self.sock_state,
+            self.task_files,
+            self.files_fdt,
+            self.fdtable_fd,
+            self.file_inode,
+            self.inode_mode,
         ]
     }
 }
@@ -145,6 +164,42 @@ pub struct Socket {
     pub state: u32,
 }
 
+/// Most processes whose standard input and output are looked at.
+pub const STDIO_MAX: u32 = 4_096;
+
+/// Value of the map of processes whose standard input and output are pipes or sockets: who starts a server that way speaks to it there.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Stdio {
+    /// What is delivered. Bytes count from the first message on.
+    pub gate: Gate,
+    /// Addresses of the kernel's files behind descriptors 0 and 1 when the process began; 0 for not known.
+    pub files: [u64; 2],
+    /// `STDIO_*` bits.
+    pub state: u32,
+    /// Named padding, 0.
+    pub pad: u32,
+}
+
+/// Nothing of its bytes is looked at any more.
+pub const STDIO_QUIET: u32 = 1;
+/// A message has come in.
+pub const STDIO_OPENED: u32 = 2;
+
+impl Stdio {
+    /// An entry for a process that was there before the programs, as the bytes that the kernel map holds.
+    pub fn older(id: u64, prefix: u64) -> [u8; size_of::<Self>()] {
+        let mut bytes = [0; size_of::<Self>()];
+        let mut put = |at: usize, word: &[u8]| bytes[at..at + word.len()].copy_from_slice(word);
+        put(0, &id.to_ne_bytes());
+        put(offset_of!(Gate, prefix), &prefix.to_ne_bytes());
+        put(offset_of!(Gate, prefix) + 8, &prefix.to_ne_bytes());
+        put(offset_of!(Gate, class), &CLASS_UNDECIDED.to_ne_bytes());
+        put(offset_of!(Gate, stack), &u32::from(STACK_STDIO).to_ne_bytes());
+        bytes
+    }
+}
+
 /// The connection was accepted, not made.
 pub const SOCKET_ACCEPTED: u32 = 1;
 /// Nothing of its bytes is looked at any more.
@@ -165,9 +220,10 @@ impl Socket {
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 24);
-const _: () = assert!(size_of::<KernelOffsets>() == 44);
+const _: () = assert!(size_of::<KernelOffsets>() == 64);
 const _: () = assert!(size_of::<Gate>() == 64 && size_of::<Flow>() == 88 && size_of::<Socket>() == 88);
-const _: () = assert!(core::mem::offset_of!(Socket, gate) == 0 && core::mem::offset_of!(Gate, bytes) == 8);
+const _: () = assert!(size_of::<Stdio>() == 88 && offset_of!(Stdio, gate) == 0);
+const _: () = assert!(offset_of!(Socket, gate) == 0 && offset_of!(Gate, bytes) == 8);
 
 #[cfg(test)]
 mod tests {

@@ -138,6 +138,8 @@ pub const STACK_AWS_LC: u8 = 5;
 pub const STACK_NSS: u8 = 6;
 /// None: the bytes of the socket itself.
 pub const STACK_SOCKET: u8 = 7;
+/// None: what a process reads on its standard input (`DIRECTION_SENT`, as its client sees it) and writes on its standard output.
+pub const STACK_STDIO: u8 = 8;
 
 record! {
     /// A piece of plaintext.

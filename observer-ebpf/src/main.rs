@@ -14,6 +14,7 @@ mod go;
 mod maps;
 mod net;
 mod process;
+mod stdio;
 mod syscall;
 mod task;
 mod tie;

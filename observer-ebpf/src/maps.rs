@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use observer_common::{
     counters,
-    maps::{Flow, FlowKey, HOST_KEY_LEN, HOSTS_MAX, KernelOffsets, Socket},
+    maps::{Flow, FlowKey, HOST_KEY_LEN, HOSTS_MAX, KernelOffsets, STDIO_MAX, Socket, Stdio},
 };
 
 /// Records to the daemon. The daemon sets the size at load.
@@ -35,6 +35,10 @@ pub(crate) static SCOPES: HashMap<u64, u32> = HashMap::with_max_entries(65_536, 
 /// Connections, by address of the kernel's socket.
 #[map]
 pub(crate) static SOCKETS: HashMap<u64, Socket> = HashMap::with_max_entries(65_536, 0);
+
+/// Processes whose standard input and output are pipes or sockets, by id.
+#[map]
+pub(crate) static STDIO: HashMap<u32, Stdio> = HashMap::with_max_entries(STDIO_MAX, BPF_F_NO_PREALLOC);
 
 /// `Read` calls of goroutines in progress, by process and goroutine. Goroutines move between threads, and one that is
 /// gone leaves its entry behind.
@@ -132,6 +136,11 @@ static OFFSETS: KernelOffsets = KernelOffsets {
     sock_v6_saddr: 0,
     sock_protocol: 0,
     sock_state: 0,
+    task_files: 0,
+    files_fdt: 0,
+    fdtable_fd: 0,
+    file_inode: 0,
+    inode_mode: 0,
 };
 #[unsafe(no_mangle)]
 static PREFIX_LARGE: u64 = 262_144;

@@ -393,10 +393,10 @@ pub(crate) fn describe(socket: u64, fd: i32, flags: u16) -> Option<Connect> {
     matches!(connect.transport, TRANSPORT_TCP | TRANSPORT_UDP).then_some(connect)
 }
 
-/// A field of the kernel's socket; zero when it cannot be read.
+/// A field of a structure of the kernel; zero when it cannot be read.
 #[inline(always)]
-pub(crate) fn field<T: Copy + Default>(socket: u64, offset: u32) -> T {
+pub(crate) fn field<T: Copy + Default>(structure: u64, offset: u32) -> T {
     // SAFETY: bpf_probe_read_kernel checks the address.
-    unsafe { bpf_probe_read_kernel((socket as *const u8).wrapping_add(offset as usize).cast::<T>()) }
+    unsafe { bpf_probe_read_kernel((structure as *const u8).wrapping_add(offset as usize).cast::<T>()) }
         .unwrap_or_default()
 }

@@ -12,6 +12,7 @@ use observer_common::wire::{KIND_EXEC, KIND_EXIT, KIND_MAP_EXEC};
 use crate::{
     emit,
     maps::THREADS,
+    stdio,
     task::{header, observed_pid, process_start_ns},
 };
 
@@ -19,6 +20,7 @@ use crate::{
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub(crate) fn process_exec(ctx: RawTracePointContext) -> i32 {
     process_event(KIND_EXEC);
+    stdio::begins();
     debug!(&ctx, "process {}: new image", ctx.tgid());
     0
 }
@@ -30,6 +32,7 @@ pub(crate) fn process_exit(_ctx: RawTracePointContext) -> i32 {
     // Most threads never made a TLS call and have no entry.
     let _ = THREADS.remove(&id);
     if (id >> 32) as u32 == id as u32 {
+        stdio::ends((id >> 32) as u32);
         process_event(KIND_EXIT);
     }
     0

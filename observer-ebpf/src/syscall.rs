@@ -21,6 +21,7 @@ mod number {
     pub(super) const RECVFROM: u64 = 45;
     pub(super) const SENDMSG: u64 = 46;
     pub(super) const RECVMSG: u64 = 47;
+    pub(super) const PREADV2: u64 = 327;
 }
 #[cfg(bpf_target_arch = "aarch64")]
 mod number {
@@ -32,12 +33,14 @@ mod number {
     pub(super) const RECVFROM: u64 = 207;
     pub(super) const SENDMSG: u64 = 211;
     pub(super) const RECVMSG: u64 = 212;
+    pub(super) const PREADV2: u64 = 286;
 }
 
-/// A socket call in progress.
+/// A call in progress that reads or writes a descriptor.
 pub(crate) struct Call {
     number: u64,
-    /// Second, third, fifth argument.
+    /// First, second, third, fifth argument.
+    descriptor: u64,
     buffer: u64,
     len: u64,
     address: u64,
@@ -71,6 +74,7 @@ unsafe fn call(regs: *const pt_regs) -> Option<Call> {
     unsafe {
         Some(Call {
             number: bpf_probe_read_kernel(&raw const (*regs).orig_rax).ok()?,
+            descriptor: bpf_probe_read_kernel(&raw const (*regs).rdi).ok()?,
             buffer: bpf_probe_read_kernel(&raw const (*regs).rsi).ok()?,
             len: bpf_probe_read_kernel(&raw const (*regs).rdx).ok()?,
             address: bpf_probe_read_kernel(&raw const (*regs).r8).ok()?,
@@ -83,6 +87,8 @@ unsafe fn call(regs: *const pt_regs) -> Option<Call> {
 #[inline(always)]
 unsafe fn call(regs: *const pt_regs) -> Option<Call> {
     const NUMBER: usize = 280;
+    /// The first argument as it was: its register holds the result when the call returns.
+    const FIRST: usize = 34;
     let word = |index: usize| {
         let at = regs.cast::<u8>().wrapping_add(index * 8).cast::<u64>();
         // SAFETY: bpf_probe_read_kernel checks the address.
@@ -92,6 +98,7 @@ unsafe fn call(regs: *const pt_regs) -> Option<Call> {
     Some(Call {
         // SAFETY: as above.
         number: u64::from(unsafe { bpf_probe_read_kernel(number_at) }.ok()?),
+        descriptor: word(FIRST)?,
         buffer: word(1)?,
         len: word(2)?,
         address: word(4)?,
@@ -107,7 +114,7 @@ impl Call {
             number::READ | number::WRITE | number::SENDTO | number::RECVFROM => {
                 Some(Source::buffer(self.buffer, n))
             }
-            number::READV | number::WRITEV => Some(Source {
+            number::READV | number::WRITEV | number::PREADV2 => Some(Source {
                 base: 0,
                 len: 0,
                 iov: self.buffer,
@@ -124,6 +131,21 @@ impl Call {
             }
             _ => None,
         }
+    }
+
+    /// The descriptor that the call is for.
+    #[inline(always)]
+    pub(crate) fn descriptor(&self) -> u32 {
+        self.descriptor as u32
+    }
+
+    /// Whether the call is one that reads.
+    #[inline(always)]
+    pub(crate) fn reads(&self) -> bool {
+        matches!(
+            self.number,
+            number::READ | number::READV | number::RECVFROM | number::RECVMSG | number::PREADV2
+        )
     }
 
     /// Address of the peer that the call names or was told (`struct sockaddr`); 0 for none.

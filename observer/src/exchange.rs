@@ -407,6 +407,28 @@ pub struct Rpc {
     pub session: Option<String>,
     /// `mcp.protocol.version`.
     pub version: Option<String>,
+    /// The MCP server, as it says itself.
+    pub server: Product,
+}
+
+/// A program by its own word. What it does not say is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Product {
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+}
+
+/// What may tie a call to another one of the same host, of which it is a part.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ties {
+    /// Trace that the request belongs to (W3C traceparent).
+    pub trace: Option<String>,
+    /// Number that the client gave to the request.
+    pub request: Option<String>,
+    /// Digest of the prompt (`dialect::PromptDigest`).
+    pub prompt: Option<[u8; 24]>,
 }
 
 /// Facts of one exchange. Times are nanoseconds of the clock that the records carry (CLOCK_BOOTTIME).
@@ -414,6 +436,8 @@ pub struct Rpc {
 pub struct Exchange {
     /// API shape.
     pub dialect: Dialect,
+    /// What ties it to others.
+    pub ties: Ties,
     /// Why it was taken for that.
     pub evidence: DialectEvidence,
     /// `gen_ai.operation.name`: the dialect's, or what the method of the call says.

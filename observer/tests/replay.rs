@@ -62,9 +62,9 @@ fn is_blank(value: &Value) -> bool {
     }
 }
 
-/// The keyed hash of a credential differs in each run; that there was one does not.
+/// The keyed hash of a credential or prompt differs in each run; that there was one does not.
 fn mask_credential(row: &mut Map<String, Value>) {
-    for column in ["credential_hmac", "account_hmac"] {
+    for column in ["credential_hmac", "account_hmac", "prompt_hmac"] {
         if let Some(Value::String(hash)) = row.get_mut(column) {
             let seen = hash.bytes().any(|b| b != b'0');
             *hash = if seen { "(seen)" } else { "(none)" }.to_owned();

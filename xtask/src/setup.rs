@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::build::{self, Toolchain};
-use crate::run::{check, in_path, is_root, output, root, say, step, work_dir};
+use crate::run::{check, in_ci, in_path, is_root, output, root, say, step, work_dir};
 
 const AREA: &str = "setup";
 
@@ -65,6 +65,11 @@ const CLIENT_NEEDS: &[Need] = &[
     Need {
         package: "runc",
         present: || in_path("runc"),
+    },
+    // For sessions of ssh. On a machine of somebody it would begin to listen, so only CI gets it by itself.
+    Need {
+        package: "openssh-server",
+        present: || !in_ci() || Path::new("/usr/sbin/sshd").exists(),
     },
     Need {
         package: "iproute2",

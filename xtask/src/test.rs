@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::run::{cargo, check, say, step};
+use crate::run::{cargo, check, in_ci, say, step};
 use crate::{build, setup};
 
 const AREA: &str = "test";
@@ -37,7 +37,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
         );
     }
     step(AREA, "cargo test", || run_tests(filter, &mut tally))?;
-    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    let in_ci = in_ci();
     tally.judge_skips(in_ci);
     tally.print()?;
     Ok(if tally.failed == 0 {

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use aya::maps::{MapData, RingBuf};
-use observer_common::wire::{Body, Header, decode};
+use observer_common::wire::{Body, CLASS_UNDECIDED, Header, STACK_STDIO, decode};
 use tokio::sync::mpsc;
 
 use super::{
@@ -311,6 +311,12 @@ impl State {
         let mut identity = self.processes.identify(key, header.uid, || comm(header));
         if matches!(body, Body::Connect(_)) {
             self.processes.want_digest(&mut identity);
+        }
+        if let Body::TlsData(data, _) = body
+            && data.stack == STACK_STDIO
+            && data.class == CLASS_UNDECIDED
+        {
+            self.processes.want_stdio_client(&mut identity);
         }
         self.tell_found_by(header, body, key);
         self.tell_readability(header, body, key);

@@ -166,6 +166,13 @@ impl Catalog {
         whole.is_some_and(|entry| entry.class.is_ai() && self.service(entry, &host).is_none())
     }
 
+    /// Whether `host` is a hub of models and data sets.
+    pub fn host_is_hub(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let whole = self.entries(&host).find(|entry| entry.paths.is_empty());
+        whole.is_some_and(|entry| entry.class == Class::ModelHub)
+    }
+
     /// Whether `host` carries AI and other traffic, so that only the path can tell.
     pub fn host_is_shared(&self, host: &str) -> bool {
         let by_path = |entry: &Entry| entry.class.is_ai() && !entry.paths.is_empty();

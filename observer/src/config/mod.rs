@@ -164,6 +164,8 @@ pub struct Capture {
     pub ring_buffer_bytes: u32,
     /// What function probes are put on.
     pub function_probes: FunctionProbes,
+    /// Whether MCP over standard input and output is read.
+    pub mcp_stdio: bool,
     /// Executables that are not looked at, by full path.
     pub exclude_executables: Vec<Glob>,
 }
@@ -426,6 +428,7 @@ impl Default for Config {
                 undecided_prefix_bytes: 256 * 1024,
                 ring_buffer_bytes: 16 * 1024 * 1024,
                 function_probes: FunctionProbes::PerfEvents,
+                mcp_stdio: true,
                 exclude_executables: Vec::new(),
             },
             store: Store {

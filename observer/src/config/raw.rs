@@ -23,6 +23,7 @@ pub(super) struct Raw {
     pub(super) undecided_prefix_bytes: Text,
     pub(super) ring_buffer_bytes: Text,
     pub(super) function_probes: Option<usize>,
+    pub(super) mcp_stdio: Option<usize>,
     pub(super) exclude_executables: Vec<At<String>>,
     pub(super) store: RawStore,
     pub(super) alerts_to: Text,
@@ -159,12 +160,14 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
         "undecided_prefix_bytes",
         "ring_buffer_bytes",
         "function_probes",
+        "mcp_stdio",
         "exclude_executables",
     ];
     if let Some(capture) = section(reader, &root, "capture", &keys) {
         raw.undecided_prefix_bytes = reader.text_of(&capture, "undecided_prefix_bytes");
         raw.ring_buffer_bytes = reader.text_of(&capture, "ring_buffer_bytes");
         raw.function_probes = reader.word_of(&capture, "function_probes", &super::FunctionProbes::NAMES);
+        raw.mcp_stdio = reader.word_of(&capture, "mcp_stdio", &ON_OFF);
         raw.exclude_executables = reader.texts_of(&capture, "exclude_executables");
     }
     if let Some(store) = section(reader, &root, "store", &STORE) {

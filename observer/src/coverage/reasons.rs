@@ -11,6 +11,7 @@ pub const REASONS: &[(Stage, &str)] = &[
     (Stage::Kernel, "socket_table_full"),
     (Stage::Kernel, "call_too_long"),
     (Stage::Kernel, "unreadable_call"),
+    (Stage::Kernel, "stdio_table_full"),
     (Stage::Record, "not_a_record"),
     (Stage::Flow, "gap"),
     (Stage::Flow, "gap_at_end"),

@@ -9,6 +9,21 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
     ("$.params.name", Slot::Fact(Fact::Called)),
     ("$.params.arguments", Slot::Tree(ToolArguments)),
     ("$.params.protocolVersion", Slot::Fact(Fact::ProtocolVersion)),
+    ("$.params.clientInfo.name", Slot::Fact(Fact::ProductName)),
+    ("$.params.clientInfo.version", Slot::Fact(Fact::ProductVersion)),
+    // From 2026-07-28 on each message says it anew.
+    (
+        "$.params._meta.io.modelcontextprotocol/protocolVersion",
+        Slot::Fact(Fact::ProtocolVersion),
+    ),
+    (
+        "$.params._meta.io.modelcontextprotocol/clientInfo.name",
+        Slot::Fact(Fact::ProductName),
+    ),
+    (
+        "$.params._meta.io.modelcontextprotocol/clientInfo.version",
+        Slot::Fact(Fact::ProductVersion),
+    ),
     ("$.params.systemPrompt", Slot::Text(Prompt)),
     ("$.params.messages[*].content.text", Slot::Text(Prompt)),
     ("$.result.content.text", Slot::Text(Answer)),
@@ -90,6 +105,16 @@ pub(super) const RESPONSE: &[(&str, Slot)] = &[
     // JSON-RPC, MCP.
     ("$.method", Slot::Fact(Fact::Method)),
     ("$.result.protocolVersion", Slot::Fact(Fact::ProtocolVersion)),
+    ("$.result.serverInfo.name", Slot::Fact(Fact::ProductName)),
+    ("$.result.serverInfo.version", Slot::Fact(Fact::ProductVersion)),
+    (
+        "$.result._meta.io.modelcontextprotocol/serverInfo.name",
+        Slot::Fact(Fact::ProductName),
+    ),
+    (
+        "$.result._meta.io.modelcontextprotocol/serverInfo.version",
+        Slot::Fact(Fact::ProductVersion),
+    ),
     ("$.result.content[*].text", Slot::Text(ToolResult)),
     ("$.result.structuredContent", Slot::Tree(ToolResult)),
     ("$.result.isError", Slot::Fact(Fact::ToolFailed)),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::hub;
 use super::reader::Verdict;
 use super::socket::{self, Socket};
 use super::transport::Transport;
@@ -42,6 +43,8 @@ pub trait ConnectionHooks {
     fn finished(&mut self, exchange: u64, facts: Exchange);
     /// The exchange is over, or given up, and was not AI: drop what was kept for it.
     fn not_ai(&mut self, exchange: u64, reason: NotAi);
+    /// A request to a hub of models is for this repository.
+    fn repository(&mut self, _name: String) {}
     /// `bytes` of this direction belong to no exchange and were not read.
     fn lost(&mut self, side: Side, bytes: u64, reason: Incomplete);
 }
@@ -339,6 +342,15 @@ impl Inner {
             self.next = exchange + 1;
             self.handshake = Some((exchange, head));
             return;
+        }
+        if let Some(name) = hub::repository(&head.path) {
+            let host = match head.host.as_str() {
+                "" => self.server_name.as_deref().unwrap_or_default(),
+                host => host,
+            };
+            if self.catalog.host_is_hub(host) {
+                hooks.repository(name);
+            }
         }
         self.make_room(now_ns, hooks);
         let reader = ExchangeReader::new(&self.catalog, Some(head), self.server_name.as_deref(), began);

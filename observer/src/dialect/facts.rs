@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use super::reader::ExchangeReader;
 use super::{account, caller, errors, heads, native, paths, rpc};
-use crate::exchange::{Attempt, Dialect, DialectEvidence, Exchange, Rpc, ToolUse, ToolUses, Usage};
-use crate::protocol::Fields;
+use crate::exchange::{
+    Attempt, Client, Dialect, DialectEvidence, Exchange, Product, Rpc, ToolUse, ToolUses, Usage,
+};
+use crate::protocol::{Fields, RequestHead};
 
 /// Longest user agent kept.
 const MAX_USER_AGENT: usize = 256;
@@ -56,7 +58,7 @@ pub(super) fn exchange(
         .as_ref()
         .map(|head| account::account(head, credential.as_ref(), named))
         .unwrap_or_default();
-    let client = head.as_ref().map(caller::client).unwrap_or_default();
+    let client = client(head.as_ref(), request.product);
     let in_query = head
         .as_ref()
         .and_then(|h| query_model(dialect, &h.query).or_else(|| routed_model(&h.fields)));
@@ -66,6 +68,7 @@ pub(super) fn exchange(
         .unwrap_or_default();
     Exchange {
         dialect,
+        ties: head.as_ref().map(|h| heads::ties(&h.fields)).unwrap_or_default(),
         evidence,
         operation,
         rpc,
@@ -117,6 +120,15 @@ pub(super) fn exchange(
         request_incomplete: reader.request_end.incomplete,
         response_incomplete: reader.response_end.incomplete,
     }
+}
+
+/// The program that calls: by the head of its request, else as it says itself over MCP.
+fn client(head: Option<&RequestHead>, product: Product) -> Client {
+    let mut client = head.map(caller::client).unwrap_or_default();
+    if client.name.is_empty() {
+        (client.name, client.version) = (product.name, product.version);
+    }
+    client
 }
 
 fn response_id(reader: &ExchangeReader, dialect: Dialect) -> Option<String> {
@@ -203,6 +215,7 @@ fn rpc_facts(reader: &ExchangeReader, dialect: Dialect) -> Rpc {
             .or_else(|| of_head(rpc::version))
             .or_else(|| reader.head_facts.version.clone())
             .or_else(|| request.protocol_version.clone()),
+        server: response.product.clone(),
     }
 }
 

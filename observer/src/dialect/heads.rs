@@ -5,7 +5,7 @@ use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 use super::response::error_word;
 use super::{account, rpc};
-use crate::exchange::{Attempt, RateLimit, RateLimits, Usage};
+use crate::exchange::{Attempt, RateLimit, RateLimits, Ties, Usage};
 use crate::protocol::{Fields, grpc};
 
 /// Longest identifier kept.
@@ -30,6 +30,15 @@ const REQUEST_IDS: &[&str] = &[
     "x-litellm-call-id",
     "cf-aig-log-id",
     "cf-ray",
+];
+/// Request fields with the client's number of the request, best first.
+const CLIENT_REQUEST_IDS: &[&str] = &[
+    "x-request-id",
+    "x-client-request-id",
+    "x-litellm-call-id",
+    "x-correlation-id",
+    "request-id",
+    "x-ms-client-request-id",
 ];
 /// Request fields that name a conversation or session of the client.
 const SESSIONS: &[&str] = &[
@@ -104,6 +113,24 @@ impl HeadFacts {
 fn grpc_error(fields: &Fields) -> Option<String> {
     let status = fields.get("grpc-status")?;
     grpc::status_name(status.trim()).map(str::to_owned)
+}
+
+/// What the head of a request says of other calls that it is a part of.
+pub(super) fn ties(fields: &Fields) -> Ties {
+    Ties {
+        trace: fields.get("traceparent").and_then(|value| trace(&value)),
+        request: CLIENT_REQUEST_IDS.iter().find_map(|name| id(fields, name)),
+        prompt: None,
+    }
+}
+
+/// Trace of a `traceparent` (W3C Trace Context section 3.2): version, trace, parent, flags. A trace of zeros is none.
+fn trace(value: &str) -> Option<String> {
+    let mut parts = value.trim().split('-');
+    let (version, trace) = (parts.next()?, parts.next()?);
+    let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let fits = version.len() == 2 && trace.len() == 32 && is_hex(version) && is_hex(trace);
+    (fits && parts.next().is_some() && trace.bytes().any(|b| b != b'0')).then(|| trace.to_owned())
 }
 
 /// A field that holds an identifier, if it is one.
@@ -416,6 +443,27 @@ mod tests {
         assert_eq!(of(&[("amz-sdk-request", "ttl=1; attempt=4")]), Some(4));
         assert_eq!(of(&[("amz-sdk-request", "attempt=x")]), None);
         assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn traces_and_numbers_of_clients() {
+        let fields = |name: &str, value: &str| Fields(vec![(name.to_owned(), value.as_bytes().to_vec())]);
+        let whole = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let of = |value: &str| ties(&fields("traceparent", value)).trace;
+        assert_eq!(of(whole).as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        for bad in [
+            "",
+            "00",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+        let number = ties(&fields("x-request-id", "call-1")).request;
+        assert_eq!(number.as_deref(), Some("call-1"));
+        assert_eq!(ties(&fields("x-request-id", "two words")), Ties::default());
     }
 
     #[test]

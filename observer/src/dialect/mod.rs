@@ -10,8 +10,10 @@ pub mod connection;
 pub(crate) mod errors;
 mod facts;
 mod heads;
+mod hub;
 mod locate;
 mod native;
+mod prompt;
 pub mod reader;
 mod recognise;
 mod request;
@@ -20,6 +22,7 @@ mod rpc;
 mod rules;
 mod socket;
 mod socket_turns;
+mod stdio;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -29,7 +32,9 @@ mod vendor_rules;
 mod paths;
 
 pub use connection::{ConnectionHooks, ConnectionReader, Scope};
+pub use prompt::PromptDigest;
 pub use reader::{ExchangeReader, NotAi, Outcome, Verdict};
+pub use stdio::StdioReader;
 
 use crate::protocol::Side;
 

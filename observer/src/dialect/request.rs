@@ -8,6 +8,7 @@ use super::rules::{Fact, Mark, Slot};
 use super::texts::{Action, MAX_FACT, StringReader, Text, Texts, plain_key};
 use super::tools::RequestTools;
 use super::{TextRole, TextSink};
+use crate::exchange::Product;
 use crate::protocol::Side;
 use crate::protocol::json::{Container, JsonEvents, Literal, Numbers};
 
@@ -65,6 +66,8 @@ pub(super) struct RequestBody {
     pub(super) called: Option<String>,
     /// Version of MCP.
     pub(super) protocol_version: Option<String>,
+    /// The MCP client, as it says itself.
+    pub(super) product: Product,
 }
 
 impl RequestBody {
@@ -88,6 +91,7 @@ impl RequestBody {
             method: None,
             called: None,
             protocol_version: None,
+            product: Product::default(),
         }
     }
 
@@ -107,6 +111,8 @@ impl RequestBody {
             Fact::Called => self.called = Some(value),
             Fact::ResponseMode => self.stream = Some(value == "streaming"),
             Fact::ProtocolVersion => self.protocol_version = identifier(&value),
+            Fact::ProductName => self.product.name = rpc::product_word(&value),
+            Fact::ProductVersion => self.product.version = rpc::product_word(&value),
             Fact::Role => {
                 if ROLES.contains(&value.as_bytes()) {
                     self.marks |= Mark::MessageRole as u64;
@@ -221,7 +227,14 @@ impl JsonEvents for RequestDoc<'_> {
         let kept = body.strings.end(&mut body.texts, &body.at.cursor, self.sink);
         let kept = kept.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         if let (Slot::Fact(fact), Some(value)) = (slot, kept) {
-            if matches!(fact, Fact::ItemName | Fact::User | Fact::Called) {
+            let names = [
+                Fact::ItemName,
+                Fact::User,
+                Fact::Called,
+                Fact::ProductName,
+                Fact::ProductVersion,
+            ];
+            if names.contains(&fact) {
                 // It may be the name of a person.
                 let path = body.at.cursor.path();
                 body.texts.whole(

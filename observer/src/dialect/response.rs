@@ -14,7 +14,7 @@ use super::rules::{Fact, Mark, Slot};
 use super::texts::{StringReader, Text, Texts};
 use super::tools::{Form, ResponseTools};
 use super::{TextRole, TextSink};
-use crate::exchange::{ToolUses, Usage};
+use crate::exchange::{Product, ToolUses, Usage};
 use crate::protocol::Side;
 use crate::protocol::json::Container;
 use crate::protocol::json::path::PathId;
@@ -85,6 +85,8 @@ pub(super) struct ResponseBody {
     pub(super) method: Option<String>,
     /// Version of MCP that was agreed on.
     pub(super) protocol_version: Option<String>,
+    /// The MCP server, as it says itself.
+    pub(super) product: Product,
     /// A tool failed (MCP).
     pub(super) tool_failed: bool,
     /// Task of another agent (A2A).
@@ -131,6 +133,7 @@ impl ResponseBody {
             calls: ResponseTools::default(),
             method: None,
             protocol_version: None,
+            product: Product::default(),
             tool_failed: false,
             task: None,
             first_event: None,
@@ -178,6 +181,8 @@ impl ResponseBody {
             Fact::ItemType => self.item_type(&value),
             Fact::Method => self.method = rpc::method_name(&value),
             Fact::ProtocolVersion => self.protocol_version = identifier(&value),
+            Fact::ProductName => self.product.name = rpc::product_word(&value),
+            Fact::ProductVersion => self.product.version = rpc::product_word(&value),
             Fact::Task => self.task = identifier(&value).or(self.task.take()),
             Fact::RequestId => self.request_id = identifier(&value).or(self.request_id.take()),
             Fact::Conversation => self.conversation = identifier(&value).or(self.conversation.take()),

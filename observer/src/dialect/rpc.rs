@@ -106,6 +106,17 @@ pub(super) fn method_name(method: &str) -> Option<String> {
     (!method.is_empty() && method.len() <= MAX_METHOD && method.bytes().all(plain)).then(|| method.to_owned())
 }
 
+/// Name or version of a client or server of MCP as it may be stored; empty for what is no such word.
+pub(super) fn product_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || " -_.:/@+()".contains(c);
+    let word = text.trim();
+    if word.len() <= MAX_METHOD && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        String::new()
+    }
+}
+
 /// Ends of paths of A2A over HTTP and gRPC, and the methods that they are.
 const REST: &[(&str, &str)] = &[
     ("/message:stream", "message/stream"),

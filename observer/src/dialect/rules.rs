@@ -34,6 +34,10 @@ pub(super) enum Fact {
     Called,
     /// Version of MCP.
     ProtocolVersion,
+    /// Name of an MCP client or server, as it says itself.
+    ProductName,
+    /// Its version.
+    ProductVersion,
     /// Whether a tool failed.
     ToolFailed,
     /// Task of another agent.
@@ -525,7 +529,8 @@ const MEDIA: &[&str] = &[
     "thought_signature",
     "audio_base64",
 ];
-/// Keys that may appear in stored paths, besides those in the tables.
+/// Keys that may appear in stored paths, besides those in the tables. A key with dots in it stands here whole, since paths are cut
+/// at their dots.
 const PATH_KEYS: &[&str] = &[
     "annotations",
     "citations",
@@ -537,6 +542,9 @@ const PATH_KEYS: &[&str] = &[
     "function",
     "functions",
     "input_audio",
+    "io.modelcontextprotocol/clientInfo",
+    "io.modelcontextprotocol/protocolVersion",
+    "io.modelcontextprotocol/serverInfo",
     "logprobs",
     "message",
     "metadata",

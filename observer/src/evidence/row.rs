@@ -412,6 +412,20 @@ record_row! {
         mcp_protocol_version: String = since 3,
         /// Why something of both bodies was not scanned, closed words (`sensitive::Gap`); empty: all of it was.
         scan_gaps: Vec<String> = since 4,
+        /// `network.transport`: tcp, udp, unix, or pipe for standard input and output; empty when no socket was tied.
+        network_transport: String = since 7,
+        /// MCP server, as it says itself.
+        mcp_server_name: String = since 7,
+        /// Its version.
+        mcp_server_version: String = since 7,
+        /// Executable of a server that the process started.
+        mcp_server_executable: String = since 7,
+        /// SHA-256 of that file.
+        mcp_server_executable_sha256: [u8; 32] = since 7,
+        /// `trace.id` of the request (W3C traceparent).
+        trace_id: String = since 7,
+        /// Number that the client gave to the request.
+        client_request_id: String = since 7,
     }
 }
 
@@ -586,6 +600,8 @@ record_row! {
         k8s_service_account: String = since 6,
         /// `container.image.name`.
         container_image_name: String = since 6,
+        /// Repository that was asked for at a hub of models: openai/whisper-tiny, datasets/squad; empty where none was seen.
+        model_repository: String = since 7,
     }
 }
 

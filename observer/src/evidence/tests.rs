@@ -92,7 +92,7 @@ fn canonical_bytes_of_a_finding() {
     let mut bytes = Vec::new();
     row.canonical(&mut bytes);
     let expected = format!(
-        "9:AIOBS-REC,1:6,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
+        "9:AIOBS-REC,1:7,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
          1:1,64:{},1:4,7:pattern,6:prompt,21:$.messages[*].content,1:2,2:40,1:1,32:{},0:,0:,0:,0:,0:,",
         "ab".repeat(32),
         "00".repeat(32),
@@ -117,11 +117,11 @@ fn digests_of_empty_rows() {
     assert_eq!(
         hashes.map(hex::encode),
         [
-            "322fb8efa6803bbd36bbff43ef931d2f89db01c7ccd7393b05e3026073407ef2",
-            "164d7d93d71490420297bafed0309f25adf8f7b6fc65b3038a73d908c6d7e6d0",
-            "0f1d2b92a15e120f6dda9eb0024bd2f048c890a0042cc1872df200c33420c0a1",
-            "469a7434b81d359a2eb975944c5d7d8678bb2819d941d4e134f699dc461f44d2",
-            "6589c67521278715cb5477f2f714b609889bcf41399d50f0875b315a76708171",
+            "25eeb250f4f7da2c7ee65b5375c9c94beea4507884c367a51836f9a0e86f699d",
+            "fbccdd9b14d14aa4caae1280093de57f39b280f9adff20cd77d06487fa3ae1fd",
+            "5b067f58e94bdd218743eee0e5e5684d1a4688b87db4fd8dee568b9f4a1523f8",
+            "a62f4c12b8dd4c99e6c9d5fdf593295e8aff9ac8634399fb1a7fde21f63f1544",
+            "74b66608d00c92a0a81bea2deeca891f18e5091e5fa6611844f6760d49478edb",
         ]
     );
 }

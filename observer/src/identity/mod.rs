@@ -8,6 +8,7 @@ mod digests;
 mod host;
 mod proc;
 mod ssh;
+mod stdio;
 mod users;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
@@ -29,11 +30,12 @@ pub struct ProcessKey {
 }
 
 impl ProcessKey {
+    /// Linux tells user space its times in hundredths of a second (USER_HZ), whatever it counts in.
+    const TICK_NS: u64 = 10_000_000;
+
     /// The same start as `/proc` gives it, in clock ticks.
     pub fn start_ticks(self) -> u64 {
-        /// Linux tells user space its times in hundredths of a second (USER_HZ), whatever it counts in.
-        const TICK_NS: u64 = 10_000_000;
-        self.start_ns / TICK_NS
+        self.start_ns / Self::TICK_NS
     }
 }
 
@@ -100,6 +102,8 @@ pub struct Identity {
     pub pod_uid: String,
     /// How it came to run.
     pub lineage: Lineage,
+    /// Who started it and holds the other ends of its standard input and output; known once it was asked for.
+    pub stdio_client: Option<Arc<Identity>>,
     /// SHA-256 of the executable, once it was read; only of programs that connect.
     pub executable_digest: FileDigest,
 }
@@ -155,6 +159,35 @@ impl Processes {
         self.known.insert(identity.key, Arc::clone(identity));
     }
 
+    /// Finds out who speaks to a server on its standard input.
+    pub fn want_stdio_client(&mut self, identity: &mut Arc<Identity>) {
+        if identity.stdio_client.is_some() {
+            return;
+        }
+        self.want_digest(identity);
+        let Some(client) = stdio::client(identity.key.pid, &identity.ancestry).cloned() else {
+            return;
+        };
+        let mut client = self.ancestor(&client);
+        self.want_digest(&mut client);
+        let mut wanted = Identity::clone(identity);
+        wanted.stdio_client = Some(client);
+        *identity = Arc::new(wanted);
+        self.known.insert(identity.key, Arc::clone(identity));
+    }
+
+    /// Identity of a process that is an ancestor of another.
+    fn ancestor(&mut self, of: &Ancestor) -> Arc<Identity> {
+        let same = |key: &&ProcessKey| key.pid == of.pid && key.start_ticks() == of.start_ticks;
+        // One that was never seen by itself has its start by the tick.
+        let key = self.known.keys().find(same).copied().unwrap_or(ProcessKey {
+            pid: of.pid,
+            start_ns: of.start_ticks * ProcessKey::TICK_NS,
+        });
+        let uid = proc::effective_uid(of.pid).unwrap_or(u32::MAX);
+        self.identify(key, uid, || of.comm.clone())
+    }
+
     /// Reads a process anew: it has another image since.
     pub fn replaced(&mut self, key: ProcessKey) {
         self.known.remove(&key);
@@ -195,6 +228,7 @@ impl Processes {
             container_id: container_id(&cgroup).unwrap_or_default(),
             pod_uid: pod_uid(&cgroup).unwrap_or_default(),
             lineage,
+            stdio_client: None,
             executable_digest: FileDigest::default(),
         }
     }

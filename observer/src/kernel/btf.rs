@@ -219,6 +219,11 @@ pub fn kernel_offsets(btf: &Btf<'_>) -> (KernelOffsets, Vec<String>) {
         sock_v6_saddr: of("sock", &["__sk_common", "skc_v6_rcv_saddr"]),
         sock_protocol: of("sock", &["sk_protocol"]),
         sock_state: of("sock", &["__sk_common", "skc_state"]),
+        task_files: of("task_struct", &["files"]),
+        files_fdt: of("files_struct", &["fdt"]),
+        fdtable_fd: of("fdtable", &["fd"]),
+        file_inode: of("file", &["f_inode"]),
+        inode_mode: of("inode", &["i_mode"]),
     };
     (offsets, missing)
 }

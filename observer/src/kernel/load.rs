@@ -19,6 +19,7 @@ use super::{
     enforce::{self, Enforcer},
     multi::MultiPrograms,
     probes::{HOST_PROBES, Hook, HostProbe, ProbeState, function_programs},
+    stdio,
     tracefs::with_tracefs,
 };
 use crate::config::{Capture, FunctionProbes};
@@ -98,6 +99,8 @@ pub struct LoadOptions {
     pub hosts: Vec<(String, bool)>,
     /// Loads the programs of enforcement, too.
     pub enforcement: bool,
+    /// Reads MCP over standard input and output.
+    pub stdio: bool,
 }
 
 impl LoadOptions {
@@ -109,6 +112,7 @@ impl LoadOptions {
             perf_events: capture.function_probes == FunctionProbes::PerfEvents,
             hosts,
             enforcement: false,
+            stdio: capture.mcp_stdio,
         }
     }
 }
@@ -284,8 +288,12 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     }
     check_kernel(rustix::system::uname().release().to_string_lossy().as_ref())?;
     let btf_bytes = fs::read(BTF_FILE).map_err(LoadError::NoBtf)?;
-    let (offsets, missing_fields) = kernel_offsets(&Btf::parse(&btf_bytes)?);
+    let (mut offsets, missing_fields) = kernel_offsets(&Btf::parse(&btf_bytes)?);
     drop(btf_bytes);
+    if !options.stdio {
+        // The kernel programs take it for "not known", and look at nothing.
+        offsets.file_inode = 0;
+    }
     let words = offsets.to_words();
     let log_level = if debugging() {
         aya_log::Level::Debug as u8
@@ -308,7 +316,13 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         .load(&OBJECT.0)
         .map_err(|e| loader_error(&e))?;
     fill_hosts(&mut ebpf, &options.hosts)?;
-    let host_probes = with_tracefs(|| attach_host_probes(&mut ebpf))?;
+    let host_probes = with_tracefs(|| {
+        let mut probes = attach_host_probes(&mut ebpf)?;
+        if options.stdio {
+            probes.extend(stdio::attach(&mut ebpf, options.undecided_prefix_bytes)?);
+        }
+        Ok::<_, LoadError>(probes)
+    })?;
     let enforcer = options
         .enforcement
         .then(|| Enforcer::start(&mut ebpf))

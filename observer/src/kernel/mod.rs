@@ -14,6 +14,7 @@ pub mod probes;
 pub mod procfs;
 pub mod records;
 pub mod signs;
+mod stdio;
 pub mod survey;
 mod sys;
 pub mod tracefs;

@@ -78,6 +78,9 @@ pub const HOST_PROBES: &[HostProbe] = &[
     },
 ];
 
+/// Program at the calls that carry MCP over standard input and output.
+pub const STDIO_PROGRAM: &str = "stdio_call";
+
 /// The programs for one kind of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallPrograms {

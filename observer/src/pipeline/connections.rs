@@ -75,6 +75,8 @@ pub(super) struct Connection {
     pub stack: u8,
     pub lost: bool,
     pub unsupported: Option<&'static str>,
+    /// Repository of a hub of models that was asked for last.
+    pub repository: Option<String>,
     /// Bytes by direction when last asked, and when they had changed.
     pub totals: Option<[u64; 2]>,
     changed_ns: u64,
@@ -116,6 +118,7 @@ impl Connection {
             stack: STACK_UNKNOWN,
             lost: false,
             unsupported: None,
+            repository: None,
             totals: None,
             changed_ns: header.time_ns,
             readability: Readability::Unknown,
@@ -302,6 +305,9 @@ impl Connections {
         connection.stack = flow.stack;
         connection.speaks_ai |= flow.is_ai() && !flow.name_is_ai;
         connection.unsupported = connection.unsupported.or(flow.unsupported);
+        if flow.repository.is_some() {
+            connection.repository.clone_from(&flow.repository);
+        }
         connection.lost |= [Direction::Sent, Direction::Received]
             .iter()
             .any(|d| flow.reassembly.missing(*d) > 0);

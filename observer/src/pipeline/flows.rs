@@ -5,15 +5,15 @@ use std::{collections::HashMap, sync::Arc};
 use observer_common::{
     maps::FlowKey,
     wire::{
-        CLASS_AI, CLASS_OTHER, Header, STACK_AWS_LC, STACK_BORINGSSL, STACK_GO, STACK_SOCKET, STACK_UNKNOWN,
-        TIE_NONE, TlsData, TlsFree,
+        CLASS_AI, CLASS_OTHER, Header, STACK_AWS_LC, STACK_BORINGSSL, STACK_GO, STACK_SOCKET, STACK_STDIO,
+        STACK_UNKNOWN, TIE_NONE, TlsData, TlsFree,
     },
 };
 
 use super::{Rulebook, selftest::Tap};
 use crate::{
     coverage::Stage,
-    dialect::{ConnectionHooks, ConnectionReader, NotAi, Scope, TextSink},
+    dialect::{ConnectionHooks, ConnectionReader, NotAi, Place, PromptDigest, Scope, StdioReader, TextSink},
     exchange::Exchange,
     flow::{Direction, Reassembly},
     identity::Identity,
@@ -35,6 +35,57 @@ pub(super) enum Done {
 /// Received bytes of a flow that are looked at for a request line, while nothing was sent.
 const MAX_OPENING: usize = 4 * 1024;
 
+/// What reads a flow.
+enum Reader {
+    Connection(Box<ConnectionReader>),
+    Stdio(Box<StdioReader>),
+}
+
+impl Reader {
+    fn new(stack: u8, book: &Rulebook) -> Self {
+        let catalog = Arc::clone(&book.catalog);
+        match stack {
+            STACK_STDIO => Self::Stdio(Box::new(StdioReader::new(catalog))),
+            _ => Self::Connection(Box::new(ConnectionReader::new(catalog, None))),
+        }
+    }
+
+    fn push(&mut self, side: Side, data: &[u8], now_ns: u64, hooks: &mut Hooks<'_>) {
+        match self {
+            Self::Connection(reader) => reader.push(side, data, now_ns, hooks),
+            Self::Stdio(reader) => reader.push(side, data, now_ns, hooks),
+        }
+    }
+
+    fn gap(&mut self, side: Side, missing: Option<u64>, now_ns: u64, hooks: &mut Hooks<'_>) {
+        match self {
+            Self::Connection(reader) => reader.gap(side, missing, now_ns, hooks),
+            Self::Stdio(reader) => reader.gap(side, now_ns, hooks),
+        }
+    }
+
+    fn close(&mut self, now_ns: u64, hooks: &mut Hooks<'_>) {
+        match self {
+            Self::Connection(reader) => reader.close(now_ns, hooks),
+            Self::Stdio(reader) => reader.close(now_ns, hooks),
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        match self {
+            Self::Connection(reader) => reader.scope(),
+            Self::Stdio(reader) => reader.scope(),
+        }
+    }
+
+    fn unsupported(&self) -> Option<&'static str> {
+        match self {
+            Self::Connection(reader) => reader.unsupported(),
+            Self::Stdio(_) => None,
+        }
+    }
+}
+
 /// State of one flow.
 pub(super) struct Flow {
     pub key: FlowKey,
@@ -52,13 +103,15 @@ pub(super) struct Flow {
     pub reassembly: Reassembly,
     /// Losses not booked yet.
     pub losses: Vec<(Stage, &'static str, u64)>,
+    /// Repository of a hub of models that was asked for last.
+    pub repository: Option<String>,
     /// What is spoken here and not read.
     pub unsupported: Option<&'static str>,
     /// First received bytes, while they may become a request; `None` once that is decided.
     opening: Option<Vec<u8>>,
     /// `None` once the flow turned out not to be AI.
-    reader: Option<ConnectionReader>,
-    scans: HashMap<u64, Scan>,
+    reader: Option<Reader>,
+    scans: HashMap<u64, Texts>,
     /// The kernel was told that it is AI by the name of its connection.
     expected: bool,
     /// What the kernel was told, or knew by itself.
@@ -78,7 +131,11 @@ impl Flow {
         book: &Rulebook,
     ) -> Self {
         let key = FlowKey::new(header.process_start_ns, header.pid, handle);
-        let excluded = book.excludes(&process.executable);
+        let client = process.stdio_client.as_ref().filter(|_| stack == STACK_STDIO);
+        let excluded = [Some(process), client]
+            .into_iter()
+            .flatten()
+            .any(|process| book.excludes(&process.executable));
         Self {
             key,
             id: header.flow_id,
@@ -92,9 +149,11 @@ impl Flow {
             last_ns: header.time_ns,
             reassembly: Reassembly::default(),
             losses: Vec::new(),
+            repository: None,
             unsupported: None,
-            opening: Some(Vec::new()),
-            reader: (!excluded).then(|| ConnectionReader::new(Arc::clone(&book.catalog), None)),
+            // The process at hand is the server.
+            opening: (stack != STACK_STDIO).then(Vec::new),
+            reader: (!excluded).then(|| Reader::new(stack, book)),
             scans: HashMap::new(),
             expected: false,
             decided: excluded.then_some(Scope::Other),
@@ -103,10 +162,15 @@ impl Flow {
         }
     }
 
+    /// Who speaks to the service: the process itself, or of a server on standard input and output the one that started it.
+    pub(super) fn client(&self) -> &Arc<Identity> {
+        self.process.stdio_client.as_ref().unwrap_or(&self.process)
+    }
+
     pub(super) fn set_server_name(&mut self, name: &str, book: &Rulebook) {
         self.name_is_ai = book.catalog.host_is_ai(name);
         self.server_name = Some(name.to_owned());
-        if let Some(reader) = &mut self.reader {
+        if let Some(Reader::Connection(reader)) = &mut self.reader {
             reader.set_server_name(name);
         }
     }
@@ -159,6 +223,7 @@ impl Flow {
             scans: &mut self.scans,
             done,
             losses: &mut self.losses,
+            repository: &mut self.repository,
         };
         if step.gap > 0 {
             hooks.losses.push((Stage::Flow, "gap", step.gap));
@@ -215,6 +280,7 @@ impl Flow {
             scans: &mut self.scans,
             done,
             losses: &mut self.losses,
+            repository: &mut self.repository,
         };
         for direction in [Direction::Sent, Direction::Received] {
             // A hole at the very end is known only now; it ends an open message as "lost", not as "closed early".
@@ -269,30 +335,62 @@ fn side(direction: Direction) -> Side {
     }
 }
 
+/// What hears the texts of an exchange.
+struct Texts {
+    scan: Scan,
+    prompt: PromptDigest,
+}
+
+impl TextSink for Texts {
+    fn text(&mut self, place: &Place, text: u64, piece: &[u8]) {
+        self.prompt.text(place, text, piece);
+        self.scan.text(place, text, piece);
+    }
+
+    fn end(&mut self, text: u64) {
+        self.prompt.end(text);
+        self.scan.end(text);
+    }
+}
+
 /// What the connection reader calls back.
 struct Hooks<'a> {
     engine: &'a Engine,
     key: &'a HmacKey,
-    scans: &'a mut HashMap<u64, Scan>,
+    scans: &'a mut HashMap<u64, Texts>,
     done: &'a mut Vec<Done>,
     losses: &'a mut Vec<(Stage, &'static str, u64)>,
+    repository: &'a mut Option<String>,
 }
 
 impl ConnectionHooks for Hooks<'_> {
     fn text_sink(&mut self, exchange: u64) -> &mut dyn TextSink {
-        self.scans
-            .entry(exchange)
-            .or_insert_with(|| self.engine.open(Some(self.key)))
+        self.scans.entry(exchange).or_insert_with(|| Texts {
+            scan: self.engine.open(Some(self.key)),
+            prompt: PromptDigest::default(),
+        })
     }
 
-    fn finished(&mut self, exchange: u64, facts: Exchange) {
-        let report = self.scans.remove(&exchange).map(Scan::finish).unwrap_or_default();
+    fn finished(&mut self, exchange: u64, mut facts: Exchange) {
+        let mut report = ScanReport::default();
+        if let Some(texts) = self.scans.remove(&exchange) {
+            report = texts.scan.finish();
+            // Of a request that is not whole it would be another prompt's.
+            facts.ties.prompt = texts
+                .prompt
+                .finish()
+                .filter(|_| facts.request_incomplete.is_none());
+        }
         self.done.push(Done::Ai(Box::new(facts), report));
     }
 
     fn not_ai(&mut self, exchange: u64, _reason: NotAi) {
         self.scans.remove(&exchange);
         self.done.push(Done::Other);
+    }
+
+    fn repository(&mut self, name: String) {
+        *self.repository = Some(name);
     }
 
     fn lost(&mut self, _side: Side, bytes: u64, reason: Incomplete) {

@@ -531,17 +531,16 @@ impl Pipeline {
                 // Never counted as use, whatever a catalogue says of its name.
                 Done::Ai(..) if flow.tap.is_some() => {}
                 Done::Ai(exchange, report) => {
-                    self.agents.learn(&flow.process, &exchange.client);
-                    let session = self.agents.session(&flow.process);
+                    let client = flow.client();
+                    self.agents.learn(client, &exchange.client);
+                    let session = self.agents.session(client);
                     let of = rows::Of {
                         flow,
                         connection: self.connections.peer(flow.connection_id),
                         exchange: &exchange,
                         report: &report,
                         session: session.as_ref(),
-                        place: self
-                            .cluster
-                            .find(&flow.process.container_id, &flow.process.pod_uid),
+                        place: self.cluster.find(&client.container_id, &client.pod_uid),
                     };
                     let mut row = rows::interaction(&self.book, &of, self.wall_offset_ns);
                     row.tls_found_by = self.found.of(flow.process.key, flow.stack).to_owned();
@@ -664,7 +663,7 @@ impl Pipeline {
                 rows::PARTIAL => self.totals.ai_connections_partial += 1,
                 _ => self.totals.ai_connections_opaque += 1,
             }
-        } else {
+        } else if !rows::is_hub(&self.book, connection) {
             self.totals.unknown_connections_opaque += 1;
         }
         self.outputs.push(Output::Connection(Box::new(row)));

@@ -4,7 +4,8 @@ use std::net::Ipv6Addr;
 
 use observer_common::wire::{
     AF_INET, AF_UNIX, CONNECT_EXISTING, STACK_AWS_LC, STACK_BORINGSSL, STACK_GNUTLS, STACK_GO, STACK_NSS,
-    STACK_OPENSSL, STACK_SOCKET, TIE_AFTER_CALL, TIE_IN_CALL, TIE_SOCKET, TRANSPORT_UDP, TRANSPORT_UNIX,
+    STACK_OPENSSL, STACK_SOCKET, STACK_STDIO, TIE_AFTER_CALL, TIE_IN_CALL, TIE_SOCKET, TRANSPORT_UDP,
+    TRANSPORT_UNIX,
 };
 
 use super::{Rulebook, agents::Session, connections::Connection, flows::Flow, sockets::TIE_BY_NAME};
@@ -78,9 +79,14 @@ pub(super) fn interaction(book: &Rulebook, of: &Of<'_>, wall_offset_ns: i64) -> 
     row.time_to_first_byte_ns = exchange
         .first_response_ns
         .map(|ns| ns.saturating_sub(exchange.started_ns));
-    set_process(&mut row, &of.flow.process, book);
-    set_place!(&mut row, &of.flow.process, &of.place);
+    set_process(&mut row, of.flow.client(), book);
+    set_place!(&mut row, of.flow.client(), &of.place);
     set_network(&mut row, of.flow, of.connection, exchange);
+    if of.flow.stack == STACK_STDIO {
+        let server = &of.flow.process;
+        row.mcp_server_executable.clone_from(&server.executable);
+        row.mcp_server_executable_sha256 = server.executable_digest.get().copied().unwrap_or_default();
+    }
     set_gen_ai(&mut row, exchange);
     set_tools(&mut row, exchange);
     set_limits(&mut row, exchange);
@@ -123,7 +129,7 @@ fn set_process(row: &mut InteractionRow, process: &Identity, book: &Rulebook) {
     row.invoking_user_id = lineage.invoking_uid.unwrap_or(LOGIN_UID_UNSET);
 }
 
-/// Whose account: keyed hashes, and names that are none of a person. The key itself goes nowhere.
+/// Whose account, and which prompt: keyed hashes, and names that are none of a person. The key itself goes nowhere.
 fn set_account(row: &mut InteractionRow, book: &Rulebook, exchange: &Exchange) {
     let (account, key) = (&exchange.account, &book.key);
     if let Some(credential) = &exchange.credential {
@@ -138,7 +144,10 @@ fn set_account(row: &mut InteractionRow, book: &Rulebook, exchange: &Exchange) {
         row.account_evidence = "credential".to_owned();
     }
     row.account_kind = kind.to_owned();
-    if row.account_hmac != [0; 16] {
+    if let Some(prompt) = &exchange.ties.prompt {
+        row.prompt_hmac = key.whole("prompt", prompt);
+    }
+    if row.account_hmac != [0; 16] || exchange.ties.prompt.is_some() {
         row.hmac_key_id = key.id().to_owned();
     }
     if let Some(organization) = &account.organization {
@@ -174,6 +183,12 @@ fn set_network(row: &mut InteractionRow, flow: &Flow, connection: Option<&Connec
     row.connection_id = flow.connection_id;
     row.tie = tie_name(flow.tie).to_owned();
     row.tls_stack = stack_name(flow.stack).to_owned();
+    row.network_transport = match (flow.stack, connection) {
+        // A pair of sockets serves as a pipe, too (Node).
+        (STACK_STDIO, _) => "pipe",
+        (_, connection) => connection.map_or("", transport_name),
+    }
+    .to_owned();
     row.network_peer_address = connection.map_or(Ipv6Addr::UNSPECIFIED, Connection::peer);
     row.server_port = connection.map_or(0, |c| c.connect.peer_port);
     (row.server_address, row.name_source) = if !exchange.host.is_empty() {
@@ -205,6 +220,8 @@ fn set_gen_ai(row: &mut InteractionRow, exchange: &Exchange) {
     row.mcp_method_name = text(&exchange.rpc.method);
     row.mcp_session_id = known(&exchange.rpc.session);
     row.mcp_protocol_version = known(&exchange.rpc.version);
+    row.mcp_server_name = text(&exchange.rpc.server.name);
+    row.mcp_server_version = text(&exchange.rpc.server.version);
     row.gen_ai_request_model = known(&exchange.request_model);
     row.gen_ai_response_model = known(&exchange.response_model);
     row.gen_ai_response_id = known(&exchange.response_id);
@@ -221,6 +238,8 @@ fn set_gen_ai(row: &mut InteractionRow, exchange: &Exchange) {
     row.gen_ai_usage_output_audio_tokens = exchange.usage.output_audio_tokens;
     row.previous_response_id = known(&exchange.previous_response_id);
     row.response_request_id = known(&exchange.request_id);
+    row.trace_id = known(&exchange.ties.trace);
+    row.client_request_id = known(&exchange.ties.request);
     row.error_type = text(&exchange.error_type);
     row.error_class = exchange.error_class.to_owned();
 }
@@ -248,7 +267,7 @@ fn set_limits(row: &mut InteractionRow, exchange: &Exchange) {
 }
 
 fn set_judgement(row: &mut InteractionRow, book: &Rulebook, of: &Of<'_>) {
-    let process = &of.flow.process;
+    let process = of.flow.client();
     let findings: Vec<FindingFact<'_>> = of.report.findings.iter().filter_map(finding_fact).collect();
     let host = row.server_address.to_ascii_lowercase();
     let words = ProcessWords::of(process);
@@ -437,7 +456,8 @@ pub(super) fn connection(
     wall_offset_ns: i64,
 ) -> Option<ConnectionRow> {
     let end = of.end?;
-    if !of.is_ai() && !of.is_unknown() && of.decided.is_none() {
+    let is_hub = is_hub(book, of);
+    if !of.is_ai() && !of.is_unknown() && of.decided.is_none() && !is_hub {
         return None;
     }
     let mut row = ConnectionRow::unknown();
@@ -456,7 +476,12 @@ pub(super) fn connection(
     row.bytes_received = of.totals.map(|[_, received]| received);
     [row.plaintext_sent, row.plaintext_received] = of.plaintext;
     row.exchanges_decoded = of.decoded;
-    let (visibility, reason) = visibility(of, book.excludes(&of.process.executable));
+    // What is fetched from a hub is no use of AI that could be read.
+    let (visibility, reason) = match is_hub {
+        true => ("none", None),
+        false => visibility(of, book.excludes(&of.process.executable)),
+    };
+    row.model_repository = of.repository.clone().unwrap_or_default();
     row.visibility = visibility.to_owned();
     row.opaque_reason = reason.map_or("", OpaqueReason::code).to_owned();
     set_connection_judgement(&mut row, book, &of.process);
@@ -509,12 +534,7 @@ pub(super) fn set_connection_judgement(row: &mut ConnectionRow, book: &Rulebook,
 
 fn set_connection_network(row: &mut ConnectionRow, of: &Connection) {
     row.socket_fd = of.connect.fd;
-    row.network_transport = match of.connect.transport {
-        TRANSPORT_UDP => "udp",
-        TRANSPORT_UNIX => "unix",
-        _ => "tcp",
-    }
-    .to_owned();
+    row.network_transport = transport_name(of).to_owned();
     row.network_family = match of.connect.family {
         AF_UNIX => "unix",
         AF_INET => "ipv4",
@@ -528,8 +548,24 @@ fn set_connection_network(row: &mut ConnectionRow, of: &Connection) {
     row.name_source = of.name_source.name().to_owned();
 }
 
+fn transport_name(of: &Connection) -> &'static str {
+    match of.connect.transport {
+        TRANSPORT_UDP => "udp",
+        TRANSPORT_UNIX => "unix",
+        _ => "tcp",
+    }
+}
+
+/// Whether a connection goes to a hub of models and data sets, and asks no model there.
+pub(super) fn is_hub(book: &Rulebook, of: &Connection) -> bool {
+    let is_other = !of.is_ai() && of.decided.is_none() && !of.is_accepted();
+    is_other && book.catalog.host_is_hub(&of.server_name)
+}
+
 fn endpoint_class(book: &Rulebook, of: &Connection) -> &'static str {
-    if book.catalog.host_is_ai(&of.server_name) {
+    if is_hub(book, of) {
+        "model_hub"
+    } else if book.catalog.host_is_ai(&of.server_name) {
         "ai_known"
     } else if of.is_ai() || of.decided.is_some() {
         "ai_suspected"
@@ -547,7 +583,7 @@ fn stack_name(stack: u8) -> &'static str {
         STACK_GO => "go",
         STACK_NSS => "nss",
         STACK_AWS_LC => "rustls_aws_lc",
-        STACK_SOCKET => "none",
+        STACK_SOCKET | STACK_STDIO => "none",
         _ => "",
     }
 }

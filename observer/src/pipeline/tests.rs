@@ -34,6 +34,7 @@ mod names;
 mod pods;
 mod selftest;
 mod sockets;
+mod stdio;
 
 use std::net::Ipv4Addr;
 

@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod http1;
 pub mod http2;
 pub mod json;
+pub mod jsonrpc;
 pub mod multipart;
 pub mod sniff;
 pub mod sse;
@@ -24,6 +25,16 @@ pub enum Side {
     Request,
     /// Server to client.
     Response,
+}
+
+impl Side {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Request => Self::Response,
+            Self::Response => Self::Request,
+        }
+    }
 }
 
 /// Header fields in the order received, names in lower case. Values are raw octets (RFC 9110 section 5.5).

@@ -55,6 +55,14 @@ impl HmacKey {
 
     /// As [`Self::value`] for something that is not a finding, for example the credential of a request.
     pub fn tagged(&self, class: &str, value: &[u8]) -> [u8; 16] {
+        let full = self.whole(class, value);
+        let mut short = [0; 16];
+        short.copy_from_slice(&full[..16]);
+        short
+    }
+
+    /// As [`Self::tagged`], all 256 bits.
+    pub fn whole(&self, class: &str, value: &[u8]) -> [u8; 32] {
         let mut padded = [0u8; 64];
         padded[..32].copy_from_slice(&self.key);
         let mut mac = Hmac::<Sha256>::new(&padded.into());
@@ -62,10 +70,7 @@ impl HmacKey {
         mac.update(class.as_bytes());
         mac.update(b"|");
         mac.update(value);
-        let full = mac.finalize().into_bytes();
-        let mut short = [0; 16];
-        short.copy_from_slice(&full[..16]);
-        short
+        mac.finalize().into_bytes().into()
     }
 }
 

@@ -103,6 +103,16 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "connections_of_pods",
         sql: include_str!("schema/0015_connections_of_pods.sql"),
     },
+    Migration {
+        version: 16,
+        name: "mcp",
+        sql: include_str!("schema/0016_mcp.sql"),
+    },
+    Migration {
+        version: 17,
+        name: "gateways",
+        sql: include_str!("schema/0017_gateways.sql"),
+    },
 ];
 
 pub(super) const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";

@@ -35,10 +35,15 @@ impl TextSink for Texts {
     }
 }
 
+/// Hears what a reader finds.
 #[derive(Default)]
-struct Hooks {
+pub struct Hooks {
     texts: BTreeMap<u64, Texts>,
     over: BTreeSet<u64>,
+    /// Exchanges in the order of their ends.
+    pub finished: Vec<(u64, Exchange)>,
+    /// Bytes that belong to no exchange.
+    pub lost: u64,
 }
 
 impl ConnectionHooks for Hooks {
@@ -54,13 +59,15 @@ impl ConnectionHooks for Hooks {
         if let Some(texts) = self.texts.remove(&exchange) {
             assert!(texts.0.values().all(|(_, over)| *over), "a text is left open");
         }
-        let _ = facts;
+        self.finished.push((exchange, facts));
     }
     fn not_ai(&mut self, exchange: u64, _reason: NotAi) {
         assert!(self.over.insert(exchange), "an exchange ends twice");
         self.texts.remove(&exchange);
     }
-    fn lost(&mut self, _side: Side, _bytes: u64, _reason: Incomplete) {}
+    fn lost(&mut self, _side: Side, bytes: u64, _reason: Incomplete) {
+        self.lost += bytes;
+    }
 }
 
 /// A script of pushes and gaps, as for [`crate::http1`].

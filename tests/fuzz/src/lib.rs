@@ -23,6 +23,7 @@ pub mod scan;
 pub mod seeds;
 pub mod spool;
 pub mod sse;
+pub mod stdio;
 pub mod store;
 pub mod templates;
 pub mod websocket;

@@ -33,6 +33,7 @@ fn of(target: &str) -> Vec<Vec<u8>> {
         "http1" => scripts(&[], 4, 5),
         "http2" => http2(),
         "websocket" => websocket(),
+        "stdio" => stdio(),
         "connection" => {
             let http2 = [
                 1, 1, 0, 1, 1, 1, 2, 1, 3, 1, 4, 9, 0, 9, 1, 9, 2, 9, 3, 9, 4, 9, 5,
@@ -244,6 +245,16 @@ fn http2() -> Vec<Vec<u8>> {
         [&[0, 0], &talk[..18], &hole, &talk[18..]].concat(),
         frames.to_vec(),
     ]
+}
+
+/// Scripts for [`crate::stdio`]: a session, the same with its last messages cut, and every message alone.
+fn stdio() -> Vec<Vec<u8>> {
+    // Message, and whether the server says it.
+    let says = |message: u8, server: u8| message << 3 | 2 << 1 | server;
+    let session = vec![1, says(0, 0), says(1, 1), says(5, 0), says(2, 0), says(7, 1), says(3, 1), says(6, 0)];
+    let cut = [&session[..5], &[0x80 | says(3, 1), 0, 20, 3, says(3, 1)]].concat();
+    let alone = (0..8).map(|message| vec![3, says(0, 0), says(message, 1)]);
+    [session, cut].into_iter().chain(alone).collect()
 }
 
 /// Frames for [`crate::websocket`]: plain, masked, in parts, compressed.

@@ -462,7 +462,7 @@ impl Host {
     }
 
     /// A call can be over before all tables are made, which takes the engine some seconds.
-    fn wait_for_schema(&self) -> Result<()> {
+    pub fn wait_for_schema(&self) -> Result<()> {
         let start = Instant::now();
         while self
             .rows("schema_migrations", "version")

@@ -31,7 +31,7 @@ pub use metrics::Metrics;
 pub use process::{Process, until};
 pub use proxy::{Fault, FaultProxy};
 pub use record::Record;
-pub use store::{DATABASE, Store, document};
+pub use store::{DATABASE, Store, document, free_address};
 
 /// Environment variable that lets live tests run. `cargo xtask test` sets it; plain `cargo test` skips them.
 pub const LIVE: &str = "OBSERVER_LIVE";

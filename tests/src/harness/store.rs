@@ -192,7 +192,7 @@ pub(super) fn http(address: SocketAddr, method: &str, path: &str, body: &str) ->
 }
 
 /// A port on loopback that is free now.
-pub(super) fn free_address() -> Result<SocketAddr> {
+pub fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no free port on loopback")?;
     listener.local_addr().context("a listener without an address")
 }

@@ -5,7 +5,7 @@ use crate::{
     kernel::{
         attach::{AttachedStack, TlsFile},
         btf::{Btf, kernel_offsets},
-        probes::{HostProbe, ProbeState},
+        probes::{Hook, HostProbe, ProbeState, STDIO_PROGRAM},
         procfs::mounts,
     },
     report::text,
@@ -234,7 +234,13 @@ pub(super) fn pid_namespace(link: Result<&str, String>) -> Check {
 
 /// A program that is attached once for the host.
 pub(super) fn host_probe(probe: &HostProbe, state: &ProbeState) -> Check {
-    let name = format!("hook {}", probe.program);
+    let name = match probe.hook {
+        // One program for several calls.
+        Hook::Tracepoint(_, call) if probe.program == STDIO_PROGRAM => {
+            format!("hook {} at {call}", probe.program)
+        }
+        _ => format!("hook {}", probe.program),
+    };
     match state {
         ProbeState::Attached => ok(&name, "loads and attaches"),
         ProbeState::Failed(reason) => {

@@ -149,9 +149,9 @@ impl ExchangeReader {
     fn rpc(&self) -> Option<(Dialect, DialectEvidence)> {
         let head = self.head.as_ref();
         let has = |mark: Mark| self.request.marks & mark as u64 != 0;
-        if has(Mark::JsonRpc)
-            && let Some(method) = &self.request.method
-        {
+        // Some clients write the version behind the parameters, which can be long.
+        let begins = has(Mark::JsonRpc) || head.is_some_and(|head| rpc::is_mcp(&head.fields));
+        if begins && let Some(method) = &self.request.method {
             let versioned = self.request.protocol_version.is_some();
             let dialect = rpc::by_method(method, versioned, head)?;
             return Some((dialect, DialectEvidence::RequestShape));

@@ -133,11 +133,15 @@ impl JsonEvents for ResponseDoc<'_> {
             .map(<[u8]>::to_vec);
         match (slot, kept) {
             (Slot::Fact(fact), Some(kept)) => {
-                if fact == Fact::FlatCode {
+                let role = match fact {
                     // Elsewhere it is program text.
+                    Fact::FlatCode => Some(TextRole::ToolArguments),
+                    Fact::ProductName | Fact::ProductVersion => Some(TextRole::Other),
+                    _ => None,
+                };
+                if let Some(role) = role {
                     let path = body.at.cursor.path();
-                    body.texts
-                        .whole(&body.at.cursor, path, TextRole::ToolArguments, &kept, self.sink);
+                    body.texts.whole(&body.at.cursor, path, role, &kept, self.sink);
                 }
                 body.word_fact(fact, String::from_utf8_lossy(&kept).into_owned());
             }

@@ -52,7 +52,8 @@ fn a_key_gives_a_fingerprint_and_never_itself() {
             none.account_kind.as_str(),
             none.hmac_key_id.as_str()
         ),
-        ([0; 16], "", "")
+        ([0; 16], "", book().key.id()),
+        "the prompt has a hash, too"
     );
 }
 
