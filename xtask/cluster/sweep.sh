@@ -4,10 +4,15 @@ dir=$1
 settings='vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes'
 kept=$(for name in $settings; do echo "$name $(cat "/proc/sys/$name")"; done)
 
+# The kubelet and containerd of the folder, which are told to end at the same time, and would start anew what is swept.
+masters() {
+    pgrep -f "^[^ ]*(kubelet|containerd) --config $dir/" >/dev/null
+}
+
 sweep() {
-    for process in /proc/[0-9]*; do
-        tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -q "^[^ ]*containerd-shim.* $dir/" && kill -KILL "${process#/proc/}"
-    done
+    tries=0
+    while masters && [ $tries -lt 14 ]; do sleep 0.5; tries=$((tries + 1)); done
+    pgrep -f "^[^ ]*containerd-shim.* $dir/" | xargs -r kill -KILL 2>/dev/null
     find /sys/fs/cgroup -path '*/kubepods*' -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | xargs -r kill -KILL 2>/dev/null
     sleep 0.3
     find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null

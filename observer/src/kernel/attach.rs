@@ -18,10 +18,11 @@ use crate::{
     stacks::{How, Kind, Point, RefusalReason, Report, Stack},
 };
 
-/// Identity of a file on this host. Through overlay mounts one file can have several; the kernel programs drop the
-/// second report of one call.
+/// Identity of a file on this host. The kernel programs drop the second report of one call, where a file has two all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId {
+    /// 0 on an overlay file system: each container mounts one of its own over the same layers, and a probe sits on the file of the layer, whose
+    /// inode's number and time the mounts show. With their devices told apart, each container of an image would bring its probes, for good.
     device: u64,
     inode: u64,
     /// Seconds and nanoseconds of the last change: a library replaced in place is another file. On an overlay file system
@@ -33,13 +34,13 @@ impl FileId {
     /// Identity and size in bytes of an open regular file.
     pub fn of(file: &File) -> Option<(Self, u64)> {
         let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        let changed = if is_on_overlay(file) {
-            (meta.ctime(), meta.ctime_nsec())
+        let (device, changed) = if is_on_overlay(file) {
+            (0, (meta.ctime(), meta.ctime_nsec()))
         } else {
-            (meta.mtime(), meta.mtime_nsec())
+            (meta.dev(), (meta.mtime(), meta.mtime_nsec()))
         };
         let id = Self {
-            device: meta.dev(),
+            device,
             inode: meta.ino(),
             changed,
         };

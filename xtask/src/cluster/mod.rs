@@ -24,7 +24,7 @@ mod workload;
 const AREA: &str = "cluster";
 
 /// Programs that this machine must have, and Debian's packages of them.
-const NEEDS: [(&str, &str); 9] = [
+const NEEDS: [(&str, &str); 10] = [
     ("etcd", "etcd-server"),
     ("containerd", "containerd"),
     ("runc", "runc"),
@@ -34,6 +34,7 @@ const NEEDS: [(&str, &str); 9] = [
     ("openssl", "openssl"),
     ("curl", "curl"),
     ("unshare", "util-linux"),
+    ("pgrep", "procps"),
 ];
 const PLUGINS: (&str, &str) = ("/usr/lib/cni/ptp", "containernetworking-plugins");
 

@@ -45,6 +45,7 @@ pub(super) fn tell(node: &Node, tally: &mut Tally) -> Result<()> {
     tally.note("its connection has them, too", names_of_a_connection(node, start));
     tally.note("a call of a CronJob has its names", names_of_the_job(node, start));
     tally.note("the inventory names the node", inventory(node));
+    tally.note("containers of one image share their probes", shared_probes(node));
     tally.note(
         "without rights the daemon goes on, and says so",
         without_rights(node),
@@ -209,7 +210,7 @@ fn names_of_a_connection(node: &Node, since: u64) -> Result<()> {
     let pod = caller(node)?;
     let columns = "k8s_namespace_name, k8s_workload_name, server_address, visibility";
     let condition = format!(
-        "container_id = '{}' AND container_image_digest != ''",
+        "container_id = '{}' AND container_image_digest != '' AND exchanges_decoded > 0",
         container(&pod)?
     );
     let row = wait_until("a connection of the caller", SOON, || {
@@ -259,6 +260,20 @@ fn inventory(node: &Node) -> Result<()> {
             ("k8s_node_name", NAME),
         ],
     )
+}
+
+/// Three containers of the image have called, each with its own overlay mount over the same layers. The node has such a library, too.
+fn shared_probes(node: &Node) -> Result<()> {
+    let sql = "SELECT uniqExact(container_id) AS containers FROM ai_evidence.v_interactions WHERE k8s_namespace_name = 'shop'";
+    wait_until("calls of three containers", NEXT_JOB, || {
+        let rows = node.store.query(sql)?;
+        Ok(rows[0]["containers"].as_u64().filter(|number| *number >= 3))
+    })?;
+    let log = node.kubectl.text(&["logs", "-n", OWN_NAMESPACE, &agent(node)?])?;
+    let attached = |line: &&str| line.contains("attached to TLS library") && line.contains("/libssl.so.3\"");
+    let times = log.lines().filter(attached).count();
+    ensure!((1..=2).contains(&times), "attached to libssl.so.3 {times} times");
+    Ok(())
 }
 
 /// The binding of the role goes and the agent starts anew: it may not list pods then.
