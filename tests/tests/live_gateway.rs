@@ -92,7 +92,7 @@ fn the_caller_of_a_gateway_is_named_by_what_both_calls_have_in_common() -> Resul
         ensure!(of_relay.next().is_none(), "{mode}: {found:#?}");
     }
     let record = host.finish(4)?;
-    for row in &record.all_interactions {
+    for row in &record.interactions {
         assert_eq!(text(row, "network_transport"), "tcp", "{row}");
     }
     let stored = format!("{record:?}");
@@ -136,7 +136,7 @@ fn downloads_from_hubs_have_rows_of_their_own_kind() -> Result<()> {
     }
     host.curl_chat("api.openai.com", "m", "hi").run()?;
     let record = host.finish(1)?;
-    assert_eq!(record.all_interactions.len(), 1, "a download is no call");
+    assert_eq!(record.interactions.len(), 1, "a download is no call");
     let found: Vec<[&str; 6]> = record
         .connections
         .iter()

@@ -91,7 +91,24 @@ fn a_real_client_and_its_server_over_pipes() -> Result<()> {
         (&through_shell, [&begins[..], &then].concat()),
     ] {
         let told = report(client)?;
-        assert_eq!(methods(&record, &told["pid"]), wanted, "{}", record.losses());
+        let all: Vec<_> = record
+            .interactions
+            .iter()
+            .map(|row| {
+                (
+                    &row["process_pid"],
+                    &row["process_comm"],
+                    &row["mcp_method_name"],
+                    &row["visibility_reason"],
+                )
+            })
+            .collect();
+        let losses = record.losses();
+        assert_eq!(
+            methods(&record, &told["pid"]),
+            wanted,
+            "{told}: {losses}, {all:?}"
+        );
         for row in rows(&record, &told["pid"]) {
             is_over_stdio(row, "weather")?;
             assert_eq!(text(row, "mcp_server_version"), "1.4");

@@ -1,7 +1,8 @@
-//! Who speaks to a server on its standard input: the nearest process above it that has another input. Those in between (a shell, `npx`)
-//! pass theirs on.
+//! Who speaks to a server on its standard input: the nearest process above it that reads something else. Those in between (a shell,
+//! `npx`) pass theirs on.
 
 use std::{
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -15,26 +16,36 @@ const INIT: u32 = 1;
 
 /// The client of a server that has this ancestry.
 pub(super) fn client(server: u32, ancestry: &[Ancestor]) -> Option<&Ancestor> {
-    let input = descriptor(server, "0")?;
-    let client = ancestry
-        .iter()
-        .find(|above| descriptor(above.pid, "0").as_ref() != Some(&input))?;
-    // Both ends of a pipe have one number; those of a pair of sockets do not, and there only the ancestry tells.
-    let is_pipe = input.to_string_lossy().starts_with("pipe:");
-    (client.pid != INIT && (!is_pipe || holds(client.pid, &input))).then_some(client)
+    // Not descriptor 0 alone: some servers move their input away from what else may read it.
+    let wires: HashSet<PathBuf> = descriptors(server).filter(|file| is_wire(file)).collect();
+    for above in ancestry {
+        // Of a process that cannot be looked at nobody knows whether it passes its input on.
+        let input = fs::read_link(format!("/proc/{}/fd/0", above.pid)).ok()?;
+        if !wires.contains(&input) {
+            // Both ends of a pipe have one number; those of a pair of sockets do not, and there only the ancestry tells.
+            let by_socket = wires.iter().any(|file| starts_with(file, "socket:"));
+            let fits = by_socket || descriptors(above.pid).any(|file| wires.contains(&file));
+            return (above.pid != INIT && fits).then_some(above);
+        }
+    }
+    None
 }
 
-fn holds(pid: u32, file: &Path) -> bool {
+/// What the descriptors of a process are (proc(5)): `pipe:[4711]`, `socket:[4711]` or a path.
+fn descriptors(pid: u32) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
     entries
         .flatten()
         .take(MAX_DESCRIPTORS)
-        .any(|entry| fs::read_link(entry.path()).is_ok_and(|link| link == file))
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
 }
 
-/// What a descriptor is (proc(5)): `pipe:[4711]`, `socket:[4711]` or a path.
-fn descriptor(pid: u32, number: &str) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{pid}/fd/{number}")).ok()
+fn is_wire(file: &Path) -> bool {
+    starts_with(file, "pipe:") || starts_with(file, "socket:")
+}
+
+fn starts_with(file: &Path, kind: &str) -> bool {
+    file.as_os_str().as_encoded_bytes().starts_with(kind.as_bytes())
 }
 
 #[cfg(test)]
