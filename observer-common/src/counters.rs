@@ -49,6 +49,10 @@ counters! {
     CALLS_DRY_RUN = 16, "events", "calls_dry_run";
     /// Processes whose standard input and output found no room in the table.
     LOST_STDIO_FULL = 17, "events", "lost_stdio_table_full";
+    /// Calls that were not delivered since their process had its share of a ring buffer that was filling up.
+    LOST_SHARE = 18, "events", "lost_over_share";
+    /// Bytes of those.
+    LOST_SHARE_BYTES = 19, "bytes", "lost_over_share";
 }
 
 const _: () = {

@@ -60,6 +60,8 @@ pub struct KernelOffsets {
     pub file_inode: u32,
     /// `inode.i_mode`. At the start of its structure: whether it is known shows in `file_inode`.
     pub inode_mode: u32,
+    /// `socket.sk`
+    pub socket_sk: u32,
 }
 
 impl FlowKey {
@@ -90,7 +92,7 @@ impl FlowKey {
 
 impl KernelOffsets {
     /// The fields in order, as the kernel programs' constant holds them.
-    pub fn to_words(&self) -> [u32; 16] {
+    pub fn to_words(&self) -> [u32; 17] {
         [
             self.task_group_leader,
             self.task_start,
@@ -108,6 +110,7 @@ impl KernelOffsets {
             self.fdtable_fd,
             self.file_inode,
             self.inode_mode,
+            self.socket_sk,
         ]
     }
 }
@@ -220,7 +223,7 @@ impl Socket {
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 24);
-const _: () = assert!(size_of::<KernelOffsets>() == 64);
+const _: () = assert!(size_of::<KernelOffsets>() == 68);
 const _: () = assert!(size_of::<Gate>() == 64 && size_of::<Flow>() == 88 && size_of::<Socket>() == 88);
 const _: () = assert!(size_of::<Stdio>() == 88 && offset_of!(Stdio, gate) == 0);
 const _: () = assert!(offset_of!(Socket, gate) == 0 && offset_of!(Gate, bytes) == 8);

@@ -14,7 +14,7 @@ use crate::{
     emit,
     gate::{self, Delivery, Source},
     maps::{FLOWS, HOSTS, Thread, count, prefix_large},
-    task::{header, observed_pid, process_start_ns},
+    task::{header, observed_pid, process_start_ns, thread},
     tie,
 };
 
@@ -123,7 +123,8 @@ pub(crate) fn server_name(handle: u64, name: u64, stack: u8) {
     let Some(flow) = flow(&key, stack) else { return };
     let mut head = header(KIND_TLS_NAME, key.process_start_ns);
     head.flow_id = flow.gate.id;
-    if let Some(class) = emit::name(head, handle, name, host_class)
+    let Some(thread) = thread() else { return };
+    if let Some(class) = emit::name(head, handle, name, |name, len| host_class(name, len, thread))
         && flow.gate.class == CLASS_UNDECIDED
     {
         flow.gate.class = class;
@@ -131,29 +132,35 @@ pub(crate) fn server_name(handle: u64, name: u64, stack: u8) {
 }
 
 /// Looks a host name up in the catalogue: reversed, in lower case, and ended by NUL, so that one longest-prefix look-up
-/// finds exact names and suffixes.
+/// finds exact names and suffixes. The key is made where deliveries are, since older kernels have no room for it on the stack: a thread
+/// does not deliver while it names a server.
 #[inline(always)]
-fn host_class(name: *const u8, len: u32) -> u32 {
+fn host_class(name: *const u8, len: u32, thread: &mut Thread) -> u32 {
     use aya_ebpf::maps::lpm_trie::Key;
     use observer_common::maps::HOST_KEY_LEN;
+
+    const _: () = assert!(size_of::<Key<[u8; HOST_KEY_LEN]>>() <= size_of::<Delivery>());
 
     if len as usize >= HOST_KEY_LEN {
         return CLASS_UNDECIDED;
     }
-    let mut data = [0u8; HOST_KEY_LEN];
-    for (i, slot) in data.iter_mut().enumerate() {
+    let key = thread.delivery.as_mut_ptr().cast::<Key<[u8; HOST_KEY_LEN]>>();
+    // SAFETY: there is room for the key, which is plain numbers in bytes.
+    unsafe { key.write(Key::new((len + 1) * 8, [0; HOST_KEY_LEN])) };
+    // The name stands behind the length.
+    let data = key.cast::<u8>().wrapping_add(size_of::<u32>());
+    for i in 0..HOST_KEY_LEN {
         if i as u32 >= len {
             break;
         }
         // The mask is for the verifier: len is below HOST_KEY_LEN here.
         let from = (len as usize - 1 - i) & (emit::NAME_ROOM - 1);
-        // SAFETY: `name` has NAME_ROOM bytes and `from` is below that.
-        *slot = unsafe { *name.add(from) }.to_ascii_lowercase();
+        // SAFETY: `name` has NAME_ROOM bytes and `from` is below that; the key's name has HOST_KEY_LEN.
+        unsafe { *data.add(i) = (*name.add(from)).to_ascii_lowercase() };
     }
-    HOSTS
-        .get(&Key::new((len + 1) * 8, data))
-        .copied()
-        .unwrap_or(CLASS_UNDECIDED)
+    // SAFETY: written above.
+    let known = HOSTS.get(unsafe { &*key });
+    known.copied().unwrap_or(CLASS_UNDECIDED)
 }
 
 /// Whether there is a flow for this handle of the calling process.

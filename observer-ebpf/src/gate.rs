@@ -10,6 +10,7 @@ use observer_common::{
 use crate::{
     emit,
     maps::{SCOPES, count, next_id, prefix_large, prefix_small},
+    share,
 };
 
 /// Most whole pieces of a call that may hand over a body at once (4 MiB). The verifier walks each step, so the number is
@@ -92,6 +93,7 @@ pub(crate) fn allowed(gate: &mut Gate, side: usize, n: u64) -> u64 {
         gate.class = class;
     }
     match gate.class {
+        CLASS_AI if !share::allows(n) => 0,
         CLASS_AI => {
             count(counters::DELIVERED_AI_BYTES, n);
             n
@@ -103,6 +105,9 @@ pub(crate) fn allowed(gate: &mut Gate, side: usize, n: u64) -> u64 {
         _ => {
             let left = gate.prefix[side].saturating_sub(gate.delivered[side]);
             let allowed = if n < left { n } else { left };
+            if allowed > 0 && !share::allows(allowed) {
+                return 0;
+            }
             gate.delivered[side] += allowed;
             count(counters::DELIVERED_UNDECIDED_BYTES, allowed);
             count(counters::SKIPPED_PREFIX_BYTES, n - allowed);

@@ -141,6 +141,7 @@ static OFFSETS: KernelOffsets = KernelOffsets {
     fdtable_fd: 0,
     file_inode: 0,
     inode_mode: 0,
+    socket_sk: 0,
 };
 #[unsafe(no_mangle)]
 static PREFIX_LARGE: u64 = 262_144;

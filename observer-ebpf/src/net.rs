@@ -154,22 +154,39 @@ fn transferred(socket: u64, ret: i32, direction: u8) {
     if ret > 0 && SOCKETS.get_ptr_mut(&socket).is_none() {
         unknown_socket(socket, ret as u32, direction);
     }
-    if let Some(entry) = SOCKETS.get_ptr_mut(&socket) {
-        // SAFETY: pointer into the map; a socket's calls in one direction are serialised by its lock.
-        let entry = unsafe { &mut *entry };
-        if entry.pid == 0 {
-            takes_over(socket, entry, pid);
-        }
-        if ret > 0 {
-            let (n, side) = (ret as u64, (direction & 1) as usize);
-            let offset = entry.gate.bytes[side];
-            entry.gate.bytes[side] = offset + n;
-            if entry.state & SOCKET_QUIET == 0 && entry.pid == pid {
-                in_clear(entry, offset, n, direction);
-            }
-        }
+    if let Some((entry, offset)) = book(socket, ret, direction, pid)
+        && entry.state & SOCKET_QUIET == 0
+        && entry.pid == pid
+    {
+        in_clear(entry, offset, ret as u64, direction);
     }
     tie::socket_used(socket, ret, direction == DIRECTION_SENT);
+}
+
+/// As [`transferred`] without a look at what crosses the socket, for kernels whose verifier would not come to its end with it. Of
+/// connections that are older than the programs nothing is booked.
+#[inline(always)]
+pub(crate) fn booked(socket: u64, ret: i32, direction: u8) {
+    let Some(pid) = observed_pid() else { return };
+    let _ = book(socket, ret, direction, pid);
+    tie::socket_used(socket, ret, direction == DIRECTION_SENT);
+}
+
+/// Books the bytes of a call on a socket that is known; gives it, and where they stand in their direction, when there are any.
+#[inline(always)]
+fn book(socket: u64, ret: i32, direction: u8, pid: u32) -> Option<(&'static mut Socket, u64)> {
+    // SAFETY: pointer into the map; a socket's calls in one direction are serialised by its lock.
+    let entry = SOCKETS.get_ptr_mut(&socket).map(|entry| unsafe { &mut *entry })?;
+    if entry.pid == 0 {
+        takes_over(socket, entry, pid);
+    }
+    if ret <= 0 {
+        return None;
+    }
+    let side = (direction & 1) as usize;
+    let offset = entry.gate.bytes[side];
+    entry.gate.bytes[side] = offset + ret as u64;
+    Some((entry, offset))
 }
 
 /// A process uses a socket that another one made, or that was accepted: a server's worker, a child. The first one that

@@ -20,6 +20,7 @@ mod fill;
 mod fuzz;
 mod http;
 mod image;
+mod kernels;
 mod report;
 mod run;
 mod sbom;
@@ -75,8 +76,12 @@ enum Verb {
         /// This process is in the namespaces of the node already
         #[arg(long, hide = true, requires = "cluster")]
         inside: bool,
-        /// How the result of --clients is shown
-        #[arg(long, value_enum, default_value = "table", requires = "clients")]
+        /// Instead: boot Debian's kernels under QEMU and let the daemon watch a call on each (network for the first time); with
+        /// versions only those, such as 6.12 or newest
+        #[arg(long, num_args = 0.., value_name = "VERSION", conflicts_with_all = ["filter", "clients"])]
+        kernels: Option<Vec<String>>,
+        /// How the result of --clients or --kernels is shown
+        #[arg(long, value_enum, default_value = "table")]
         format: demo::Format,
     },
     /// Compare what Observer finds in labelled material with the labels
@@ -163,6 +168,11 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
             inside,
             ..
         } => cluster::run(inside),
+        Verb::Test {
+            kernels: Some(versions),
+            format,
+            ..
+        } => kernels::run(&versions, format),
         Verb::Test { filter, .. } => test::run(filter.as_deref()),
         Verb::Eval {
             kind,

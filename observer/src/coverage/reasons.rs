@@ -5,6 +5,7 @@ use super::{Loss, Stage};
 /// Every reason that can be booked, in the order of the stages.
 pub const REASONS: &[(Stage, &str)] = &[
     (Stage::Kernel, "ring_full"),
+    (Stage::Kernel, "over_share"),
     (Stage::Kernel, "read_fault"),
     (Stage::Kernel, "thread_table_full"),
     (Stage::Kernel, "flow_table_full"),

@@ -147,6 +147,13 @@ impl<'a> Btf<'a> {
         Err(BtfError::Malformed)
     }
 
+    /// Whether anything has this name.
+    fn names(&self, name: &str) -> bool {
+        self.strings
+            .split(|byte| *byte == 0)
+            .any(|known| known == name.as_bytes())
+    }
+
     fn name_is(&self, offset: u32, name: &str) -> bool {
         self.strings
             .get(offset as usize..)
@@ -224,8 +231,14 @@ pub fn kernel_offsets(btf: &Btf<'_>) -> (KernelOffsets, Vec<String>) {
         fdtable_fd: of("fdtable", &["fd"]),
         file_inode: of("file", &["f_inode"]),
         inode_mode: of("inode", &["i_mode"]),
+        socket_sk: of("socket", &["sk"]),
     };
     (offsets, missing)
+}
+
+/// Whether this kernel has the tracepoints of socket calls.
+pub fn has_socket_tracepoints(btf: &Btf<'_>) -> bool {
+    btf.names("btf_trace_sock_send_length") && btf.names("btf_trace_sock_recv_length")
 }
 
 #[cfg(test)]
@@ -332,6 +345,14 @@ mod tests {
         let bytes = blob(&types);
         let btf = Btf::parse(&bytes).unwrap();
         assert_eq!(btf.offset("sock", &["a"]), Err(BtfError::Malformed));
+    }
+
+    #[test]
+    fn what_a_kernel_has_is_known_by_its_names() {
+        let bytes = blob(&[]);
+        let btf = Btf::parse(&bytes).unwrap();
+        assert!(btf.names("sock") && !btf.names("soc") && !btf.names("ock"));
+        assert!(!has_socket_tracepoints(&btf));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Loads the kernel programs and attaches those that are attached once for the host.
 
-use std::{fs, io};
+use std::{collections::BTreeMap, fs, io};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
@@ -15,10 +15,11 @@ use observer_common::{
 };
 
 use super::{
-    btf::{Btf, kernel_offsets},
+    btf::{Btf, has_socket_tracepoints, kernel_offsets},
     enforce::{self, Enforcer},
+    host,
     multi::MultiPrograms,
-    probes::{HOST_PROBES, Hook, HostProbe, ProbeState, function_programs},
+    probes::{HostProbe, ProbeState, function_programs},
     stdio,
     tracefs::with_tracefs,
 };
@@ -131,26 +132,34 @@ pub struct Loaded {
     pub enforcer: Option<Enforcer>,
     /// Host probes and what became of them.
     pub host_probes: Vec<(HostProbe, ProbeState)>,
+    /// Whether socket calls are seen by tracepoints, so that what crosses a socket in clear is read.
+    pub socket_tracepoints: bool,
     /// Kernel fields that this kernel does not have.
     pub missing_fields: Vec<String>,
 }
+
+/// Names of programs with the kernel's reason.
+pub type Refused = BTreeMap<&'static str, String>;
 
 /// Owner of the loaded programs.
 pub struct Programs {
     ebpf: Ebpf,
     /// Function programs on uprobe multi links; `None`: those of `ebpf`, on perf events.
     multi: Option<MultiPrograms>,
+    /// Function programs that the kernel refused, and why.
+    refused: Refused,
     flush_log: Option<Box<dyn FnMut() + Send>>,
 }
 
 impl Programs {
-    fn new(mut ebpf: Ebpf, multi: Option<MultiPrograms>) -> Self {
+    fn new(mut ebpf: Ebpf, multi: Option<MultiPrograms>, refused: Refused) -> Self {
         let logger = debugging().then(|| EbpfLogger::init(&mut ebpf).ok()).flatten();
         let flush_log =
             logger.map(|mut logger| -> Box<dyn FnMut() + Send> { Box::new(move || logger.flush()) });
         Self {
             ebpf,
             multi,
+            refused,
             flush_log,
         }
     }
@@ -177,6 +186,9 @@ impl Programs {
         if let Some(multi) = &mut self.multi {
             return multi.attach(name, file, offsets);
         }
+        if let Some(reason) = self.refused.get(name) {
+            return Err(format!("the kernel refused the program: {reason}"));
+        }
         let Some(Program::UProbe(program)) = self.ebpf.program_mut(name) else {
             return Err(format!("no program {name}"));
         };
@@ -186,6 +198,11 @@ impl Programs {
                 .map_err(|e| chain(&e))?;
         }
         Ok(())
+    }
+
+    /// Function programs that the kernel refused, and why. What they are for is not read.
+    pub fn refused(&self) -> &Refused {
+        &self.refused
     }
 
     /// Writes to the log what the programs logged, where debugging is switched on.
@@ -286,9 +303,12 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     if OBJECT.0.is_empty() {
         return Err(LoadError::NoObject);
     }
-    check_kernel(rustix::system::uname().release().to_string_lossy().as_ref())?;
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    check_kernel(&release)?;
     let btf_bytes = fs::read(BTF_FILE).map_err(LoadError::NoBtf)?;
-    let (mut offsets, missing_fields) = kernel_offsets(&Btf::parse(&btf_bytes)?);
+    let btf = Btf::parse(&btf_bytes)?;
+    let (mut offsets, missing_fields) = kernel_offsets(&btf);
+    let socket_tracepoints = has_socket_tracepoints(&btf);
     drop(btf_bytes);
     if !options.stdio {
         // The kernel programs take it for "not known", and look at nothing.
@@ -317,7 +337,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         .map_err(|e| loader_error(&e))?;
     fill_hosts(&mut ebpf, &options.hosts)?;
     let host_probes = with_tracefs(|| {
-        let mut probes = attach_host_probes(&mut ebpf)?;
+        let mut probes = host::attach(&mut ebpf, socket_tracepoints)?;
         if options.stdio {
             probes.extend(stdio::attach(&mut ebpf, options.undecided_prefix_bytes)?);
         }
@@ -327,7 +347,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         .enforcement
         .then(|| Enforcer::start(&mut ebpf))
         .transpose()?;
-    let multi = function_programs_on_links(&mut ebpf, options.perf_events)?;
+    let (multi, refused) = function_programs_on_links(&mut ebpf, options.perf_events)?;
     Ok(Loaded {
         records: take(&mut ebpf, "RECORDS")?,
         scopes: Scopes {
@@ -336,20 +356,27 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
             sockets: take(&mut ebpf, "SOCKETS")?,
         },
         counters: Counters(take(&mut ebpf, "COUNTERS")?),
-        programs: Programs::new(ebpf, multi),
+        programs: Programs::new(ebpf, multi, refused),
         enforcer,
         host_probes,
+        socket_tracepoints,
         missing_fields,
     })
 }
 
-/// The ring buffer came with Linux 5.8; without it there is nothing to load.
-fn check_kernel(release: &str) -> Result<(), LoadError> {
+/// Major and minor number of a release.
+fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (5u32, 8u32) => {
-            Err(LoadError::KernelTooOld(release.to_owned()))
-        }
+        (Some(Ok(major)), Some(Ok(minor))) => Some((major, minor)),
+        _ => None,
+    }
+}
+
+/// The ring buffer came with Linux 5.8; without it there is nothing to load.
+fn check_kernel(release: &str) -> Result<(), LoadError> {
+    match version(release) {
+        Some(version) if version < (5, 8) => Err(LoadError::KernelTooOld(release.to_owned())),
         // A release that is not understood is no reason to refuse: the kernel says itself what it cannot do.
         _ => Ok(()),
     }
@@ -401,46 +428,8 @@ fn fill_hosts(ebpf: &mut Ebpf, hosts: &[(String, bool)]) -> Result<(), LoadError
     Ok(())
 }
 
-fn attach_host_probes(ebpf: &mut Ebpf) -> Result<Vec<(HostProbe, ProbeState)>, LoadError> {
-    let mut states = Vec::new();
-    for probe in HOST_PROBES {
-        let state = match attach_host_probe(ebpf, probe) {
-            Ok(()) => ProbeState::Attached,
-            Err(ProgramError::LoadError { .. }) if probe.required => {
-                return Err(refused(ebpf, probe.program));
-            }
-            Err(error) if probe.required => {
-                let reason = chain(&error);
-                return Err(LoadError::NotAttached {
-                    program: probe.program,
-                    reason,
-                    without: probe.without,
-                });
-            }
-            Err(error) => ProbeState::Failed(chain(&error)),
-        };
-        states.push((*probe, state));
-    }
-    Ok(states)
-}
-
-fn attach_host_probe(ebpf: &mut Ebpf, probe: &HostProbe) -> Result<(), ProgramError> {
-    match (ebpf.program_mut(probe.program), probe.hook) {
-        (Some(Program::RawTracePoint(p)), Hook::RawTracepoint(name)) => {
-            p.load()?;
-            tracing::debug!(program = name, instructions = walked(p.info()), "verified");
-            p.attach(name).map(drop)
-        }
-        (Some(Program::TracePoint(p)), Hook::Tracepoint(category, name)) => {
-            p.load()?;
-            p.attach(category, name).map(drop)
-        }
-        _ => Err(ProgramError::UnexpectedProgramType),
-    }
-}
-
 /// Instructions that the verifier walked for a program, where the kernel says so (Linux 5.16).
-fn walked(info: Result<ProgramInfo, ProgramError>) -> Option<u32> {
+pub(super) fn walked(info: Result<ProgramInfo, ProgramError>) -> Option<u32> {
     info.ok().and_then(|info| info.verified_instruction_count())
 }
 
@@ -448,29 +437,36 @@ fn walked(info: Result<ProgramInfo, ProgramError>) -> Option<u32> {
 fn function_programs_on_links(
     ebpf: &mut Ebpf,
     perf_events: bool,
-) -> Result<Option<MultiPrograms>, LoadError> {
+) -> Result<(Option<MultiPrograms>, Refused), LoadError> {
     if !perf_events {
         match MultiPrograms::load(&OBJECT.0, ebpf, &function_programs()) {
-            Ok(multi) => return Ok(Some(multi)),
+            Ok(multi) => return Ok((Some(multi), Refused::new())),
             Err(error) => tracing::info!(%error, "function probes go on perf events"),
         }
     }
-    load_function_programs(ebpf).map(|()| None)
+    Ok((None, load_function_programs(ebpf)?))
 }
 
-fn load_function_programs(ebpf: &mut Ebpf) -> Result<(), LoadError> {
+/// Loads what the kernel takes. A program that it refuses leaves one kind of call unread, which is no reason to see nothing at all.
+fn load_function_programs(ebpf: &mut Ebpf) -> Result<Refused, LoadError> {
+    let mut refused = Refused::new();
     for name in function_programs() {
         let Some(Program::UProbe(program)) = ebpf.program_mut(name) else {
             return Err(LoadError::Loader(format!(
                 "the object has no uprobe program {name}"
             )));
         };
-        if program.load().is_err() {
-            return Err(refused(ebpf, name));
+        match program.load() {
+            Ok(()) => tracing::debug!(program = name, instructions = walked(program.info()), "verified"),
+            Err(error) if is_denied(&error) => return Err(LoadError::NoPrivilege),
+            Err(error) => {
+                let reason = in_words(&error);
+                tracing::warn!(program = name, reason, "the kernel refused a program");
+                refused.insert(name, reason);
+            }
         }
-        tracing::debug!(program = name, instructions = walked(program.info()), "verified");
     }
-    Ok(())
+    Ok(refused)
 }
 
 /// Loads a refused program again to have the whole reason.
@@ -490,18 +486,38 @@ pub(super) fn refused(ebpf: &mut Ebpf, name: &str) -> LoadError {
             if io_error.raw_os_error() == Some(libc::EPERM) && verifier_log.to_string().is_empty() {
                 return LoadError::NoPrivilege;
             }
-            let log = verifier_log.to_string();
-            let tail: Vec<&str> = log.lines().rev().take(12).collect();
-            let log: String = tail.into_iter().rev().map(|line| format!("\n  {line}")).collect();
             LoadError::Refused {
                 program: name.to_owned(),
                 reason: io_error.to_string(),
-                log,
+                log: last_lines(&verifier_log.to_string()),
             }
         }
         Some(other) => LoadError::Loader(chain(&other)),
         None => LoadError::Loader(format!("program {name} was refused once and then accepted")),
     }
+}
+
+/// Whether it is not this program but the right to load any that is missing.
+fn is_denied(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::LoadError { io_error, verifier_log }
+        if io_error.raw_os_error() == Some(libc::EPERM) && verifier_log.to_string().is_empty())
+}
+
+/// Why a program that can be done without is not in place: what the system call said and, of a refused one, the verifier's last lines.
+pub(super) fn in_words(error: &ProgramError) -> String {
+    match error {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => format!("{io_error}{}", last_lines(&verifier_log.to_string())),
+        other => chain(other),
+    }
+}
+
+/// The end of a verifier's log, which says what is wrong, each line on one of its own.
+fn last_lines(log: &str) -> String {
+    let tail: Vec<&str> = log.lines().rev().take(12).collect();
+    tail.into_iter().rev().map(|line| format!("\n  {line}")).collect()
 }
 
 fn loader_error(error: &EbpfError) -> LoadError {

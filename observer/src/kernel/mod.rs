@@ -7,6 +7,7 @@ pub mod clock;
 pub mod cut;
 pub mod discover;
 pub mod enforce;
+mod host;
 pub mod known;
 pub mod load;
 mod multi;

@@ -11,6 +11,8 @@ pub enum Hook {
     RawTracepoint(&'static str),
     /// Tracepoint, category and name.
     Tracepoint(&'static str, &'static str),
+    /// End of a kernel function.
+    FunctionExit(&'static str),
 }
 
 /// A program that is attached once for the whole host.
@@ -64,22 +66,50 @@ pub const HOST_PROBES: &[HostProbe] = &[
         required: true,
         without: "connections are not seen",
     },
+];
+
+const NO_BYTES: &str = "bytes of connections are unknown and TLS handles are not tied to sockets";
+
+const fn exit(program: &'static str, function: &'static str, without: &'static str) -> HostProbe {
+    HostProbe {
+        program,
+        hook: Hook::FunctionExit(function),
+        required: false,
+        without,
+    }
+}
+
+/// Socket calls, by the tracepoints that Linux 6.3 brought.
+pub const SOCKET_TRACEPOINTS: &[HostProbe] = &[
     HostProbe {
         program: "socket_send",
         hook: Hook::RawTracepoint("sock_send_length"),
         required: false,
-        without: "bytes of connections are unknown and TLS handles are not tied to sockets (needs Linux 6.3)",
+        without: NO_BYTES,
     },
     HostProbe {
         program: "socket_receive",
         hook: Hook::RawTracepoint("sock_recv_length"),
         required: false,
-        without: "received bytes of connections are unknown (needs Linux 6.3)",
+        without: NO_BYTES,
     },
 ];
 
 /// Program at the calls that carry MCP over standard input and output.
 pub const STDIO_PROGRAM: &str = "stdio_call";
+
+/// The same calls by the ends of kernel functions, where there are no such tracepoints.
+pub const SOCKET_EXITS: &[HostProbe] = &[
+    exit("exit_inet_send", "inet_sendmsg", NO_BYTES),
+    exit("exit_inet_receive", "inet_recvmsg", NO_BYTES),
+    exit("exit_inet6_send", "inet6_sendmsg", "the same for IPv6"),
+    exit("exit_inet6_receive", "inet6_recvmsg", "the same for IPv6"),
+    exit(
+        "exit_inet_page",
+        "inet_sendpage",
+        "bytes that sendfile(2) sends are not counted",
+    ),
+];
 
 /// The programs for one kind of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

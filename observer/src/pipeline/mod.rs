@@ -53,6 +53,9 @@ use sockets::Sockets;
 /// Most flows at the same time; further ones are counted and not read.
 pub const MAX_FLOWS: usize = 16_384;
 
+/// Most flows of one process, so that no process takes the room of all others.
+pub const MAX_FLOWS_OF_PROCESS: usize = MAX_FLOWS / 4 * 3;
+
 /// A flow without a byte for so long is given up.
 pub const MAX_IDLE_NS: u64 = 3_600_000_000_000;
 
@@ -463,7 +466,8 @@ impl Pipeline {
         work: impl FnOnce(&mut Flow, &Rulebook),
     ) -> bool {
         if !self.flows.contains_key(&header.flow_id) {
-            if self.flows.len() >= MAX_FLOWS {
+            let of_process = self.by_process.get(&process.key).map_or(0, Vec::len);
+            if self.flows.len() >= MAX_FLOWS || of_process >= MAX_FLOWS_OF_PROCESS {
                 return false;
             }
             self.totals.flows += 1;

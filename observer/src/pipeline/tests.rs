@@ -736,9 +736,12 @@ fn a_handle_address_that_is_used_again_is_another_flow() {
 #[test]
 fn the_table_of_flows_is_bounded_and_the_rest_is_counted() {
     let mut bed = Bed::new();
-    let process = process(42);
+    let (process, other) = (process(42), process(43));
     for id in 1..=MAX_FLOWS as u64 + 5 {
-        bed.sent(&mut flow(id, &process), b"POST ");
+        bed.sent(
+            &mut flow(id, if id % 2 == 0 { &other } else { &process }),
+            b"POST ",
+        );
     }
     assert_eq!(bed.pipeline.open_flows(), MAX_FLOWS);
     assert_eq!(
@@ -751,6 +754,22 @@ fn the_table_of_flows_is_bounded_and_the_rest_is_counted() {
     bed.sent(&mut late, &chat("a"));
     bed.received(&mut late, &answer("b"));
     assert_eq!(bed.interactions().len(), 1, "there is room again");
+}
+
+#[test]
+fn one_process_cannot_take_the_room_of_all_others() {
+    let mut bed = Bed::new();
+    let (greedy, other) = (process(42), process(43));
+    for id in 1..=MAX_FLOWS as u64 + 5 {
+        bed.sent(&mut flow(id, &greedy), b"POST ");
+    }
+    assert_eq!(bed.pipeline.open_flows(), MAX_FLOWS_OF_PROCESS);
+    let refused = (MAX_FLOWS - MAX_FLOWS_OF_PROCESS) as u64 + 5;
+    assert_eq!(bed.lost(Stage::Flow, "flow_table_full").0, refused);
+    let mut call = flow(99_999, &other);
+    bed.call(&mut call, &chat("a"), &answer("b"));
+    assert_eq!(bed.interactions().len(), 1);
+    assert_eq!(bed.interactions()[0].visibility, "decoded");
 }
 
 #[test]

@@ -83,12 +83,7 @@ pub(super) fn kernel(release: &str) -> Check {
             release,
             "Linux 5.8 or newer is needed (ring buffer, BTF of the kernel)",
         ),
-        (5, _) | (6, ..3) => warning(
-            NAME,
-            release,
-            "from Linux 6.3 on the bytes of connections are counted and TLS handles tied to their sockets",
-        ),
-        (6, ..6) => ok(
+        (5, _) | (6, ..6) => ok(
             NAME,
             format!("{release} (6.6 and newer can attach uprobes in one call, which is not needed)"),
         ),
@@ -249,6 +244,28 @@ pub(super) fn host_probe(probe: &HostProbe, state: &ProbeState) -> Check {
     }
 }
 
+/// A function program that the kernel does not take.
+pub(super) fn refused(program: &str, reason: &str) -> Check {
+    warning(
+        &format!("program {program}"),
+        reason,
+        "the kernel refused it; calls of that kind are not read",
+    )
+}
+
+/// Whether what crosses sockets in clear is read.
+pub(super) fn socket_calls(tracepoints: bool) -> Check {
+    const NAME: &str = "hook what crosses sockets in clear";
+    if tracepoints {
+        return ok(NAME, "is read");
+    }
+    warning(
+        NAME,
+        "this kernel has no tracepoints of socket calls (Linux 6.3 brought them)",
+        "without them AI without TLS, QUIC, and server names by ClientHello and name servers are not seen",
+    )
+}
+
 /// A file with TLS stacks in it.
 pub(super) fn tls_file(file: &TlsFile) -> Check {
     let name = format!("TLS library {}", text::safe(&file.path));
@@ -348,8 +365,8 @@ mod tests {
         let cases = [
             ("4.19.0-21-amd64", State::Failure),
             ("5.7.19", State::Failure),
-            ("5.8.0", State::Warning),
-            ("6.1.0-18-amd64", State::Warning),
+            ("5.8.0", State::Ok),
+            ("6.1.0-18-amd64", State::Ok),
             ("6.3.0", State::Ok),
             ("6.18.2+", State::Ok),
             ("10.0", State::Ok),
@@ -406,7 +423,7 @@ mod tests {
 
     #[test]
     fn a_probe_that_failed_says_what_is_not_known_without_it() {
-        let probe = crate::kernel::probes::HOST_PROBES[6];
+        let probe = crate::kernel::probes::SOCKET_TRACEPOINTS[0];
         let failed = host_probe(&probe, &ProbeState::Failed("refused".into()));
         assert_eq!((failed.state, failed.found.as_str()), (State::Warning, "refused"));
         assert!(failed.advice.contains(probe.without));

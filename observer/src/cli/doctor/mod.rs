@@ -133,10 +133,18 @@ fn kernel_checks(config: &Config) -> Vec<Check> {
     let mut report = vec![ok("kernel programs", loaded_as)];
     report.extend(
         loaded
+            .programs
+            .refused()
+            .iter()
+            .map(|(name, reason)| checks::refused(name, reason)),
+    );
+    report.extend(
+        loaded
             .host_probes
             .iter()
             .map(|(probe, state)| checks::host_probe(probe, state)),
     );
+    report.push(checks::socket_calls(loaded.socket_tracepoints));
     let (discovery, thread) = match Discovery::start(loaded.programs, KnownFiles::default()) {
         Ok(started) => started,
         Err(error) => {
