@@ -22,14 +22,6 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Links are quick to detach, and this is about what comes behind the probes.
-fn quick() -> Options {
-    Options {
-        more: "  function_probes: auto\n".to_owned(),
-        ..Options::default()
-    }
-}
-
 /// A client that calls until it is dropped.
 fn load(host: &Host) -> Result<Running> {
     host.python("openai_chat.py").args(["--count", "100000"]).start()
@@ -55,7 +47,7 @@ fn calls(host: &Host) -> Result<u64> {
 #[test]
 fn a_daemon_without_descriptors_keeps_its_rows_and_says_so() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
-    let mut host = Host::start(quick())?;
+    let mut host = Host::start(Options::default())?;
     host.wait_for_seals(1)?;
     let clients = load(&host)?;
     stored(&host, 20)?;
@@ -93,7 +85,7 @@ fn a_daemon_without_descriptors_keeps_its_rows_and_says_so() -> Result<()> {
 #[test]
 fn a_policy_that_changes_under_load_judges_each_call_by_the_one_of_its_seal() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
-    let mut host = Host::start(quick())?;
+    let mut host = Host::start(Options::default())?;
     host.wait_for_seals(1)?;
     let clients = load(&host)?;
     stored(&host, 20)?;
@@ -141,7 +133,7 @@ fn a_policy_that_changes_under_load_judges_each_call_by_the_one_of_its_seal() ->
 #[test]
 fn the_end_in_the_middle_of_calls_leaves_nothing_behind() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
-    let mut host = Host::start(quick())?;
+    let mut host = Host::start(Options::default())?;
     host.wait_for_seals(1)?;
     let clients = [load(&host)?, load(&host)?];
     stored(&host, 50)?;
@@ -239,7 +231,7 @@ fn a_newer_version_goes_on_where_the_one_before_stopped() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
     let mut host = Host::start(Options {
         daemon: false,
-        ..quick()
+        ..Options::default()
     })?;
     left_by_the_version_before(&host.dir().join("state"))?;
     host.start_daemon()?;

@@ -69,11 +69,7 @@ fn a_daemon_that_is_killed_for_its_memory_loses_no_sealed_row() -> Result<()> {
         skip("no control group of this host limits memory");
         return Ok(());
     };
-    // Links are quick to detach, and this is about what comes behind the probes.
-    let mut host = Host::start(Options {
-        more: "  function_probes: auto\n".to_owned(),
-        ..Options::default()
-    })?;
+    let mut host = Host::start(Options::default())?;
     let clients: Vec<_> = (0..2)
         .map(|_| host.python("openai_chat.py").args(["--count", "100000"]).start())
         .collect::<Result<_>>()?;

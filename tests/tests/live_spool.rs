@@ -36,11 +36,7 @@ fn kills_at_any_point_lose_no_sealed_row_and_double_none() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
     let (rounds, seed) = (number("OBSERVER_KILL_ROUNDS", 3), number("OBSERVER_SEED", 0x5eed));
     let mut chance = Random::new(seed);
-    // Links are quick to detach, and this is about what comes behind the probes.
-    let mut host = Host::start(Options {
-        more: "  function_probes: auto\n".to_owned(),
-        ..Options::default()
-    })?;
+    let mut host = Host::start(Options::default())?;
     host.wait_for_seals(1)?;
     // Calls one after the other, from three processes, through all of it.
     let load = |host: &Host| -> Result<Vec<_>> {

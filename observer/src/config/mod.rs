@@ -427,7 +427,7 @@ impl Default for Config {
             capture: Capture {
                 undecided_prefix_bytes: 256 * 1024,
                 ring_buffer_bytes: 16 * 1024 * 1024,
-                function_probes: FunctionProbes::PerfEvents,
+                function_probes: FunctionProbes::Auto,
                 mcp_stdio: true,
                 exclude_executables: Vec::new(),
             },

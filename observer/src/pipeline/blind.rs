@@ -66,7 +66,11 @@ impl BlindSpots {
         }
         let mut lost = 0;
         for process in processes {
-            let key = (process.reason.code(), process.executable, process.container_id);
+            let key = (
+                process.reason.code(),
+                rows::text(&process.executable),
+                process.container_id,
+            );
             if let Some(spot) = self.spot(key) {
                 if spot.runtime.is_empty() {
                     spot.runtime = process.runtime;
@@ -222,6 +226,14 @@ mod tests {
             bytes_sent: sent,
             ..ConnectionRow::unknown()
         }
+    }
+
+    #[test]
+    fn a_path_cannot_speak_to_a_terminal() {
+        let mut spots = BlindSpots::default();
+        spots.seen([java(1, "/tmp/\x1b[31m\u{7}\njava", "")]);
+        let path = &spots.due(10, 77)[0].process_executable_path;
+        assert_eq!(path, "/tmp/\u{fffd}[31m\u{fffd}\u{fffd}java");
     }
 
     #[test]

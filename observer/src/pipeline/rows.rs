@@ -84,7 +84,7 @@ pub(super) fn interaction(book: &Rulebook, of: &Of<'_>, wall_offset_ns: i64) -> 
     set_network(&mut row, of.flow, of.connection, exchange);
     if of.flow.stack == STACK_STDIO {
         let server = &of.flow.process;
-        row.mcp_server_executable.clone_from(&server.executable);
+        row.mcp_server_executable = text(&server.executable);
         row.mcp_server_executable_sha256 = server.executable_digest.get().copied().unwrap_or_default();
     }
     set_gen_ai(&mut row, exchange);
@@ -112,7 +112,7 @@ fn set_process(row: &mut InteractionRow, process: &Identity, book: &Rulebook) {
     row.process_parent_pid = process.parent_pid;
     row.process_start_ns = process.key.start_ns;
     row.process_comm = text(&process.comm);
-    row.process_executable_path.clone_from(&process.executable);
+    row.process_executable_path = text(&process.executable);
     row.process_ancestry = process.ancestry.iter().map(|above| text(&above.comm)).collect();
     row.process_executable_sha256 = process.executable_digest.get().copied().unwrap_or_default();
     row.user_id = process.uid;
@@ -595,7 +595,7 @@ pub(super) fn set_connection_process(row: &mut ConnectionRow, process: &Identity
     row.process_parent_pid = process.parent_pid;
     row.process_start_ns = process.key.start_ns;
     row.process_comm = text(&process.comm);
-    row.process_executable_path.clone_from(&process.executable);
+    row.process_executable_path = text(&process.executable);
     row.process_ancestry = process.ancestry.iter().map(|above| text(&above.comm)).collect();
     row.user_id = process.uid;
     row.login_uid = process.login_uid;
