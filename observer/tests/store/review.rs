@@ -418,6 +418,8 @@ fn check_page(pack: &[PackFile]) {
     ] {
         assert!(!markup.contains(bad), "{bad}");
     }
+    // Where long names may break.
+    let markup = markup.replace("/<wbr>", "/");
     assert!(markup.contains("&lt;/td&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;"));
     for part in [
         "OBSERVED_SOME",
