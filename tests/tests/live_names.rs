@@ -1,8 +1,6 @@
 //! Live kernel: names that would speak to terminals, databases and browsers, in every text that a process chooses. Rows hold them as
 //! text, and so do `observer top`, the report, the log and the queries of the dashboards.
 
-#![expect(clippy::disallowed_methods, reason = "waits have limits")]
-
 use std::path::Path;
 use std::process::Command;
 

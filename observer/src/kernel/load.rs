@@ -343,11 +343,12 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         }
         Ok::<_, LoadError>(probes)
     })?;
+    // Before any map is taken out: the code of all programs is prepared anew, with all maps.
+    let (multi, refused) = function_programs_on_links(&mut ebpf, options.perf_events)?;
     let enforcer = options
         .enforcement
         .then(|| Enforcer::start(&mut ebpf))
         .transpose()?;
-    let (multi, refused) = function_programs_on_links(&mut ebpf, options.perf_events)?;
     Ok(Loaded {
         records: take(&mut ebpf, "RECORDS")?,
         scopes: Scopes {

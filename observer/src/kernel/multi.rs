@@ -116,6 +116,10 @@ fn prepare(object: &[u8], ebpf: &Ebpf) -> Result<Object, MultiError> {
         .maps()
         .filter_map(|(name, map)| Some((name, map_data(map)?.fd().as_fd().as_raw_fd())))
         .collect();
+    // One that is missing would be taken for another one of its section.
+    if let Some(name) = maps.keys().find(|name| !fds.contains_key(name.as_str())) {
+        return Err(MultiError::Object(format!("map {name} is not at hand")));
+    }
     let found = maps
         .iter()
         .filter_map(|(name, map)| Some((name.as_str(), *fds.get(name.as_str())?, map)));

@@ -35,8 +35,8 @@ pub fn needed(config: &Config, perf_events: bool) -> CapabilitySet {
         set |= CapabilitySet::SYS_ADMIN;
     }
     if config.enforcement.mode == EnforcementMode::On {
-        // To cut connections (`kernel/cut.rs`); denying them needs it at the start only.
-        set |= CapabilitySet::NET_ADMIN;
+        // To cut connections, in other network namespaces too (`kernel/cut.rs`); denying them needs rights at the start only.
+        set |= CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN;
     }
     let embedded = config.store.url.is_none().then_some(&config.store.embedded);
     if embedded.is_some_and(|store| store.user.is_some()) {
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_perf_events_need_the_great_capability() {
+    fn observing_by_links_does_without_the_great_capability() {
         let config = Config::default();
         assert!(needed(&config, true).contains(CapabilitySet::SYS_ADMIN));
         let least = needed(&config, false);
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(read("metrics: {listen: \"127.0.0.1:0\"}"), OBSERVING);
         assert_eq!(
             read("enforcement: {mode: on}") - OBSERVING,
-            CapabilitySet::NET_ADMIN
+            CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN
         );
         assert_eq!(read("enforcement: {mode: dry_run}"), OBSERVING);
         let user = "store: {embedded: {user: nobody, data_dir: /srv/evidence}}";
