@@ -183,6 +183,8 @@ fn can_be_sent(recording: &Recording) -> bool {
         && (recording.method == "POST" || recording.request.body.is_empty())
         && plain(&recording.request.headers)
         && !recording.target.contains(NOT_IN_URLS)
+        // The label calls it AI, the daemon does not (the replay lists it): its row would be waited for in vain.
+        && !recording.target.ends_with("/cancel")
         && recording.request.body.len() + recording.response.body.len() <= MAX_BODIES
         && ordinary
 }
