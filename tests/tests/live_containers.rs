@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use observer_tests::cluster::{ApiServer, node, pod};
-use observer_tests::harness::{Containers, Host, Options, Record, Running, daemon, live};
+use observer_tests::harness::{Containers, Host, Options, Record, Running, live};
 use serde_json::json;
 
 /// One for each container, by which the endpoint knows its call.
@@ -208,13 +208,10 @@ fn inventory(host: &Host, api: &ApiServer) -> Result<()> {
         node("n-1", &"1".repeat(32), "linux"),
         node("w-1", &"2".repeat(32), "windows"),
     ]);
-    let mut command = std::process::Command::new(daemon());
-    command.args(["inventory", "--exclude", "kubernetes.io/os=windows", "--config"]);
-    let output = command.arg(host.config_file()).output()?;
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = host.observer(&["inventory", "--exclude", "kubernetes.io/os=windows"])?;
     assert!(
         said.starts_with("kubernetes/lab: 2 hosts, 1 in scope; 2 new"),
-        "{output:?}"
+        "{said}"
     );
     let rows = host.rows("host_inventory", "host_id")?;
     assert_eq!(

@@ -1,12 +1,11 @@
 //! Live kernel: seals, keys and self-test of a real daemon.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use observer::evidence::verify_signature;
-use observer_tests::harness::{Host, Options, daemon, live, skip};
+use observer_tests::harness::{Host, Options, live, skip};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -234,18 +233,8 @@ fn a_rotated_key_signs_from_the_next_seal_on_and_an_anchor_can_be_made() -> Resu
     let mut host = Host::start(Options::default())?;
     std::thread::sleep(Duration::from_secs(2));
     let observer = |arguments: &[&str]| -> Result<Value> {
-        let mut command = Command::new(daemon());
-        command
-            .args(arguments)
-            .args(["--format", "json", "--config"])
-            .arg(host.config_file());
-        let output = command.output()?;
-        ensure!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(serde_json::from_slice(&output.stdout)?)
+        let answer = host.observer(&[arguments, &["--format", "json"]].concat())?;
+        Ok(serde_json::from_str(&answer)?)
     };
     let old = observer(&["keys", "show"])?["key_id"].clone();
     let new = observer(&["keys", "rotate"])?["key_id"].clone();

@@ -6,7 +6,6 @@
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -17,7 +16,7 @@ use observer::identity::Host as Identity;
 use observer::kernel::clock::{boot_ns, wall_ns};
 use observer::spool::{Spool, SpoolOptions};
 use observer::state::{Head, HeadFile, Keyring};
-use observer_tests::harness::{Host, Options, Running, daemon, live, until};
+use observer_tests::harness::{Host, Options, Running, live, until};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -256,16 +255,6 @@ fn a_newer_version_goes_on_where_the_one_before_stopped() -> Result<()> {
     assert_eq!(forms("a-model-of-before"), [FORM_BEFORE; 5]);
     assert_eq!(forms("a-model-of-now"), [observer::evidence::CANON_V]);
     // The verifier computes both forms anew, and the link between them.
-    let mut verify = Command::new(daemon());
-    let verified = verify
-        .args(["verify", "--config"])
-        .arg(host.config_file())
-        .output()?;
-    ensure!(
-        verified.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&verified.stdout),
-        String::from_utf8_lossy(&verified.stderr)
-    );
+    host.observer(&["verify"])?;
     Ok(())
 }

@@ -18,14 +18,6 @@ fn seconds() -> u64 {
     text.and_then(|text| text.parse().ok()).unwrap_or(6)
 }
 
-/// Links are quick to detach, and this is about what comes behind the probes.
-fn quick(more: &str) -> Options {
-    Options {
-        more: format!("  function_probes: auto\n{more}"),
-        ..Options::default()
-    }
-}
-
 /// A number of `/proc/PID/status`, or the sum of user and system time of `/proc/PID/stat` in ticks.
 fn cost(pid: u32) -> Result<(u64, u64)> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -84,7 +76,7 @@ fn five_thousand_processes_a_minute_hide_no_call() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
     /// Time between two starts: 5,000 a minute.
     const PACE: Duration = Duration::from_millis(12);
-    let mut host = Host::start(quick(""))?;
+    let mut host = Host::start(Options::default())?;
     host.wait_for_seals(1)?;
     let (start, length) = (Instant::now(), Duration::from_secs(seconds()));
     let (mut started, mut calls) = (0, Vec::new());
@@ -128,7 +120,7 @@ fn five_thousand_processes_a_minute_hide_no_call() -> Result<()> {
 fn a_flood_costs_the_calls_of_others_nothing_and_is_named() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
     let calls = 10 * usize::try_from(seconds())?;
-    let mut host = Host::start(quick(""))?;
+    let mut host = Host::start(Options::default())?;
     host.wait_for_seals(1)?;
     let count = calls.to_string();
     let mut others = host

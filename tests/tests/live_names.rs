@@ -2,30 +2,14 @@
 //! text, and so do `observer top`, the report, the log and the queries of the dashboards.
 
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use observer_tests::grafana::{Period, dashboards, expand, panels};
-use observer_tests::harness::{Host, Options, daemon, executable, live};
+use observer_tests::harness::{Host, Options, executable, live};
 use serde_json::Value;
 
 /// Speaks to terminals, browsers, databases and spreadsheets.
 const HOSTILE: &str = "\u{1b}]0;owned\u{7}<img src=x onerror=alert(1)>'; DROP TABLE ai_interactions; --\n\\";
-
-fn run(host: &Host, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(daemon())
-        .args(arguments)
-        .arg("--config")
-        .arg(host.config_file())
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "observer {arguments:?} ended with {}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
 
 /// No character that steers a terminal.
 fn is_calm(text: &str) -> bool {
@@ -140,7 +124,7 @@ fn names_that_speak_to_terminals_databases_and_browsers_are_text() -> Result<()>
     hostile_call(&host)?;
     host.wait_for_interactions(1)?;
     host.wait_for_seals(4)?;
-    let shown = run(&host, &["top", "--once"])?;
+    let shown = host.observer(&["top", "--once"])?;
     assert!(
         shown.contains("DROP TABLE") || shown.contains("gpt-4o"),
         "{shown}"
@@ -148,7 +132,7 @@ fn names_that_speak_to_terminals_databases_and_browsers_are_text() -> Result<()>
     assert!(is_calm(&shown), "{shown:?}");
     let pack = host.dir().join("pack");
     let pack_name = pack.display().to_string();
-    run(&host, &["report", "--from", "1h", "--output", &pack_name])?;
+    host.observer(&["report", "--from", "1h", "--output", &pack_name])?;
     check_pack(&pack)?;
     check_dashboards(&host)?;
     let logged = host.daemon()?.output();

@@ -365,6 +365,23 @@ impl Host {
         text + &self.options.more
     }
 
+    /// What another of the daemon's commands prints, with the daemon's configuration; an error when it fails.
+    pub fn observer(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(super::daemon())
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config_file())
+            .output()?;
+        anyhow::ensure!(
+            output.status.success(),
+            "observer {arguments:?} ended with {}: {}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     fn ca_file(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
     }
