@@ -429,6 +429,8 @@ pub struct Ties {
     pub request: Option<String>,
     /// Digest of the prompt (`dialect::PromptDigest`).
     pub prompt: Option<[u8; 24]>,
+    /// Digests of what the conversation said up to each of its last turns, this request's last.
+    pub turns: Vec<[u8; 16]>,
 }
 
 /// Facts of one exchange. Times are nanoseconds of the clock that the records carry (CLOCK_BOOTTIME).
@@ -460,7 +462,7 @@ pub struct Exchange {
     pub response_id: Option<String>,
     /// Number that the server gave to the request, for its support to find it.
     pub request_id: Option<String>,
-    /// `gen_ai.conversation.id`: conversation, thread or session; else the previous response named in the request.
+    /// `gen_ai.conversation.id`: conversation, thread or session that request or answer names.
     pub conversation_id: Option<String>,
     /// Response that the request goes on from.
     pub previous_response_id: Option<String>,

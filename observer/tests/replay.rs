@@ -44,11 +44,13 @@ fn replay(recording: &Path) -> Value {
 
 /// What is compared: without volatile columns, and without those that say nothing. Unknown numbers stay.
 fn comparable(mut outcome: Value) -> Value {
+    let mut conversations = Vec::new();
     for table in ["interactions", "findings", "connections"] {
         for row in outcome[table].as_array_mut().unwrap() {
             let row = row.as_object_mut().unwrap();
             row.retain(|name, value| !VOLATILE.contains(&name.as_str()) && !is_blank(value));
             mask_credential(row);
+            number_conversation(row, &mut conversations);
         }
     }
     outcome
@@ -69,6 +71,19 @@ fn mask_credential(row: &mut Map<String, Value>) {
             let seen = hash.bytes().any(|b| b != b'0');
             *hash = if seen { "(seen)" } else { "(none)" }.to_owned();
         }
+    }
+}
+
+/// The name that Observer gives to a conversation differs in each run; which calls have the same does not.
+fn number_conversation(row: &mut Map<String, Value>, seen: &mut Vec<String>) {
+    if let Some(Value::String(name)) = row.get_mut("gen_ai_conversation_id")
+        && name.starts_with("turns-")
+    {
+        let number = seen.iter().position(|other| other == name).unwrap_or_else(|| {
+            seen.push(name.clone());
+            seen.len() - 1
+        });
+        *name = format!("turns-({number})");
     }
 }
 

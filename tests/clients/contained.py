@@ -40,6 +40,14 @@ def call(address, port, model):
     return json.loads(answer.partition(b"\r\n\r\n")[2])["id"]
 
 
+def serve():
+    """An MCP server over standard input and output that answers every request the same."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        content = [{"type": "text", "text": "contained"}]
+        print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": {"content": content}}), flush=True)
+
+
 def lived_ms():
     """How long this process has been running."""
     with open("/proc/self/stat", encoding="utf-8") as stat:
@@ -53,6 +61,7 @@ def main():
     parser.add_argument("--address")
     parser.add_argument("--port", type=int)
     parser.add_argument("--model", default="gpt-4o-mini")
+    parser.add_argument("--serve", action="store_true", help="answer MCP requests instead of calling")
     parser.add_argument("--wait", action="store_true", help="say `ready`, then wait for a line before the call")
     parser.add_argument("--sleep-ms", type=int, default=0, help="before the call")
     args = parser.parse_args()
@@ -65,6 +74,9 @@ def main():
     if args.wait:
         print("ready", flush=True)
         sys.stdin.readline()
+    if args.serve:
+        serve()
+        return
     time.sleep(args.sleep_ms / 1000)
     answer = call(args.address, args.port, args.model)
     print(json.dumps({"id": answer, "pid": os.getpid(), "lived_ms": lived_ms()}), flush=True)

@@ -246,3 +246,33 @@ fn switched_off_nothing_is_read_and_a_server_that_is_killed_leaves_its_open_call
     );
     Ok(())
 }
+
+#[test]
+fn a_server_in_a_container_has_its_own_program_and_the_agent_outside_is_its_client() -> Result<()> {
+    let Some(_live) = live() else { return Ok(()) };
+    let host = Host::start(Options::default())?;
+    let mut containers = host.containers()?;
+    let root = containers.root("mcp")?;
+    let (_, mut server, _) = containers.container(&root, &["--serve"])?.start()?;
+    server
+        .say(r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"inside","arguments":{}}}"#)?;
+    ensure!(server.next_line()?.contains("contained"));
+    server.finish()?;
+    drop(containers);
+    let record = host.finish(1)?;
+    let [row] = record.interactions.as_slice() else {
+        anyhow::bail!("{:#?}", record.interactions)
+    };
+    // The test holds the other ends of the server's pipes; runc only started it.
+    assert_eq!(row["process_pid"], std::process::id(), "{row}");
+    assert_eq!(row["tool_call_names"], json!(["inside"]));
+    assert_eq!(
+        [text(row, "network_transport"), text(row, "visibility")],
+        ["pipe", "decoded"]
+    );
+    ensure!(
+        text(row, "mcp_server_executable").starts_with("/usr/bin/python3"),
+        "{row}"
+    );
+    Ok(())
+}

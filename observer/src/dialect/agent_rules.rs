@@ -1,6 +1,6 @@
 //! What stands where in the dialects of agents, tools, web applications and inference servers. Same tables as `rules`.
 
-use super::TextRole::{Answer, Prompt, ToolArguments, ToolResult};
+use super::TextRole::{Answer, Prompt, System, ToolArguments, ToolResult};
 use super::rules::{Fact, Mark, Slot};
 
 pub(super) const REQUEST: &[(&str, Slot)] = &[
@@ -24,7 +24,7 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
         "$.params._meta.io.modelcontextprotocol/clientInfo.version",
         Slot::Fact(Fact::ProductVersion),
     ),
-    ("$.params.systemPrompt", Slot::Text(Prompt)),
+    ("$.params.systemPrompt", Slot::Text(System)),
     ("$.params.messages[*].content.text", Slot::Text(Prompt)),
     ("$.result.content.text", Slot::Text(Answer)),
     ("$.result.model", Slot::Fact(Fact::Model)),
@@ -38,7 +38,7 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
     ("$.message.contextId", Slot::Fact(Fact::Conversation)),
     // Assistants, threads, runs, vector stores, batches.
     ("$.assistant_id", Slot::Word),
-    ("$.additional_instructions", Slot::Text(Prompt)),
+    ("$.additional_instructions", Slot::Text(System)),
     ("$.additional_messages[*].content", Slot::Text(Prompt)),
     ("$.additional_messages[*].content[*].text", Slot::Text(Prompt)),
     ("$.thread.messages[*].content", Slot::Text(Prompt)),
@@ -48,7 +48,7 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
     ("$.tool_outputs[*].output", Slot::Text(ToolResult)),
     ("$.tool_outputs[*].tool_call_id", Slot::Fact(Fact::AnswersId)),
     ("$.requests[*].params.model", Slot::Fact(Fact::Model)),
-    ("$.requests[*].params.system", Slot::Text(Prompt)),
+    ("$.requests[*].params.system", Slot::Text(System)),
     ("$.requests[*].params.messages[*].content", Slot::Text(Prompt)),
     (
         "$.requests[*].params.messages[*].content[*].text",
@@ -83,12 +83,12 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
     ("$.text_2", Slot::Tree(Prompt)),
     // Realtime over a WebSocket: OpenAI, Gemini.
     ("$.session.model", Slot::Fact(Fact::Model)),
-    ("$.session.instructions", Slot::Text(Prompt)),
+    ("$.session.instructions", Slot::Text(System)),
     ("$.item.content[*].text", Slot::Text(Prompt)),
     ("$.item.output", Slot::Text(ToolResult)),
     ("$.audio", Slot::Media),
     ("$.setup.model", Slot::Fact(Fact::Model)),
-    ("$.setup.systemInstruction.parts[*].text", Slot::Text(Prompt)),
+    ("$.setup.systemInstruction.parts[*].text", Slot::Text(System)),
     ("$.clientContent.turns[*].parts[*].text", Slot::Text(Prompt)),
     ("$.realtimeInput.text", Slot::Text(Prompt)),
     (
@@ -122,7 +122,7 @@ pub(super) const RESPONSE: &[(&str, Slot)] = &[
     ("$.result.contents[*].blob", Slot::Media),
     ("$.result.messages[*].content.text", Slot::Text(ToolResult)),
     ("$.params.messages[*].content.text", Slot::Text(Prompt)),
-    ("$.params.systemPrompt", Slot::Text(Prompt)),
+    ("$.params.systemPrompt", Slot::Text(System)),
     // A2A.
     ("$.result.id", Slot::Fact(Fact::Task)),
     ("$.result.taskId", Slot::Fact(Fact::Task)),

@@ -230,8 +230,7 @@ fn operation(reader: &ExchangeReader, dialect: Dialect, method: &str) -> &'stati
     paths::operation(dialect, path).unwrap_or_else(|| rpc::operation(dialect, method))
 }
 
-/// Conversation, thread or session: as the body of the request names it, its head, its path, or the answer; else the
-/// response that it goes on from.
+/// Conversation, thread or session: as the body of the request names it, its head, its path, or the answer.
 fn conversation(reader: &ExchangeReader) -> Option<String> {
     let (request, response) = (&reader.request, &reader.response);
     let head = reader.head.as_ref();
@@ -242,7 +241,6 @@ fn conversation(reader: &ExchangeReader) -> Option<String> {
         .or_else(|| head.and_then(|head| heads::session(&head.fields)))
         .or_else(|| head.and_then(|head| paths::conversation(&head.path)))
         .or_else(|| response.conversation.clone())
-        .or_else(|| request.previous.clone())
 }
 
 /// Kind of the error that `error_type` names.

@@ -121,6 +121,7 @@ pub(super) fn ties(fields: &Fields) -> Ties {
         trace: fields.get("traceparent").and_then(|value| trace(&value)),
         request: CLIENT_REQUEST_IDS.iter().find_map(|name| id(fields, name)),
         prompt: None,
+        turns: Vec::new(),
     }
 }
 

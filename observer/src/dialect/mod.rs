@@ -32,7 +32,7 @@ mod vendor_rules;
 mod paths;
 
 pub use connection::{ConnectionHooks, ConnectionReader, Scope};
-pub use prompt::PromptDigest;
+pub use prompt::{PromptDigest, Turn};
 pub use reader::{ExchangeReader, NotAi, Outcome, Verdict};
 pub use stdio::StdioReader;
 
@@ -41,8 +41,10 @@ use crate::protocol::Side;
 /// What a text in a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TextRole {
-    /// Prompt content, system prompt included.
+    /// Prompt content: what users and models said so far.
     Prompt,
+    /// The system prompt, where it can be told from the rest before it is read.
+    System,
     /// What the model answered.
     Answer,
     /// Arguments of a tool call.

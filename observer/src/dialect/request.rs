@@ -119,6 +119,7 @@ impl RequestBody {
                 }
                 self.message = match value.as_str() {
                     "tool" | "function" => TextRole::ToolResult,
+                    "system" | "developer" => TextRole::System,
                     _ => TextRole::Prompt,
                 };
             }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::TextRole::{self, Answer, Other, Prompt, ToolArguments, ToolResult};
+use super::TextRole::{self, Answer, Other, Prompt, System, ToolArguments, ToolResult};
 use super::texts::{Action, MAX_FACT, MAX_FRAGMENT};
 use super::{agent_rules as agents, vendor_rules as vendor};
 
@@ -256,9 +256,9 @@ const REQUEST: &[(&str, Slot)] = &[
         Slot::Tree(ToolArguments),
     ),
     ("$.messages[*].function_call.arguments", Slot::Tree(ToolArguments)),
-    ("$.system", Slot::Text(Prompt)),
-    ("$.system[*].text", Slot::Text(Prompt)),
-    ("$.instructions", Slot::Text(Prompt)),
+    ("$.system", Slot::Text(System)),
+    ("$.system[*].text", Slot::Text(System)),
+    ("$.instructions", Slot::Text(System)),
     ("$.prompt", Slot::Text(Prompt)),
     ("$.prompt.variables", Slot::Tree(Prompt)),
     ("$.input", Slot::Text(Prompt)),

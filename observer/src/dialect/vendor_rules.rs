@@ -1,6 +1,6 @@
 //! What stands where in the dialects of other vendors than OpenAI and Anthropic. Same tables as `rules`.
 
-use super::TextRole::{Answer, Prompt, ToolArguments, ToolResult};
+use super::TextRole::{Answer, Prompt, System, ToolArguments, ToolResult};
 use super::rules::{Fact, Mark, Slot};
 
 pub(super) const REQUEST: &[(&str, Slot)] = &[
@@ -12,7 +12,7 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
     ("$.prompt[*]", Slot::Text(Prompt)),
     // Cohere.
     ("$.message", Slot::Text(Prompt)),
-    ("$.preamble", Slot::Text(Prompt)),
+    ("$.preamble", Slot::Text(System)),
     ("$.chat_history[*].message", Slot::Text(Prompt)),
     ("$.documents", Slot::Tree(Prompt)),
     ("$.tool_results", Slot::Tree(ToolResult)),
@@ -52,7 +52,7 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
     ("$.model_id", Slot::Fact(Fact::Model)),
     ("$.version", Slot::Fact(Fact::Version)),
     ("$.input.prompt", Slot::Text(Prompt)),
-    ("$.input.system_prompt", Slot::Text(Prompt)),
+    ("$.input.system_prompt", Slot::Text(System)),
     // Documents and media.
     ("$.document.document_url", Slot::Media),
     ("$.document.image_url", Slot::Media),
@@ -72,7 +72,7 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
     ("$.instances[*].content", Slot::Text(Prompt)),
     // Gemini interactions and batches.
     ("$.previous_interaction_id", Slot::Fact(Fact::Previous)),
-    ("$.system_instruction", Slot::Text(Prompt)),
+    ("$.system_instruction", Slot::Text(System)),
     (
         "$.batch.input_config.requests.requests[*].request.contents[*].parts[*].text",
         Slot::Text(Prompt),
@@ -94,7 +94,7 @@ pub(super) const REQUEST: &[(&str, Slot)] = &[
     // Agents, knowledge bases and speech of Bedrock; agents of Vertex.
     ("$.foundationModel", Slot::Fact(Fact::Model)),
     ("$.sessionId", Slot::Fact(Fact::Conversation)),
-    ("$.instruction", Slot::Text(Prompt)),
+    ("$.instruction", Slot::Text(System)),
     ("$.input.text", Slot::Text(Prompt)),
     ("$.retrievalQuery.text", Slot::Text(Prompt)),
     ("$.event.textInput.content", Slot::Text(Prompt)),
@@ -134,8 +134,8 @@ const GEMINI_REQUEST: &[(&str, Slot)] = &[
         "contents[*].parts[*].function_response.name",
         Slot::Fact(Fact::ItemName),
     ),
-    ("systemInstruction.parts[*].text", Slot::Text(Prompt)),
-    ("system_instruction.parts[*].text", Slot::Text(Prompt)),
+    ("systemInstruction.parts[*].text", Slot::Text(System)),
+    ("system_instruction.parts[*].text", Slot::Text(System)),
 ];
 
 /// Where an answer of Gemini stands.

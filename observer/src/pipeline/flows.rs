@@ -376,10 +376,12 @@ impl ConnectionHooks for Hooks<'_> {
         if let Some(texts) = self.scans.remove(&exchange) {
             report = texts.scan.finish();
             // Of a request that is not whole it would be another prompt's.
-            facts.ties.prompt = texts
-                .prompt
-                .finish()
-                .filter(|_| facts.request_incomplete.is_none());
+            if let Some(prompt) = texts.prompt.finish()
+                && facts.request_incomplete.is_none()
+            {
+                facts.ties.prompt = Some(prompt.whole);
+                facts.ties.turns = prompt.turns;
+            }
         }
         self.done.push(Done::Ai(Box::new(facts), report));
     }

@@ -5,6 +5,7 @@ mod agents;
 mod attempts;
 mod blind;
 mod connections;
+mod conversations;
 mod dark;
 mod enforcement;
 mod flows;
@@ -12,6 +13,7 @@ mod found;
 mod halves;
 mod names;
 mod opening;
+mod results;
 mod rows;
 mod selftest;
 mod sockets;
@@ -29,9 +31,8 @@ use observer_common::{
 use crate::{
     catalog::Catalog,
     config::Glob,
-    coverage::{Ledger, OpaqueReason, Readability, Stage},
+    coverage::{Ledger, Readability, Stage},
     dialect::Scope,
-    enforce::Action,
     evidence::{Book, ConnectionRow, FindingRow, InteractionRow},
     flow::Direction,
     identity::{Identity, ProcessKey},
@@ -45,7 +46,7 @@ use blind::BlindSpots;
 pub use blind::OpaqueProcess;
 use connections::Connections;
 pub use enforcement::EnforcementTotals;
-use flows::{Done, Flow};
+use flows::Flow;
 use found::FoundBy;
 pub use selftest::{HelperProcess, KnownCall};
 use sockets::Sockets;
@@ -195,6 +196,7 @@ pub struct Pipeline {
     agents: Agents,
     dark: dark::Dark,
     attempts: attempts::Attempts,
+    conversations: conversations::Conversations,
     selftest: selftest::SelfTest,
     enforcement: enforcement::Enforcement,
     ledger: Ledger,
@@ -222,6 +224,7 @@ impl Pipeline {
             agents: Agents::default(),
             dark: dark::Dark::default(),
             attempts: attempts::Attempts::default(),
+            conversations: conversations::Conversations::default(),
             selftest: selftest::SelfTest::default(),
             enforcement: enforcement::Enforcement::default(),
             ledger: Ledger::default(),
@@ -523,65 +526,6 @@ impl Pipeline {
         self.outputs.push(Output::Decide { flow_id, class });
     }
 
-    fn exchanges(&mut self, flow_id: u64, done: Vec<Done>) {
-        if !done.is_empty() {
-            self.tie_by_name(flow_id);
-        }
-        for item in done {
-            let Some(flow) = self.flows.get(&flow_id) else {
-                return;
-            };
-            match item {
-                // Never counted as use, whatever a catalogue says of its name.
-                Done::Ai(..) if flow.tap.is_some() => {}
-                Done::Ai(exchange, report) => {
-                    let client = flow.client();
-                    self.agents.learn(client, &exchange.client);
-                    let session = self.agents.session(client);
-                    let of = rows::Of {
-                        flow,
-                        connection: self.connections.peer(flow.connection_id),
-                        exchange: &exchange,
-                        report: &report,
-                        session: session.as_ref(),
-                        place: self.cluster.find(&client.container_id, &client.pod_uid),
-                    };
-                    let mut row = rows::interaction(&self.book, &of, self.wall_offset_ns);
-                    row.tls_found_by = self.found.of(flow.process.key, flow.stack).to_owned();
-                    let place = self.attempts.take(flow.process.key, &exchange);
-                    (row.request_seq, row.attempt_number) = (place.request, place.attempt);
-                    let findings = rows::findings(&self.book, &row, &report);
-                    let lost = exchange.incomplete();
-                    self.totals.exchanges += 1;
-                    if let Some(why) = lost {
-                        self.totals.exchanges_partial += 1;
-                        self.ledger.lose(Stage::Protocol, why.code(), 0);
-                    }
-                    if let Some(at) = Verdict::NAMES.iter().position(|name| *name == row.policy_verdict) {
-                        self.totals.verdicts[at] += 1;
-                    }
-                    self.totals.findings += findings.len() as u64;
-                    self.totals.text_seen += report.bytes_seen;
-                    self.totals.text_scanned += report.bytes_scanned.min(report.bytes_seen);
-                    self.connections.exchange(flow, &exchange, lost.is_some());
-                    self.outputs.push(Output::Interaction(Box::new(row), findings));
-                    let skipped = report.bytes_seen.saturating_sub(report.bytes_scanned);
-                    if skipped > 0 {
-                        self.ledger.lose(Stage::Scan, "over_budget", skipped);
-                    }
-                    if report.bytes_not_decoded > 0 {
-                        let bytes = report.bytes_not_decoded;
-                        self.ledger.lose(Stage::Scan, "encoded_too_deep", bytes);
-                    }
-                    if report.undecided_matches > 0 {
-                        self.ledger.lose(Stage::Scan, "undecided", 0);
-                    }
-                }
-                Done::Other => self.totals.exchanges_other += 1,
-            }
-        }
-    }
-
     fn end_flow(&mut self, flow_id: u64, now_ns: u64) {
         let mut done = Vec::new();
         let Some(flow) = self.flows.get_mut(&flow_id) else {
@@ -627,50 +571,6 @@ impl Pipeline {
         } else {
             self.found.replaced(key);
         }
-    }
-
-    fn connection_row(&mut self, connection: &connections::Connection) {
-        if self.selftest.is_helper(&connection.process) {
-            return;
-        }
-        let process = &connection.process;
-        let place = self.cluster.find(&process.container_id, &process.pod_uid);
-        let Some(mut row) = rows::connection(&self.book, connection, &place, self.wall_offset_ns) else {
-            return;
-        };
-        row.tls_found_by = self.found.of(connection.process.key, connection.stack).to_owned();
-        if let Some(session) = self.agents.session(&connection.process) {
-            (row.agent_name, row.agent_session_id) = (session.agent, session.id);
-        }
-        if !self.blind.connection(&row, connection.is_ai()) {
-            self.ledger.lose(Stage::Flow, "blind_spot_table_full", 0);
-        }
-        if connection.is_ai() {
-            let was_read = row.plaintext_sent + row.plaintext_received > 0;
-            let counts = row.close_reason != "agent_stop"
-                && row.enforcement != Action::Cut.name()
-                && row.opaque_reason != OpaqueReason::ExcludedByPolicy.code();
-            if counts
-                && self
-                    .dark
-                    .connection(&row.process_executable_path, &row.container_id, was_read)
-            {
-                self.totals.went_dark += 1;
-                self.outputs.push(Output::WentDark {
-                    executable: row.process_executable_path.clone(),
-                    server: row.server_address.clone(),
-                });
-            }
-            self.totals.ai_connections += 1;
-            match row.visibility.as_str() {
-                rows::DECODED => self.totals.ai_connections_decoded += 1,
-                rows::PARTIAL => self.totals.ai_connections_partial += 1,
-                _ => self.totals.ai_connections_opaque += 1,
-            }
-        } else if !rows::is_hub(&self.book, connection) {
-            self.totals.unknown_connections_opaque += 1;
-        }
-        self.outputs.push(Output::Connection(Box::new(row)));
     }
 }
 

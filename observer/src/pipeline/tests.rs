@@ -28,6 +28,7 @@ mod imports {
 mod accounts;
 mod attempts;
 mod bounds;
+mod conversations;
 mod enforcement;
 mod halves;
 mod names;
@@ -41,6 +42,7 @@ use std::net::Ipv4Addr;
 use observer_common::wire::{CLASS_AI, CLASS_OTHER, TIE_AFTER_CALL};
 
 use super::*;
+use crate::coverage::OpaqueReason;
 use imports::*;
 use testbed::*;
 

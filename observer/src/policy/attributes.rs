@@ -54,6 +54,10 @@ attributes! {
     ClaimedAccount = "claimed_account",
     /// Client program by its user agent. Nobody checked it.
     Client = "client",
+    /// MCP server by its own word. Nobody checked it.
+    McpServer = "mcp_server",
+    /// Path of the executable of an MCP server that is called over its standard input and output.
+    McpServerExecutable = "mcp_server_executable",
     /// Entry or system of the register that the exchange fell under.
     System = "system",
     /// What the register says: a word of [`super::register::Standing`].
@@ -74,9 +78,9 @@ impl Attribute {
             .map(|index| Self::ALL[index])
     }
 
-    /// Whether the client alone says it, so that no permission may rest on it.
+    /// Whether somebody says it of himself and nobody checked it, so that no permission may rest on it.
     pub fn is_claim(self) -> bool {
-        matches!(self, Self::ClaimedAccount | Self::Client)
+        matches!(self, Self::ClaimedAccount | Self::Client | Self::McpServer)
     }
 }
 

@@ -44,6 +44,8 @@ pub const LATE: Attributes = Attributes::of(&[
     Attribute::Account,
     Attribute::ClaimedAccount,
     Attribute::Client,
+    Attribute::McpServer,
+    Attribute::McpServerExecutable,
     Attribute::ExecutableSha256,
 ]);
 /// What names whom a rule is about.

@@ -236,7 +236,7 @@ fn read_rule(reader: &mut Reader, node: &Node, budget: &mut Budget) -> Option<Ru
             let key = attribute.name();
             let at = map.get(key).map(|node| node.at).unwrap_or_default();
             let message = format!(
-                "{what}: `{key}` is what a client says of itself, and anybody can say it; a rule with the verdict \
+                "{what}: `{key}` is what somebody says of himself, and anybody can say it; a rule with the verdict \
                  sanctioned must not rest on it"
             );
             reader.problem(at, message);

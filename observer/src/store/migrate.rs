@@ -113,6 +113,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "gateways",
         sql: include_str!("schema/0017_gateways.sql"),
     },
+    Migration {
+        version: 18,
+        name: "gateways_elsewhere",
+        sql: include_str!("schema/0018_gateways_elsewhere.sql"),
+    },
 ];
 
 pub(super) const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";

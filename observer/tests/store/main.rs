@@ -12,6 +12,7 @@ mod bench;
 mod bundle;
 mod cluster;
 mod columns;
+mod gateways;
 mod governance;
 mod hostile;
 mod inventory;

@@ -78,6 +78,12 @@ pub(super) struct Args {
     /// Client program.
     #[arg(long)]
     client: Option<String>,
+    /// MCP server, as it calls itself.
+    #[arg(long)]
+    mcp_server: Option<String>,
+    /// Path of the executable of an MCP server over standard input and output.
+    #[arg(long)]
+    mcp_server_executable: Option<String>,
     /// Sensitive data in the call, may be given several times.
     #[arg(long, value_name = "CLASS[:SEVERITY[:PLACE]]")]
     finding: Vec<String>,
@@ -136,6 +142,11 @@ fn facts<'a>(args: &'a Args, host: &'a str, provider: Option<&'a str>) -> Vec<(A
         (Attribute::ExecutableSha256, args.executable_sha256.as_deref()),
         (Attribute::Machine, args.machine.as_deref()),
         (Attribute::Client, args.client.as_deref()),
+        (Attribute::McpServer, args.mcp_server.as_deref()),
+        (
+            Attribute::McpServerExecutable,
+            args.mcp_server_executable.as_deref(),
+        ),
     ];
     let many = [
         (Attribute::User, &args.user),

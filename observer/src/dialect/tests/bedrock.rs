@@ -27,7 +27,8 @@ fn bedrock_converse_plain_and_streamed() {
         "cached input is counted apart"
     );
     assert_eq!((facts.stream, words(&facts.tool_names)), (false, vec!["f"]));
-    assert_eq!(texts.with(TextRole::Prompt), ["q", "s"]);
+    assert_eq!(texts.with(TextRole::Prompt), ["q"]);
+    assert_eq!(texts.with(TextRole::System), ["s"]);
     assert_eq!(texts.with(TextRole::ToolResult), ["r"]);
     assert_eq!(texts.with(TextRole::ToolArguments), ["v"]);
 

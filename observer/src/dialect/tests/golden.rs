@@ -92,7 +92,7 @@ fn chat_plain() {
         assert!(facts.binary_bytes >= 400);
         assert!(texts.all_ended());
         let expected = [
-            text("$.messages[*].content", TextRole::Prompt, "Be \"brief\"."),
+            text("$.messages[*].content", TextRole::System, "Be \"brief\"."),
             text("$.messages[*].content[*].text", TextRole::Prompt, "Look\nhere"),
             text("$.messages[*].tool_calls[*].function.name", TextRole::Other, "f"),
             text(
@@ -198,7 +198,8 @@ fn messages_plain() {
     assert!(!facts.stream);
     assert_eq!(facts.tool_names.iter().collect::<Vec<_>>(), ["rm"]);
     assert_eq!(facts.finish_reasons.iter().collect::<Vec<_>>(), ["tool_use"]);
-    assert_eq!(texts.with(TextRole::Prompt), ["sys", "hello", "hm"]);
+    assert_eq!(texts.with(TextRole::Prompt), ["hello", "hm"]);
+    assert_eq!(texts.with(TextRole::System), ["sys"]);
     assert_eq!(texts.with(TextRole::ToolResult), ["passwd"]);
     // Everything in tool input is text, whatever its keys are called; a long number too.
     let arguments = texts.with(TextRole::ToolArguments);
@@ -300,15 +301,17 @@ fn responses_plain() {
     );
     let (facts, texts) = only(&hooks);
     assert_eq!(facts.dialect, Dialect::OpenAiResponses);
-    assert_eq!(facts.conversation_id.as_deref(), Some("resp_0"));
+    assert_eq!(facts.conversation_id, None);
+    assert_eq!(facts.previous_response_id.as_deref(), Some("resp_0"));
     assert_eq!(facts.usage, usage(50, 20, Some(10), None, Some(15)));
     assert_eq!(facts.finish_reasons.iter().collect::<Vec<_>>(), ["completed"]);
     assert_eq!(facts.tool_names.iter().collect::<Vec<_>>(), ["g"]);
     assert_eq!(
         texts.with(TextRole::Prompt),
-        ["Be kind", "Q"],
+        ["Q"],
         "what the answer repeats is read once"
     );
+    assert_eq!(texts.with(TextRole::System), ["Be kind"]);
     assert_eq!(texts.with(TextRole::ToolResult), ["42 found"]);
     assert_eq!(texts.with(TextRole::ToolArguments), ["{\"x\":1}", "{\"y\":2}"]);
     assert_eq!(texts.with(TextRole::Answer), ["thought", "A"]);

@@ -122,7 +122,8 @@ fn each_response_of_a_realtime_session_is_an_exchange() {
             assert!(hooks.texts[number].all_ended());
         }
         let first = &hooks.texts[&hooks.finished[0].0];
-        assert_eq!(first.with(TextRole::Prompt), ["Be kind.", "my question"]);
+        assert_eq!(first.with(TextRole::Prompt), ["my question"]);
+        assert_eq!(first.with(TextRole::System), ["Be kind."]);
         assert_eq!(first.with(TextRole::Answer), ["Hello there"]);
         assert!(hooks.finished[0].1.binary_bytes >= 1_200);
         assert_eq!(hooks.finished[0].1.conversation_id.as_deref(), Some("sess_1"));

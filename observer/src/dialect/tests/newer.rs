@@ -32,7 +32,8 @@ fn gemini_interactions_plain_and_streamed() {
     assert_eq!(facts.previous_response_id.as_deref(), Some("v1_a"));
     assert_eq!(facts.response_id.as_deref(), Some("v1_b"));
     assert_eq!(words(&facts.finish_reasons), ["completed"]);
-    assert_eq!(texts.with(TextRole::Prompt), ["why", "short"]);
+    assert_eq!(texts.with(TextRole::Prompt), ["why"]);
+    assert_eq!(texts.with(TextRole::System), ["short"]);
     assert_eq!(texts.with(TextRole::Answer), ["because"]);
     let events = format!(
         "event: interaction.start\ndata: {{\"event_type\":\"interaction.start\",\"interaction\":{{\"id\":\"v1_c\",\"model\":\"m-2\",\"status\":\"in_progress\"}}}}\n\n\

@@ -123,7 +123,8 @@ fn ollama_generate_and_embed_plain() {
         "no count of cached input"
     );
     assert!(!facts.stream);
-    assert_eq!(texts.with(TextRole::Prompt), ["Tell", "Be brief"]);
+    assert_eq!(texts.with(TextRole::Prompt), ["Tell"]);
+    assert_eq!(texts.with(TextRole::System), ["Be brief"]);
     assert_eq!(texts.with(TextRole::Answer), ["A joke"]);
     let answer = response(
         "200 OK",
@@ -222,7 +223,8 @@ fn gemini_streams_as_events_and_as_an_array() {
         assert_eq!(words(&facts.finish_reasons), ["STOP"]);
         assert_eq!(words(&facts.tool_names), ["report"]);
         assert_eq!(texts.with(TextRole::Answer), ["AKIA"]);
-        assert_eq!(texts.with(TextRole::Prompt), ["Weather?", "Be terse"]);
+        assert_eq!(texts.with(TextRole::Prompt), ["Weather?"]);
+        assert_eq!(texts.with(TextRole::System), ["Be terse"]);
         assert_eq!(texts.with(TextRole::ToolArguments), ["Bonn", "cold"]);
         assert_eq!(texts.with(TextRole::ToolResult), ["grey"]);
     }

@@ -107,7 +107,8 @@ fn check(hooks: &Hooks) {
             ("", "codex")
         );
         let texts = &hooks.texts[number];
-        assert_eq!(texts.with(TextRole::Prompt), ["be brief", text]);
+        assert_eq!(texts.with(TextRole::Prompt), [text]);
+        assert_eq!(texts.with(TextRole::System), ["be brief"]);
         assert_eq!(texts.with(TextRole::Answer), ["Paris"]);
         assert!(texts.all_ended());
     }

@@ -12,6 +12,8 @@ rules:
   - {id: card-to-anyone, verdict: unsanctioned, finding_rule: ["card_*"]}
   - {id: personal-account, verdict: unsanctioned, provider: [openai], claimed_account: ["user-*"]}
   - {id: browser-agent, verdict: unsanctioned, client: [browser-agent]}
+  - {id: no-shell-server, verdict: unsanctioned, mcp_server: ["*shell*"]}
+  - {id: approved-server, verdict: sanctioned, mcp_server_executable: ["/usr/lib/mcp/*"]}
   - {id: no-root, verdict: unsanctioned, user: [root, "0"]}
   - {id: no-root-login, verdict: unsanctioned, login_user: ["0"]}
   - {id: azure, verdict: sanctioned, provider: [azure.ai.openai], host: ["*.openai.azure.com"]}
@@ -73,6 +75,24 @@ const BOTH: &[Scenario] = &[
         "provider=anthropic host=api.anthropic.com user=alice",
         "",
         ["sanctioned", "register_approved", "", "claude"],
+    ),
+    (
+        "a server that calls itself a shell",
+        "operation=mcp mcp_server=shell-tools mcp_server_executable=/usr/lib/mcp/shell",
+        "",
+        ["unsanctioned", "rule", "no-shell-server", ""],
+    ),
+    (
+        "a server that is installed",
+        "operation=mcp mcp_server=files mcp_server_executable=/usr/lib/mcp/files",
+        "",
+        ["sanctioned", "rule", "approved-server", ""],
+    ),
+    (
+        "a server of somebody's own",
+        "operation=mcp mcp_server=files mcp_server_executable=/home/a/files",
+        "",
+        ["unsanctioned", "not_in_register", "", ""],
     ),
     (
         "approved in the first period",
