@@ -140,6 +140,13 @@ pub const STACK_NSS: u8 = 6;
 pub const STACK_SOCKET: u8 = 7;
 /// None: what a process reads on its standard input (`DIRECTION_SENT`, as its client sees it) and writes on its standard output.
 pub const STACK_STDIO: u8 = 8;
+/// The AEAD of ring, used by rustls: as [`STACK_AWS_LC`].
+pub const STACK_RING: u8 = 9;
+
+/// Whether the flows of a stack are those of the keys of an AEAD: of one direction, and without a connection.
+pub const fn is_of_key(stack: u8) -> bool {
+    matches!(stack, STACK_AWS_LC | STACK_RING)
+}
 
 record! {
     /// A piece of plaintext.

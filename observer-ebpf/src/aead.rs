@@ -21,14 +21,21 @@ use crate::{
 };
 
 /// Slot of `Thread::calls`; no other call with slots runs inside an AEAD.
-const SLOT_OPEN: usize = 2;
+pub(crate) const SLOT_OPEN: usize = 2;
+
+/// Value of `Thread::opening` while a record is being opened.
+const OPENS: u32 = 1;
 
 /// Content type of application data (RFC 8446 section 5.1).
-const APPLICATION_DATA: u8 = 23;
+pub(crate) const APPLICATION_DATA: u8 = 23;
 /// Additional data of a TLS 1.3 record: its header (RFC 8446 section 5.2).
-const TLS13_AD: u64 = 5;
+pub(crate) const TLS13_AD: u64 = 5;
 /// Additional data of a TLS 1.2 record: sequence number, type, version, length (RFC 5246 section 6.2.3.3).
-const TLS12_AD: u64 = 13;
+pub(crate) const TLS12_AD: u64 = 13;
+/// Tag of all AEADs of TLS 1.3, and of those of TLS 1.2 that rustls has.
+pub(crate) const TAG_LEN: u64 = 16;
+/// More than the longest text of a record (RFC 8446 section 5.2: 2^14 and a byte).
+pub(crate) const MAX_RECORD: u64 = 1 << 15;
 
 /// `int EVP_AEAD_CTX_seal(ctx, out, *out_len, max_out_len, nonce, nonce_len, in, in_len, ad, ad_len)`. The text may be
 /// overwritten by what it is sealed to, so it is taken at entry.
@@ -45,7 +52,7 @@ pub(crate) fn aead_seal_enter(ctx: ProbeContext) -> u32 {
     }
     let Some(thread) = thread() else { return 0 };
     let key = FlowKey::new(thread.process_start_ns, pid, context);
-    deliver(&key, thread, DIRECTION_SENT, input, n);
+    deliver(&key, thread, STACK_AWS_LC, DIRECTION_SENT, input, n);
     0
 }
 
@@ -73,7 +80,7 @@ pub(crate) fn aead_open_enter(ctx: ProbeContext) -> u32 {
         stack: ad_len,
     };
     // Not marked as active: no socket call happens inside.
-    thread.opening = 1;
+    thread.opening = OPENS;
     0
 }
 
@@ -84,7 +91,7 @@ pub(crate) fn aead_open_exit(ctx: RetProbeContext) -> u32 {
     let Some(thread) = known_thread(bpf_get_current_pid_tgid()) else {
         return 0;
     };
-    if thread.opening == 0 {
+    if thread.opening != OPENS {
         return 0;
     }
     thread.opening = 0;
@@ -106,14 +113,14 @@ pub(crate) fn aead_open_exit(ctx: RetProbeContext) -> u32 {
         return 0;
     }
     let key = FlowKey::new(thread.process_start_ns, pid, call.handle);
-    deliver(&key, thread, DIRECTION_RECEIVED, call.buffer, n);
+    deliver(&key, thread, STACK_AWS_LC, DIRECTION_RECEIVED, call.buffer, n);
     0
 }
 
 #[inline(always)]
-fn deliver(key: &FlowKey, thread: &mut Thread, direction: u8, buffer: u64, n: u64) {
+pub(crate) fn deliver(key: &FlowKey, thread: &mut Thread, stack: u8, direction: u8, buffer: u64, n: u64) {
     let plaintext = Plaintext {
-        stack: STACK_AWS_LC,
+        stack,
         direction,
         buffer,
         n,
@@ -135,8 +142,8 @@ fn application_data(input: u64, len: u64, ad: u64, ad_len: u64) -> u64 {
 /// Bytes before the content type at the end of a TLS 1.3 inner plaintext of `len` bytes; 0 when it is not application
 /// data. Padding (RFC 8446 section 5.4) is not used by rustls and would show as another type.
 #[inline(always)]
-fn inner(input: u64, len: u64) -> u64 {
-    if len == 0 || len > 1 << 15 || byte(input + len - 1) != APPLICATION_DATA {
+pub(crate) fn inner(input: u64, len: u64) -> u64 {
+    if len == 0 || len > MAX_RECORD || byte(input + len - 1) != APPLICATION_DATA {
         return 0;
     }
     len - 1

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::bpf_probe_read_user;
 use observer_common::{
     counters,
     maps::Gate,
-    wire::{CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, Header, MAX_CHUNK, STACK_AWS_LC, TlsData},
+    wire::{CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, Header, MAX_CHUNK, TlsData, is_of_key},
 };
 
 use crate::{
@@ -60,7 +60,7 @@ pub(crate) fn may_have_body(first: &[u8; 4]) -> bool {
 #[inline(always)]
 pub(crate) fn new_gate(stack: u8) -> Gate {
     // A key of an AEAD carries one direction: the answer does not show that the request had a body.
-    let prefix = if stack == STACK_AWS_LC {
+    let prefix = if is_of_key(stack) {
         prefix_large()
     } else {
         prefix_small()

@@ -15,6 +15,7 @@ mod go;
 mod maps;
 mod net;
 mod process;
+mod ring;
 mod share;
 mod stdio;
 mod syscall;

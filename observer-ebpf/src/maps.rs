@@ -93,7 +93,7 @@ pub(crate) struct Thread {
     pub last_received: u64,
     /// Bit per slot of `calls` that is in progress.
     pub active: u32,
-    /// 1 while a record is being opened by an AEAD.
+    /// Not 0 while a record is being opened by an AEAD: by which, and of which version.
     pub opening: u32,
     /// Descriptor of a `connect(2)` in progress, plus 1; 0 for none.
     pub connect_fd: u32,

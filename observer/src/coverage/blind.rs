@@ -42,8 +42,8 @@ reasons! {
     ExcludedByPolicy = "excluded_by_policy", "the executable is excluded by configuration";
     /// Java's own TLS.
     Jsse = "jsse", "Java's TLS is compiled at run time and has no fixed functions";
-    /// rustls with ring.
-    Ring = "rustls_ring", "rustls with ring: the plaintext of a record is not whole in any one call";
+    /// rustls with ring whose functions were not found.
+    Ring = "rustls_ring", "rustls with ring whose functions could not be told apart";
     /// BoringSSL whose functions were not found.
     BoringSsl = "boringssl_stripped", "BoringSSL whose functions could not be told apart";
     /// OpenSSL whose functions were not found.

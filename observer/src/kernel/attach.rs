@@ -279,7 +279,8 @@ fn wire_stack(kind: Kind) -> Option<u8> {
         Kind::GoTls => Some(wire::STACK_GO),
         Kind::AwsLc => Some(wire::STACK_AWS_LC),
         Kind::Nss => Some(wire::STACK_NSS),
-        Kind::Ring | Kind::Jsse => None,
+        Kind::Ring => Some(wire::STACK_RING),
+        Kind::Jsse => None,
     }
 }
 

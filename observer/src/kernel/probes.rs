@@ -211,6 +211,12 @@ const CALL_PROGRAMS: &[(Kind, Call, CallPrograms)] = &[
         Call::AeadOpen,
         pair("aead_open_enter", "aead_open_exit"),
     ),
+    (Kind::Ring, Call::RingSeal, entry("ring_seal_enter")),
+    (
+        Kind::Ring,
+        Call::RingOpen,
+        pair("ring_open_enter", "ring_open_exit"),
+    ),
 ];
 
 /// Programs for a call of a stack; `None` where there are none.
@@ -255,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_has_no_program_gets_none() {
-        assert_eq!(call_programs(Kind::Ring, Call::AeadSeal), None);
+        assert_eq!(call_programs(Kind::Jsse, Call::Write), None);
         assert!(function_programs().contains("aead_open_exit"));
     }
 }

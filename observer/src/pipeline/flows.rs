@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use observer_common::{
     maps::FlowKey,
     wire::{
-        CLASS_AI, CLASS_OTHER, Header, STACK_AWS_LC, STACK_BORINGSSL, STACK_GO, STACK_SOCKET, STACK_STDIO,
-        STACK_UNKNOWN, TIE_NONE, TlsData, TlsFree,
+        CLASS_AI, CLASS_OTHER, Header, STACK_AWS_LC, STACK_BORINGSSL, STACK_GO, STACK_RING, STACK_SOCKET,
+        STACK_STDIO, STACK_UNKNOWN, TIE_NONE, TlsData, TlsFree,
     },
 };
 
@@ -179,7 +179,7 @@ impl Flow {
     pub(super) fn ends_by_itself(&self) -> bool {
         !matches!(
             self.stack,
-            STACK_BORINGSSL | STACK_GO | STACK_AWS_LC | STACK_SOCKET
+            STACK_BORINGSSL | STACK_GO | STACK_AWS_LC | STACK_RING | STACK_SOCKET
         )
     }
 

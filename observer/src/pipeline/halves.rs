@@ -21,6 +21,8 @@ const MAX_WAITING: usize = 256 * 1024;
 /// Bytes of a connection, in order, with what is missing before them.
 pub(super) struct Piece {
     pub direction: Direction,
+    /// `wire::STACK_*`.
+    pub stack: u8,
     pub gap: u64,
     pub bytes: Vec<u8>,
 }
@@ -85,6 +87,7 @@ impl Halves {
         half.waiting_bytes += step.data.len();
         half.waiting.push(Piece {
             direction,
+            stack: data.stack,
             gap: step.gap.saturating_add(std::mem::take(dropped)),
             bytes: step.data.to_vec(),
         });

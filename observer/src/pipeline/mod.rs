@@ -23,8 +23,8 @@ use std::{collections::HashMap, sync::Arc};
 use observer_common::{
     maps::FlowKey,
     wire::{
-        Body, CLASS_AI, CLASS_OTHER, Connect, Header, STACK_AWS_LC, STACK_SOCKET, STACK_UNKNOWN, TlsData,
-        TlsFree,
+        Body, CLASS_AI, CLASS_OTHER, Connect, Header, STACK_SOCKET, STACK_UNKNOWN, TlsData, TlsFree,
+        is_of_key,
     },
 };
 
@@ -271,7 +271,7 @@ impl Pipeline {
                 self.plaintext.seen += bytes.len() as u64;
                 match data.stack {
                     STACK_SOCKET => self.socket_data(header, data, bytes, process),
-                    STACK_AWS_LC => {
+                    stack if is_of_key(stack) => {
                         let joined = self.sockets.halves.data(header, data, bytes);
                         self.join(header, joined, process);
                     }
@@ -517,7 +517,7 @@ impl Pipeline {
             return;
         };
         let Some(scope) = flow.decision() else { return };
-        if flow.stack == STACK_AWS_LC {
+        if is_of_key(flow.stack) {
             // Joined of halves, and decided through them: its number is that of the socket, which carries records of TLS.
             self.decide_halves(flow_id);
             return;

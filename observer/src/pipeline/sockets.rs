@@ -4,8 +4,8 @@
 use std::{collections::HashMap, net::Ipv6Addr, sync::Arc};
 
 use observer_common::wire::{
-    CLASS_OTHER, CLASS_UNDECIDED, Dns, Header, STACK_AWS_LC, STACK_SOCKET, TIE_AFTER_CALL, TIE_SOCKET,
-    TRANSPORT_UNIX, Tie, TlsData, TlsFree,
+    CLASS_OTHER, CLASS_UNDECIDED, Dns, Header, STACK_SOCKET, TIE_AFTER_CALL, TIE_SOCKET, TRANSPORT_UNIX, Tie,
+    TlsData, TlsFree, is_of_key,
 };
 
 use super::{
@@ -128,7 +128,7 @@ impl Pipeline {
 
     /// The kernel found the socket of a flow whose bytes it had delivered before.
     pub(super) fn tie(&mut self, header: &Header, tie: &Tie, process: &Arc<Identity>) {
-        if tie.stack == u32::from(STACK_AWS_LC) {
+        if u8::try_from(tie.stack).is_ok_and(is_of_key) {
             let joined = self.sockets.halves.tied(header.flow_id, header.connection_id);
             self.join(header, joined, process);
         } else {
@@ -169,7 +169,7 @@ impl Pipeline {
             class: CLASS_UNDECIDED,
             direction: piece.direction as u8,
             tie: TIE_AFTER_CALL,
-            stack: STACK_AWS_LC,
+            stack: piece.stack,
             pad: [0; 5],
         };
         self.tls_data(&header, &data, &piece.bytes, process);

@@ -35,7 +35,7 @@ impl Body {
         Self::of_bytes(&bytes, start, known_end)
     }
 
-    fn of_bytes(bytes: &[u8], start: u64, known_end: bool) -> Option<Self> {
+    pub(super) fn of_bytes(bytes: &[u8], start: u64, known_end: bool) -> Option<Self> {
         let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
         let limit = start.checked_add(bytes.len() as u64)?;
         let mut instructions = Vec::new();

@@ -10,7 +10,7 @@ use super::{
     functions::Functions,
     go_tls,
     image::Image,
-    named, openssl, presence,
+    named, openssl, presence, ring,
     scan::{self, Needle, Reference, Target},
     symbols::{self, ElfError, Named},
 };
@@ -76,6 +76,7 @@ impl<'i, 'a> Examiner<'i, 'a> {
             let reason = RefusalReason::MachineNotSupported;
             report.notes.push(Refusal::new("structure", reason));
         }
+        ring::find(&self, report);
         presence::find(&self, report);
     }
 
@@ -231,7 +232,9 @@ pub(super) fn place(body: &Body, call: Call) -> (u64, bool) {
         // The kernel's return probe replaces the return address at the stack pointer.
         Call::Write | Call::Read => &[RSP, RDI, RSI, RDX],
         Call::ReadEx | Call::WriteEx { .. } => &[RSP, RDI, RSI, RDX, RCX, R8],
-        Call::AeadSeal | Call::AeadOpen => &[RSP, RDI, RSI, RDX, RCX, R8, R9],
+        Call::AeadSeal | Call::AeadOpen | Call::RingSeal | Call::RingOpen => {
+            &[RSP, RDI, RSI, RDX, RCX, R8, R9]
+        }
         Call::GoWrite | Call::GoRead => &[RAX, RBX, RCX, R14],
     };
     let is_go = matches!(call, Call::GoWrite | Call::GoRead);

@@ -13,8 +13,10 @@
 //! | Go | `.gopclntab`, named or searched | `crypto/tls.(*Conn).Write`, `Read` and its returns |
 //! | aws-lc | symbols; reason codes beside `cipher/aead.c` | `EVP_AEAD_CTX_seal`, `_open` |
 //! | NSS | symbols, in two files | `SSL_SetURL` (libssl3), `PR_Write`, `PR_Read` (libnspr4) |
-//! | ring, JSSE | symbols, paths of sources | nothing: the reason is in the report |
+//! | ring | three tables of its algorithms | `seal` and `open` of AES-GCM and of ChaCha20-Poly1305 |
+//! | JSSE | symbols | nothing: the reason is in the report |
 
+mod arguments;
 mod aws_lc;
 mod boringssl;
 mod code;
@@ -28,6 +30,9 @@ mod input;
 mod named;
 mod openssl;
 mod presence;
+mod ring;
+#[cfg(test)]
+mod ring_tests;
 mod scan;
 pub mod symbols;
 #[cfg(test)]
@@ -189,6 +194,11 @@ pub enum Call {
     AeadSeal,
     /// Same arguments; the plaintext is at `*out` when it returned 1, `*out_len` bytes of it.
     AeadOpen,
+    /// `(*result, key, *nonce, aad, aad_len, in_out, [in_out_len])` of ring: `in_out` is what `in` is for [`Self::AeadSeal`].
+    RingSeal,
+    /// `(*result, key, *nonce, aad, aad_len, in_out, [in_out_len, from])`: the sealed bytes begin at `from`; behind `in_out` stands the tag that
+    /// came with them. `*result` is 0 and the tag that was computed.
+    RingOpen,
     /// `crypto/tls.(*Conn).Write`: Go's registers, `rax` = connection, `rbx` = buffer, `rcx` = length. No return.
     GoWrite,
     /// `crypto/tls.(*Conn).Read`: same; the count is in `rax` at [`Point::returns`]. Goroutine in `r14`.
@@ -216,8 +226,12 @@ impl Call {
     /// Direction of the plaintext; `None` for calls without one.
     pub const fn direction(&self) -> Option<Direction> {
         match self {
-            Self::Write | Self::WriteEx { .. } | Self::AeadSeal | Self::GoWrite => Some(Direction::Write),
-            Self::Read | Self::ReadEx | Self::AeadOpen | Self::GoRead => Some(Direction::Read),
+            Self::Write | Self::WriteEx { .. } | Self::AeadSeal | Self::RingSeal | Self::GoWrite => {
+                Some(Direction::Write)
+            }
+            Self::Read | Self::ReadEx | Self::AeadOpen | Self::RingOpen | Self::GoRead => {
+                Some(Direction::Read)
+            }
             Self::ControlName | Self::ServerName | Self::GnuTlsName | Self::Free => None,
         }
     }
@@ -237,6 +251,8 @@ impl Call {
             Self::ReadEx => "read_ex",
             Self::AeadSeal => "aead_seal",
             Self::AeadOpen => "aead_open",
+            Self::RingSeal => "ring_seal",
+            Self::RingOpen => "ring_open",
             Self::GoWrite => "go_write",
             Self::GoRead => "go_read",
             Self::ControlName => "control_name",
@@ -303,8 +319,6 @@ reasons! {
     StackArguments = "stack_arguments",
     /// Which argument is which could not be told.
     UnknownArguments = "unknown_arguments",
-    /// No function of it sees whole records as plaintext.
-    NoWholePlaintext = "no_whole_plaintext",
     /// Compiled at run time: there is no function in a file.
     CompiledAtRunTime = "compiled_at_run_time",
     /// A TLS library that Observer has no programs for.

@@ -7,17 +7,9 @@ use super::{How, Kind, Refusal, RefusalReason, Report, Stack, examiner::Examiner
 /// Longest version text.
 const MAX_VERSION: usize = 48;
 
-/// Adds ring and rustls where they are, and an OpenSSL that no step could place.
+/// Adds rustls where it is, and an OpenSSL that no step could place.
 pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
     let has = |report: &Report, kind: Kind| report.stacks.iter().any(|s| s.kind == kind);
-    if let Some((how, version)) = ring(examiner) {
-        let mut stack = Stack::new(Kind::Ring, how);
-        stack.version = version;
-        // Its assembly gets the multiples of the block size only: the last bytes of each record never pass through a function.
-        let reason = Refusal::new("ring", RefusalReason::NoWholePlaintext);
-        stack.refused.push(reason);
-        report.stacks.push(stack);
-    }
     let has_provider = has(report, Kind::AwsLc) || has(report, Kind::Ring);
     for version in crates(examiner, Needle::Rustls) {
         let mut note = Refusal::new(version, RefusalReason::NotFound);
@@ -44,14 +36,14 @@ fn has_tls_of_openssl(examiner: &Examiner<'_, '_>) -> bool {
     has(Needle::WriteInternal) && has(Needle::SslLibC)
 }
 
-fn ring(examiner: &Examiner<'_, '_>) -> Option<(How, Option<String>)> {
-    let version = crates(examiner, Needle::Ring).into_iter().next();
-    let by_name = examiner.named.keys().any(|name| name.starts_with("ring_core_"));
-    match (by_name, version) {
-        (true, version) => Some((How::Symbols, version)),
-        (false, Some(version)) => Some((How::Structure, Some(version))),
-        (false, None) => None,
-    }
+/// Crate of ring with its version: `ring-0.17.14`.
+pub(super) fn ring_version(examiner: &Examiner<'_, '_>) -> Option<String> {
+    crates(examiner, Needle::Ring).into_iter().next()
+}
+
+/// Whether functions of ring have names.
+pub(super) fn names_ring(examiner: &Examiner<'_, '_>) -> bool {
+    examiner.named.keys().any(|name| name.starts_with("ring_core_"))
 }
 
 /// `OpenSSL 3.0.19`, from the text with its date.

@@ -93,9 +93,8 @@ fn a_program_that_speaks_of_tls_functions_is_not_taken_for_them() {
     for use_names in [true, false] {
         let report = examine_with(&own, use_names).unwrap();
         let kinds: Vec<Kind> = report.stacks.iter().map(|s| s.kind).collect();
-        // The client of the store uses rustls with ring.
-        assert!(kinds.iter().all(|kind| *kind == Kind::Ring), "{report:#?}");
-        assert!(plaintext(&report).is_empty());
+        // The client of the store uses rustls with ring: that one is there.
+        assert_eq!(kinds, [Kind::Ring], "{report:#?}");
     }
 }
 
@@ -138,11 +137,11 @@ fn go_is_read_behind_the_check_of_the_stack() {
     }
 }
 
-const TEXT: u64 = 0x1000;
-const DATA: u64 = 0x8000;
+pub(super) const TEXT: u64 = 0x1000;
+pub(super) const DATA: u64 = 0x8000;
 
 /// A library with code at [`TEXT`], data at [`DATA`] and function symbols. Code stands in the file where it is loaded.
-fn library(code: &[u8], data: &[u8], symbols: &[(&str, u64)]) -> Vec<u8> {
+pub(super) fn library(code: &[u8], data: &[u8], symbols: &[(&str, u64)]) -> Vec<u8> {
     let mut bytes = vec![0u8; 0x9000];
     let mut put = |at: u64, value: &[u8]| {
         let at = at as usize;
@@ -215,7 +214,7 @@ fn file_of(bytes: &[u8]) -> File {
     file
 }
 
-fn examined(bytes: &[u8]) -> Report {
+pub(super) fn examined(bytes: &[u8]) -> Report {
     examine(&file_of(bytes)).unwrap()
 }
 

@@ -6,7 +6,7 @@ mod interaction;
 mod judgement;
 
 use observer_common::wire::{
-    STACK_AWS_LC, STACK_BORINGSSL, STACK_GNUTLS, STACK_GO, STACK_NSS, STACK_OPENSSL, STACK_SOCKET,
+    STACK_AWS_LC, STACK_BORINGSSL, STACK_GNUTLS, STACK_GO, STACK_NSS, STACK_OPENSSL, STACK_RING, STACK_SOCKET,
     STACK_STDIO, TIE_AFTER_CALL, TIE_IN_CALL, TIE_SOCKET, TRANSPORT_UDP, TRANSPORT_UNIX,
 };
 
@@ -73,6 +73,7 @@ fn stack_name(stack: u8) -> &'static str {
         STACK_GO => "go",
         STACK_NSS => "nss",
         STACK_AWS_LC => "rustls_aws_lc",
+        STACK_RING => "rustls_ring",
         STACK_SOCKET | STACK_STDIO => "none",
         _ => "",
     }
