@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(places(&code), [8]);
         // push rbp; mov rbp,rdi; mov rax,[rbp+16]; pop rbp; ret: no frame.
         let no_frame = [0x55, 0x48, 0x89, 0xfd, 0x48, 0x8b, 0x45, 0x10, 0x5d, 0xc3];
-        assert_eq!(places(&no_frame), []);
+        assert_eq!(places(&no_frame), [0i64; 0]);
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
         // lea rax,[rsp+8]: an address is no argument. Locals are none, either.
         assert_eq!(
             places(&[0x48, 0x8d, 0x44, 0x24, 0x08, 0x48, 0x8b, 0x44, 0x24, 0xf8, 0xc3]),
-            []
+            [0i64; 0]
         );
     }
 }

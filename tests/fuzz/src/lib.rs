@@ -18,6 +18,7 @@ mod machine;
 pub mod names;
 pub mod pipeline;
 pub mod records;
+mod ring;
 pub mod rules;
 pub mod scan;
 pub mod seeds;

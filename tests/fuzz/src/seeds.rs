@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use observer::protocol::Side;
 
-use crate::{go, machine, templates};
+use crate::{go, machine, ring, templates};
 
 /// Folder that `cargo xtask fuzz` names for the seeds of a target.
 pub const FOLDER_VARIABLE: &str = "OBSERVER_FUZZ_SEEDS";
@@ -25,7 +25,7 @@ fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
         "records" => records(),
         "btf" => btf(),
-        "elf" => [elf(), go::program()]
+        "elf" => [elf(), go::program(), ring::program()]
             .into_iter()
             .chain(machine::programs())
             .collect(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use observer_common::wire::{CLASS_AI, CLASS_OTHER, STACK_AWS_LC, TIE_AFTER_CALL, Tie};
+use observer_common::wire::{CLASS_AI, CLASS_OTHER, STACK_AWS_LC, STACK_RING, TIE_AFTER_CALL, Tie};
 
 use super::{
     sockets::{READABLE, end, open, socket, to},
@@ -25,7 +25,7 @@ fn tie(bed: &mut Bed, half: &mut TestFlow, connection_id: u64) {
     let body = Tie {
         handle: half.handle,
         tie: half.tie.into(),
-        stack: u32::from(STACK_AWS_LC),
+        stack: u32::from(half.stack),
     };
     bed.record(half, &Body::Tie(body));
 }
@@ -90,6 +90,35 @@ fn what_two_keys_see_is_one_exchange_whenever_the_socket_is_known() {
         assert_eq!(gone, [1, 10, 11]);
         assert_eq!(bed.pipeline.ledger().iter().count(), 0, "nothing was lost");
     }
+}
+
+/// ring's keys are as those of aws-lc, and their rows say whose they are.
+#[test]
+fn keys_of_ring_are_joined_likewise() {
+    let (client, mut bed) = (process(42), Bed::new());
+    let of = connection(&mut bed, 1, &client);
+    let of_ring = |id, connection_id| TestFlow {
+        stack: STACK_RING,
+        ..key(id, connection_id, &client)
+    };
+    let (mut seals, mut opens) = (of_ring(10, 0), of_ring(11, 1));
+    bed.sent(&mut seals, &chat("hello"));
+    tie(&mut bed, &mut seals, 1);
+    bed.received(&mut opens, &answer("hi"));
+    end(&mut bed, &of, READABLE);
+    let (row, connection) = (bed.interactions()[0], bed.connections()[0]);
+    assert_eq!((row.connection_id, row.tls_stack.as_str()), (1, "rustls_ring"));
+    assert_eq!(
+        (row.visibility.as_str(), row.tie.as_str()),
+        ("decoded", "after_call")
+    );
+    assert_eq!(
+        (connection.exchanges_decoded, connection.tls_stack.as_str()),
+        (1, "rustls_ring")
+    );
+    let mut told = bed.decisions();
+    told.sort_unstable();
+    assert_eq!(told, [(1, CLASS_OTHER), (10, CLASS_AI), (11, CLASS_AI)]);
 }
 
 #[test]
