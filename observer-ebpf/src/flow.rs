@@ -4,15 +4,12 @@ use aya_ebpf::helpers::bpf_probe_read_user;
 use observer_common::{
     counters,
     maps::{Flow, FlowKey},
-    wire::{
-        CLASS_UNDECIDED, DIRECTION_SENT, KIND_TLS_DATA, KIND_TLS_FREE, KIND_TLS_NAME, STACK_OPENSSL,
-        TIE_NONE, TlsData, TlsFree,
-    },
+    wire::{CLASS_UNDECIDED, DIRECTION_SENT, KIND_TLS_FREE, KIND_TLS_NAME, STACK_OPENSSL, TIE_NONE, TlsFree},
 };
 
 use crate::{
     emit,
-    gate::{self, Delivery, Source},
+    gate::{self, Delivery, Passed, Source},
     maps::{FLOWS, HOSTS, Thread, count, prefix_large},
     task::{header, observed_pid, process_start_ns, thread},
     tie,
@@ -87,25 +84,19 @@ pub(crate) fn deliver(key: &FlowKey, thread: &mut Thread, call: &Plaintext) {
     if allowed == 0 {
         return;
     }
-    let delivery = thread.delivery.write(Delivery {
-        head: header(KIND_TLS_DATA, key.process_start_ns),
-        body: TlsData {
-            handle: key.handle,
-            offset,
-            call_len: n,
-            len: 0,
-            class: flow.gate.class,
-            direction,
-            tie: flow.tie as u8,
-            stack,
-            pad: [0; 5],
-        },
+    let passed = Passed {
+        process_start_ns: key.process_start_ns,
+        connection_id: flow.connection_id,
+        handle: key.handle,
+        offset,
+        n,
+        allowed,
+        direction,
+        tie: flow.tie as u8,
+        stack,
         source: Source::buffer(buffer, n),
-        left: allowed,
-    });
-    delivery.head.flow_id = flow.gate.id;
-    delivery.head.connection_id = flow.connection_id;
-    gate::pieces(delivery, steps);
+    };
+    gate::pieces(gate::delivery(thread, &flow.gate, passed), steps);
 }
 
 /// Whether the first bytes sent are worth the large prefix.

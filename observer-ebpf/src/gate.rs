@@ -4,13 +4,14 @@ use aya_ebpf::helpers::bpf_probe_read_user;
 use observer_common::{
     counters,
     maps::Gate,
-    wire::{CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, Header, MAX_CHUNK, TlsData, is_of_key},
+    wire::{CLASS_AI, CLASS_OTHER, CLASS_UNDECIDED, Header, KIND_TLS_DATA, MAX_CHUNK, TlsData, is_of_key},
 };
 
 use crate::{
     emit,
-    maps::{SCOPES, count, next_id, prefix_large, prefix_small},
+    maps::{SCOPES, Thread, count, next_id, prefix_large, prefix_small},
     share,
+    task::header,
 };
 
 /// Most whole pieces of a call that may hand over a body at once (4 MiB). The verifier walks each step, so the number is
@@ -129,6 +130,51 @@ pub(crate) struct Delivery {
     pub source: Source,
     /// Bytes still to be delivered.
     pub left: u64,
+}
+
+/// Plaintext of one call that its stream lets through.
+pub(crate) struct Passed {
+    /// Start of the process that the records are booked to.
+    pub process_start_ns: u64,
+    /// Connection that is known to carry it; 0: none yet.
+    pub connection_id: u64,
+    /// Handle of the TLS library; 0 where there is none.
+    pub handle: u64,
+    /// Where its first byte stands in its direction.
+    pub offset: u64,
+    /// Bytes of the call.
+    pub n: u64,
+    /// How many of them are to be delivered.
+    pub allowed: u64,
+    pub direction: u8,
+    pub tie: u8,
+    pub stack: u8,
+    pub source: Source,
+}
+
+/// Makes the delivery of a call ready, in the state of the thread. The identifiers are written there afterwards, so that no second
+/// header is on the stack.
+#[inline(always)]
+pub(crate) fn delivery<'t>(thread: &'t mut Thread, gate: &Gate, call: Passed) -> &'t mut Delivery {
+    let delivery = thread.delivery.write(Delivery {
+        head: header(KIND_TLS_DATA, call.process_start_ns),
+        body: TlsData {
+            handle: call.handle,
+            offset: call.offset,
+            call_len: call.n,
+            len: 0,
+            class: gate.class,
+            direction: call.direction,
+            tie: call.tie,
+            stack: call.stack,
+            pad: [0; 5],
+        },
+        source: call.source,
+        left: call.allowed,
+    });
+    delivery.head.flow_id = gate.id;
+    delivery.head.connection_id = call.connection_id;
+    delivery
 }
 
 /// Cuts what is to be delivered of one buffer into records with absolute offsets: whole ones, at most `steps`, and a rest.

@@ -11,14 +11,14 @@ use observer_common::{
     maps::{SOCKET_ACCEPTED, SOCKET_OPENED, SOCKET_QUIET, Socket},
     wire::{
         AF_INET, AF_INET6, AF_UNIX, CLASS_OTHER, CLOSE_WAS_ESTABLISHED, CONNECT_ACCEPTED, CONNECT_EXISTING,
-        Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, KIND_CLOSE, KIND_CONNECT, KIND_TLS_DATA,
-        STACK_SOCKET, TIE_SOCKET, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_UNIX, TlsData,
+        Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, KIND_CLOSE, KIND_CONNECT, STACK_SOCKET,
+        TIE_SOCKET, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_UNIX,
     },
 };
 
 use crate::{
     emit,
-    gate::{self, Delivery},
+    gate::{self, Passed},
     maps::{SOCKETS, count, offsets, prefix_large, prefix_small},
     process::read_arg,
     syscall,
@@ -169,7 +169,14 @@ fn transferred(socket: u64, ret: i32, direction: u8) {
 pub(crate) fn booked(socket: u64, ret: i32, direction: u8) {
     let Some(pid) = observed_pid() else { return };
     let _ = book(socket, ret, direction, pid);
+    used(socket, ret, direction);
+}
+
+/// A function of its own: beside [`takes_over`] there is no room for it on the stack.
+#[inline(never)]
+fn used(socket: u64, ret: i32, direction: u8) -> u32 {
     tie::socket_used(socket, ret, direction == DIRECTION_SENT);
+    u32::from(direction)
 }
 
 /// Books the bytes of a call on a socket that is known; gives it, and where they stand in their direction, when there are any.
@@ -229,25 +236,19 @@ fn in_clear(entry: &mut Socket, offset: u64, n: u64, direction: u8) -> u32 {
         return 0;
     }
     let Some(thread) = thread() else { return 0 };
-    let delivery = thread.delivery.write(Delivery {
-        head: header(KIND_TLS_DATA, entry.process_start_ns),
-        body: TlsData {
-            handle: 0,
-            offset,
-            call_len: n,
-            len: 0,
-            class: entry.gate.class,
-            direction,
-            tie: TIE_SOCKET,
-            stack: STACK_SOCKET,
-            pad: [0; 5],
-        },
+    let passed = Passed {
+        process_start_ns: entry.process_start_ns,
+        connection_id: entry.gate.id,
+        handle: 0,
+        offset,
+        n,
+        allowed,
+        direction,
+        tie: TIE_SOCKET,
+        stack: STACK_SOCKET,
         source,
-        left: allowed,
-    });
-    delivery.head.flow_id = entry.gate.id;
-    delivery.head.connection_id = entry.gate.id;
-    gate::pieces_of_list(delivery);
+    };
+    gate::pieces_of_list(gate::delivery(thread, &entry.gate, passed));
     1
 }
 

@@ -13,15 +13,15 @@ use aya_ebpf::{
 use observer_common::{
     counters,
     maps::{STDIO_OPENED, STDIO_QUIET, Stdio},
-    wire::{CLASS_OTHER, DIRECTION_RECEIVED, DIRECTION_SENT, KIND_TLS_DATA, STACK_STDIO, TIE_NONE, TlsData},
+    wire::{CLASS_OTHER, DIRECTION_RECEIVED, DIRECTION_SENT, STACK_STDIO, TIE_NONE},
 };
 
 use crate::{
-    gate::{self, Delivery, Source},
+    gate::{self, Passed, Source},
     maps::{STDIO, count, offsets, prefix_large},
     net::field,
     syscall,
-    task::{header, observed_pid, process_start_ns, thread},
+    task::{observed_pid, process_start_ns, thread},
 };
 
 const TYPE: u16 = 0o170_000;
@@ -100,24 +100,19 @@ fn opens(entry: &mut Stdio, direction: u8, source: &Source, n: u64) -> bool {
 #[inline(always)]
 fn deliver(entry: &mut Stdio, direction: u8, offset: u64, n: u64, allowed: u64, source: Source) -> u32 {
     let Some(thread) = thread() else { return 0 };
-    let delivery = thread.delivery.write(Delivery {
-        head: header(KIND_TLS_DATA, process_start_ns()),
-        body: TlsData {
-            handle: 0,
-            offset,
-            call_len: n,
-            len: 0,
-            class: entry.gate.class,
-            direction,
-            tie: TIE_NONE,
-            stack: STACK_STDIO,
-            pad: [0; 5],
-        },
+    let passed = Passed {
+        process_start_ns: process_start_ns(),
+        connection_id: 0,
+        handle: 0,
+        offset,
+        n,
+        allowed,
+        direction,
+        tie: TIE_NONE,
+        stack: STACK_STDIO,
         source,
-        left: allowed,
-    });
-    delivery.head.flow_id = entry.gate.id;
-    gate::pieces_of_list(delivery);
+    };
+    gate::pieces_of_list(gate::delivery(thread, &entry.gate, passed));
     1
 }
 

@@ -13,6 +13,7 @@ mod files;
 mod governance;
 mod http;
 mod kubernetes;
+mod outgoing;
 mod prepare;
 mod reload;
 mod seals;

@@ -44,7 +44,7 @@ pub(crate) struct Observed {
 /// Rows between the chain and the store, since the start.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Rows {
-    /// Rows that the sequencer numbered, seals among them.
+    /// Rows that the sequencer numbered, seals among them, and those that were refused before that.
     pub numbered: u64,
     /// Rows of earlier starts that were found on disk.
     pub recovered: u64,

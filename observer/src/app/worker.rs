@@ -16,8 +16,9 @@ use super::{
     blind::OpaqueProcesses,
     chain::Chain,
     enforcement::{self, Enforcement},
+    outgoing::Outgoing,
     reload::Change,
-    seals::{Observed, Rows, Seals, add_ends},
+    seals::{Observed, Seals, add_ends},
     selftest::SelfTests,
 };
 use crate::{
@@ -38,7 +39,7 @@ use crate::{
     metrics::Snapshot,
     pipeline::{Output, Pipeline, Rulebook},
     sensitive::{Engine, HmacKey},
-    spool::{RowBook, Spool},
+    spool::Spool,
     stacks::How,
 };
 
@@ -129,7 +130,7 @@ impl Worker {
             enforcement,
             processes: Processes::default(),
             opaque: OpaqueProcesses::default(),
-            sequencer,
+            outgoing: Outgoing::new(sequencer, spool, alerts),
             chain,
             selftest,
             seals,
@@ -137,14 +138,11 @@ impl Worker {
             counters,
             host_probes,
             discovery,
-            spool,
             shared,
             entries: 0,
             for_discovery: 0,
-            seals_made: 0,
             changes,
             pods,
-            alerts,
         };
         state.run(Records::new(records), now_ns)
     }
@@ -155,7 +153,7 @@ struct State {
     enforcement: Option<Enforcement>,
     processes: Processes,
     opaque: OpaqueProcesses,
-    sequencer: Sequencer,
+    outgoing: Outgoing,
     chain: Chain,
     selftest: SelfTests,
     seals: Seals,
@@ -163,17 +161,13 @@ struct State {
     counters: Counters,
     host_probes: Vec<(HostProbe, ProbeState)>,
     discovery: Discovery,
-    spool: Arc<Spool>,
     shared: Arc<Shared>,
     /// Entries taken out of the ring buffer.
     entries: u64,
     /// Records of these that are for discovery only.
     for_discovery: u64,
-    /// Seals made.
-    seals_made: u64,
     changes: mpsc::Receiver<Change>,
     pods: mpsc::Receiver<kubernetes::Change>,
-    alerts: Alerts,
 }
 
 impl State {
@@ -316,7 +310,7 @@ impl State {
             && data.stack == STACK_STDIO
             && data.class == CLASS_UNDECIDED
         {
-            self.processes.want_stdio_client(&mut identity);
+            self.processes.want_stdio_client(&mut identity, header.time_ns);
         }
         self.tell_found_by(header, body, key);
         self.tell_readability(header, body, key);
@@ -371,7 +365,7 @@ impl State {
         let mut processes = self.opaque.named(&found);
         processes.retain(|process| Some(process.pid) != self.selftest.helper());
         for row in self.pipeline.blind_spots(now_ns, processes) {
-            self.spool.push(self.sequencer.blind_spot(row));
+            self.outgoing.blind_spot(row);
         }
     }
 
@@ -380,27 +374,8 @@ impl State {
         let mut refused = Vec::new();
         for output in self.pipeline.outputs() {
             match output {
-                Output::Interaction(row, findings) => {
-                    let row = self.sequencer.interaction(*row);
-                    let hash = row.record_hash;
-                    self.alerts.call(&row);
-                    let wanted = !findings.is_empty() && self.alerts.wants_findings();
-                    let call = wanted.then(|| row.clone());
-                    self.spool.push(row);
-                    for mut finding in findings {
-                        finding.interaction_hash = hash;
-                        let finding = self.sequencer.finding(finding);
-                        if let Some(call) = &call {
-                            self.alerts.finding(&finding, call);
-                        }
-                        self.spool.push(finding);
-                    }
-                }
-                Output::Connection(row) => {
-                    let row = self.sequencer.connection(*row);
-                    self.alerts.connection(&row);
-                    self.spool.push(row);
-                }
+                Output::Interaction(row, findings) => self.outgoing.call(*row, findings),
+                Output::Connection(row) => self.outgoing.connection(*row),
                 Output::Decide { flow_id, class } => {
                     // A full table leaves the flow undecided: its prefix ends by itself.
                     self.scopes.decide(flow_id, class);
@@ -449,7 +424,7 @@ impl State {
                 .map(|(probe, state)| (probe.program.to_owned(), state.clone()));
             host.chain(functions).collect()
         });
-        let (kernel, book) = (self.counters.read(), self.spool.book());
+        let (kernel, book) = (self.counters.read(), self.outgoing.spool.book());
         let mut ledger = self.pipeline.ledger().clone();
         add_ends(&mut ledger, &kernel, &book);
         let totals = self.pipeline.totals();
@@ -460,22 +435,12 @@ impl State {
             totals,
             ledger,
             pipeline: self.pipeline.books(),
-            rows: self.rows(&book),
+            rows: self.outgoing.rows(&book),
             open_flows: self.pipeline.open_flows(),
             enforcement: self.pipeline.enforcement_totals(),
             pods: self.pipeline.cluster().len(),
             pods_refused: self.pipeline.cluster().refused(),
             probes,
-        }
-    }
-
-    fn rows(&self, book: &RowBook) -> Rows {
-        Rows {
-            numbered: self.sequencer.records() + self.seals_made,
-            recovered: book.recovered,
-            stored: book.stored,
-            lost: book.lost,
-            pending: book.pending,
         }
     }
 
@@ -491,16 +456,21 @@ impl State {
         let (interval, mut coverage) = self.seals.next(&observed, now_ns, offset_ns);
         (coverage.procs_net, coverage.procs_readable, coverage.procs_opaque) =
             self.discovery.with_inventory(Inventory::process_counts);
-        coverage.notes = self.chain.before_seal(&mut self.sequencer, wall_ns());
+        coverage.notes = self.chain.before_seal(&mut self.outgoing.sequencer, wall_ns());
         coverage.notes.extend(clock);
-        coverage.notes.extend(self.spool.take_notes());
-        coverage.dropped = self.spool.undeclared().iter().map(Dropped::from).collect();
+        coverage.notes.extend(self.outgoing.spool.take_notes());
+        coverage.dropped = self
+            .outgoing
+            .spool
+            .undeclared()
+            .iter()
+            .map(Dropped::from)
+            .collect();
         let verdict = self.selftest.of_interval(now_ns, &self.pipeline);
         coverage.selftest = verdict.outcome;
         coverage.notes.extend(verdict.note);
-        let row = self.sequencer.seal(kind, interval, coverage);
-        self.seals_made += 1;
-        self.spool.push(row);
+        let row = self.outgoing.sequencer.seal(kind, interval, coverage);
+        self.outgoing.seal(row);
     }
 }
 

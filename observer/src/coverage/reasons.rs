@@ -35,6 +35,7 @@ pub const REASONS: &[(Stage, &str)] = &[
     (Stage::Scan, "encoded_too_deep"),
     (Stage::Scan, "undecided"),
     (Stage::Store, "over_budget"),
+    (Stage::Store, "over_share"),
     (Stage::Store, "rejected"),
     (Stage::Store, "shutdown"),
     (Stage::Store, "damaged"),

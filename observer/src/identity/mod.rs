@@ -111,6 +111,9 @@ pub struct Identity {
 /// Most processes remembered.
 const MAX_PROCESSES: usize = 65_536;
 
+/// How long a client that was not found is not looked for again.
+const NO_CLIENT_NS: u64 = 2_000_000_000;
+
 /// Most ancestors named.
 const MAX_ANCESTORS: usize = 16;
 
@@ -128,6 +131,8 @@ pub struct Processes {
     digests: Digests,
     /// Peers of the processes of sshd, by id and start.
     ssh: HashMap<(u32, u64), Option<IpAddr>>,
+    /// Servers on standard input whose client was not found, and until when it is not looked for.
+    no_client: HashMap<ProcessKey, u64>,
 }
 
 impl Processes {
@@ -159,15 +164,23 @@ impl Processes {
         self.known.insert(identity.key, Arc::clone(identity));
     }
 
-    /// Finds out who speaks to a server on its standard input.
-    pub fn want_stdio_client(&mut self, identity: &mut Arc<Identity>) {
-        if identity.stdio_client.is_some() {
+    /// Finds out who speaks to a server on its standard input, at this time (CLOCK_BOOTTIME, ns). Where nobody was found a moment ago
+    /// nobody is looked for: it means reading the descriptors of all its ancestors.
+    pub fn want_stdio_client(&mut self, identity: &mut Arc<Identity>, at_ns: u64) {
+        let key = identity.key;
+        let waits = |until: &u64| at_ns < *until;
+        if identity.stdio_client.is_some() || self.no_client.get(&key).is_some_and(waits) {
             return;
         }
         self.want_digest(identity);
-        let Some(client) = stdio::client(identity.key.pid, &identity.ancestry).cloned() else {
+        let Some(client) = stdio::client(key.pid, &identity.ancestry).cloned() else {
+            if self.no_client.len() >= MAX_PROCESSES {
+                self.no_client.clear();
+            }
+            self.no_client.insert(key, at_ns + NO_CLIENT_NS);
             return;
         };
+        self.no_client.remove(&key);
         let mut client = self.ancestor(&client);
         self.want_digest(&mut client);
         let mut wanted = Identity::clone(identity);
@@ -190,12 +203,13 @@ impl Processes {
 
     /// Reads a process anew: it has another image since.
     pub fn replaced(&mut self, key: ProcessKey) {
-        self.known.remove(&key);
+        self.ended(key);
     }
 
     /// Forgets a process that ended.
     pub fn ended(&mut self, key: ProcessKey) {
         self.known.remove(&key);
+        self.no_client.remove(&key);
     }
 
     fn read(&mut self, key: ProcessKey, uid: u32, comm: String) -> Identity {
@@ -306,6 +320,25 @@ mod tests {
             ("gone", "")
         );
         assert_eq!((identity.parent_pid, identity.login_uid), (0, u32::MAX));
+    }
+
+    #[test]
+    fn a_client_that_was_not_found_is_looked_for_again_later() {
+        let mut processes = Processes::default();
+        // Nobody is above it, so nobody is found.
+        let key = ProcessKey {
+            pid: u32::MAX - 1,
+            start_ns: 1,
+        };
+        let mut identity = processes.identify(key, 0, String::new);
+        processes.want_stdio_client(&mut identity, 5);
+        assert_eq!(processes.no_client[&key], 5 + NO_CLIENT_NS);
+        processes.want_stdio_client(&mut identity, 6);
+        assert_eq!(processes.no_client[&key], 5 + NO_CLIENT_NS, "not looked for");
+        processes.want_stdio_client(&mut identity, 5 + NO_CLIENT_NS);
+        assert_eq!(processes.no_client[&key], 5 + 2 * NO_CLIENT_NS);
+        processes.replaced(key);
+        assert!(processes.no_client.is_empty());
     }
 
     #[test]

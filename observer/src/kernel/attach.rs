@@ -3,12 +3,14 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fs::File,
-    os::{fd::AsRawFd, unix::fs::MetadataExt},
+    os::fd::AsRawFd,
 };
 
 use observer_common::wire;
 
 use super::{
+    file_id::FileId,
+    links::Link,
     load::Programs,
     probes::{ProbeState, call_programs},
     signs::Sign,
@@ -17,43 +19,6 @@ use crate::{
     coverage::{OpaqueReason, Readability},
     stacks::{How, Kind, Point, RefusalReason, Report, Stack},
 };
-
-/// Identity of a file on this host. The kernel programs drop the second report of one call, where a file has two all the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FileId {
-    /// 0 on an overlay file system: each container mounts one of its own over the same layers, and a probe sits on the file of the layer, whose
-    /// inode's number and time the mounts show. With their devices told apart, each container of an image would bring its probes, for good.
-    device: u64,
-    inode: u64,
-    /// Seconds and nanoseconds of the last change: a library replaced in place is another file. On an overlay file system
-    /// that of the inode: a copy-up makes another file of it, which keeps device, number and time of its content.
-    changed: (i64, i64),
-}
-
-impl FileId {
-    /// Identity and size in bytes of an open regular file.
-    pub fn of(file: &File) -> Option<(Self, u64)> {
-        let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        let (device, changed) = if is_on_overlay(file) {
-            (0, (meta.ctime(), meta.ctime_nsec()))
-        } else {
-            (meta.dev(), (meta.mtime(), meta.mtime_nsec()))
-        };
-        let id = Self {
-            device,
-            inode: meta.ino(),
-            changed,
-        };
-        Some((id, meta.len()))
-    }
-}
-
-/// Elsewhere the inode's time says too much: each new hard link changes it.
-fn is_on_overlay(file: &File) -> bool {
-    /// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
-    const OVERLAY: u64 = 0x794c_7630;
-    rustix::fs::fstatfs(file).is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| kind == OVERLAY))
-}
 
 /// One TLS stack of a file, and what became of its probes.
 #[derive(Debug, Clone)]
@@ -142,10 +107,15 @@ impl Inventory {
         true
     }
 
-    /// A file could not be examined yet: it is new again.
+    /// A file could not be examined yet, or is not attached to any more: it is new again.
     pub(super) fn forget(&mut self, id: FileId) {
         self.files.remove(&id);
         self.pending.remove(&id);
+    }
+
+    /// Path of a file with a TLS stack.
+    pub(super) fn path_of(&self, id: FileId) -> Option<&str> {
+        Some(self.files.get(&id)?.as_ref()?.path.as_str())
     }
 
     /// A file was examined.
@@ -284,36 +254,43 @@ fn wire_stack(kind: Kind) -> Option<u8> {
     }
 }
 
-/// Attaches to what was found in a file. `None` when it has no TLS stack.
+/// Attaches to what was found in a file, with the links that keep it so. `None` when it has no TLS stack.
 pub(super) fn attach(
     programs: &mut Programs,
     file: &File,
     path: &str,
     report: &Report,
     now_ns: impl Fn() -> u64,
-) -> Option<TlsFile> {
+) -> Option<(TlsFile, Vec<Link>)> {
     if report.stacks.is_empty() {
         return None;
     }
     // The descriptor names the file whatever becomes of its path and whichever mount namespace it is in.
     let target = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let mut links = Vec::new();
     let stacks = report
         .stacks
         .iter()
-        .map(|stack| attach_stack(programs, stack, &target))
+        .map(|stack| attach_stack(programs, stack, &target, &mut links))
         .collect();
-    Some(TlsFile {
+    let found = TlsFile {
         path: path.to_owned(),
         stacks,
         since_ns: now_ns(),
-    })
+    };
+    Some((found, links))
 }
 
-fn attach_stack(programs: &mut Programs, stack: &Stack, target: &str) -> AttachedStack {
+fn attach_stack(
+    programs: &mut Programs,
+    stack: &Stack,
+    target: &str,
+    links: &mut Vec<Link>,
+) -> AttachedStack {
     let mut probes = Vec::new();
     if stack.is_readable() {
         for point in &stack.points {
-            if let Some(state) = attach_point(programs, stack.kind, point, target) {
+            if let Some(state) = attach_point(programs, stack.kind, point, target, links) {
                 probes.push((point.name.clone(), state));
             }
         }
@@ -354,7 +331,13 @@ pub fn opaque_reason(stack: &Stack) -> Option<OpaqueReason> {
 }
 
 /// Attaches the programs of one function; `None` when there are none for it.
-fn attach_point(programs: &mut Programs, kind: Kind, point: &Point, target: &str) -> Option<ProbeState> {
+fn attach_point(
+    programs: &mut Programs,
+    kind: Kind,
+    point: &Point,
+    target: &str,
+    links: &mut Vec<Link>,
+) -> Option<ProbeState> {
     let wanted = call_programs(kind, point.call)?;
     let at = [point.offset];
     let returns = wanted
@@ -366,7 +349,7 @@ fn attach_point(programs: &mut Programs, kind: Kind, point: &Point, target: &str
         .chain(wanted.exit.map(|program| (program, at.as_slice())))
         .chain([(wanted.enter, at.as_slice())]);
     for (program, offsets) in order {
-        if let Err(reason) = programs.attach(program, target, offsets) {
+        if let Err(reason) = programs.attach(program, target, offsets, links) {
             return Some(ProbeState::Failed(reason));
         }
     }
@@ -378,11 +361,7 @@ mod tests {
     use super::*;
 
     fn id(inode: u64) -> FileId {
-        FileId {
-            device: 1,
-            inode,
-            changed: (0, 0),
-        }
+        FileId::numbered(inode)
     }
 
     fn file(kind: Kind, opaque: Option<OpaqueReason>, since_ns: u64) -> TlsFile {

@@ -13,9 +13,11 @@ use std::{
 };
 
 use super::{
-    attach::{FileId, Inventory, attach},
+    attach::{Inventory, attach},
     clock::boot_ns,
+    file_id::FileId,
     known::KnownFiles,
+    links::Links,
     load::Programs,
     procfs::{likely_files, mappings, open_mapped, processes},
 };
@@ -98,6 +100,7 @@ impl Discovery {
         let (requests, receiver) = sync_channel(QUEUE);
         let inventory = Arc::new(Mutex::new(Inventory::default()));
         let mut worker = Worker {
+            links: Links::default(),
             programs,
             inventory: Arc::clone(&inventory),
             due: BinaryHeap::new(),
@@ -105,6 +108,7 @@ impl Discovery {
             large: None,
         };
         worker.look_at_likely_files();
+        worker.links.expect_all();
         worker.sweep();
         worker.large = Some(start_examiner(requests.clone())?);
         let thread = std::thread::Builder::new()
@@ -169,6 +173,7 @@ fn now() -> Instant {
 }
 
 struct Worker {
+    links: Links,
     programs: Programs,
     inventory: Arc<Mutex<Inventory>>,
     due: BinaryHeap<Reverse<(Instant, u32)>>,
@@ -248,12 +253,12 @@ impl Worker {
         let at_ns = boot_ns();
         let found = mappings(pid);
         for mapped in found.executable {
-            if let Ok(file) = open_mapped(pid, &mapped)
-                && let Some(id) = self.examine(file, &mapped.path)
-            {
-                files.push(id);
+            match open_mapped(pid, &mapped) {
+                Ok(file) => files.extend(self.examine(file, &mapped.path)),
+                Err(_) => self.links.used_inode(mapped.inode, at_ns),
             }
         }
+        files.iter().for_each(|id| self.links.used(*id, at_ns));
         let mut inventory = self.inventory();
         inventory.shows(pid, found.signs);
         if !files.is_empty() {
@@ -276,7 +281,20 @@ impl Worker {
             self.look_at_process(*pid);
         }
         self.inventory().keep(&alive);
+        self.release();
         self.known.save();
+    }
+
+    /// Detaches from files that no process maps any more.
+    fn release(&mut self) {
+        let released = self.links.release(boot_ns());
+        let mut inventory = self.inventory();
+        for id in released {
+            if let Some(path) = inventory.path_of(id) {
+                tracing::info!(path, "no process has this TLS library any more: detached");
+            }
+            inventory.forget(id);
+        }
     }
 
     fn inventory(&self) -> MutexGuard<'_, Inventory> {
@@ -332,9 +350,10 @@ impl Worker {
     /// Attaches to what is in a file, which was `known` before or is examined just now.
     fn attach(&mut self, id: FileId, file: &File, path: &str, report: &Report, known: bool) {
         self.inventory().examined(id);
-        let Some(found) = attach(&mut self.programs, file, path, report, boot_ns) else {
+        let Some((found, links)) = attach(&mut self.programs, file, path, report, boot_ns) else {
             return;
         };
+        self.links.hold(id, file, links, boot_ns());
         for stack in &found.stacks {
             let (path, kind) = (found.path.as_str(), stack.kind.name());
             match (found.failure(), stack.opaque) {

@@ -1,5 +1,7 @@
 //! Attaches the programs that are attached once for the whole host.
 
+use std::collections::BTreeMap;
+
 use aya::{
     Btf, Ebpf,
     programs::{Program, ProgramError},
@@ -38,32 +40,57 @@ fn attach_exits(ebpf: &mut Ebpf) -> Result<Vec<(HostProbe, ProbeState)>, LoadErr
     }
 }
 
-/// `btf`: the kernel's types, for ends of its functions.
-fn attach_all(
+/// Attaches each probe. One that is not required and refused has the kernel's reason as its state. `btf`: the kernel's types, for ends
+/// of its functions.
+///
+/// # Errors
+/// When one is refused that is required.
+pub(super) fn attach_all(
     ebpf: &mut Ebpf,
     probes: &[HostProbe],
     btf: Option<&Btf>,
 ) -> Result<Vec<(HostProbe, ProbeState)>, LoadError> {
-    let mut states = Vec::new();
+    let mut states: Vec<(HostProbe, ProbeState)> = Vec::new();
+    // A program that serves several hooks is refused once: its verifier takes a while.
+    let mut refused: BTreeMap<&str, ProbeState> = BTreeMap::new();
     for probe in probes {
-        let state = match attach_host_probe(ebpf, probe, btf) {
-            Ok(()) => ProbeState::Attached,
-            Err(ProgramError::LoadError { .. }) if probe.required => {
-                return Err(refused(ebpf, probe.program));
-            }
-            Err(error) if probe.required => {
-                let reason = chain(&error);
-                return Err(LoadError::NotAttached {
-                    program: probe.program,
-                    reason,
-                    without: probe.without,
-                });
-            }
-            Err(error) => ProbeState::Failed(in_words(&error)),
+        let state = match refused.get(probe.program) {
+            Some(state) => state.clone(),
+            None => match attach_host_probe(ebpf, probe, btf) {
+                Ok(()) => ProbeState::Attached,
+                Err(error) if probe.required => return Err(missing(ebpf, probe, &error)),
+                Err(error) => {
+                    let state = ProbeState::Failed(in_words(&error));
+                    if matches!(error, ProgramError::LoadError { .. }) {
+                        refused.insert(probe.program, state.clone());
+                    }
+                    state
+                }
+            },
         };
         states.push((*probe, state));
     }
     Ok(states)
+}
+
+/// Why a required probe is not in place.
+fn missing(ebpf: &mut Ebpf, probe: &HostProbe, error: &ProgramError) -> LoadError {
+    if matches!(error, ProgramError::LoadError { .. }) {
+        return refused(ebpf, probe.program);
+    }
+    LoadError::NotAttached {
+        program: probe.program,
+        reason: chain(error),
+        without: probe.without,
+    }
+}
+
+/// A program that serves several hooks is loaded for the first one.
+fn once(loaded: Result<(), ProgramError>) -> Result<(), ProgramError> {
+    match loaded {
+        Err(ProgramError::AlreadyLoaded) => Ok(()),
+        other => other,
+    }
 }
 
 fn attach_host_probe(ebpf: &mut Ebpf, probe: &HostProbe, btf: Option<&Btf>) -> Result<(), ProgramError> {
@@ -74,7 +101,7 @@ fn attach_host_probe(ebpf: &mut Ebpf, probe: &HostProbe, btf: Option<&Btf>) -> R
             p.attach(name).map(drop)
         }
         (Some(Program::TracePoint(p)), Hook::Tracepoint(category, name), _) => {
-            p.load()?;
+            once(p.load())?;
             p.attach(category, name).map(drop)
         }
         (Some(Program::FExit(p)), Hook::FunctionExit(function), Some(btf)) => {

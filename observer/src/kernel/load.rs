@@ -18,6 +18,7 @@ use super::{
     btf::{Btf, has_socket_tracepoints, kernel_offsets},
     enforce::{self, Enforcer},
     host,
+    links::{self, Link},
     multi::MultiPrograms,
     probes::{HostProbe, ProbeState, function_programs},
     stdio,
@@ -120,7 +121,7 @@ impl LoadOptions {
 
 /// The programs in the kernel, with the maps that the daemon uses.
 pub struct Loaded {
-    /// Owner of the programs; dropping it detaches everything.
+    /// Owner of the programs; dropping it detaches what is attached once for the host.
     pub programs: Programs,
     /// Records from the kernel.
     pub records: RingBuf<MapData>,
@@ -178,13 +179,21 @@ impl Programs {
         }
     }
 
-    /// Attaches a function program to places of a file, for all processes.
+    /// Attaches a function program to places of a file, for all processes, as long as what it adds to `links` is kept.
     ///
     /// # Errors
     /// In words, what the kernel said.
-    pub(super) fn attach(&mut self, name: &str, file: &str, offsets: &[u64]) -> Result<(), String> {
-        if let Some(multi) = &mut self.multi {
-            return multi.attach(name, file, offsets);
+    pub(super) fn attach(
+        &mut self,
+        name: &str,
+        file: &str,
+        offsets: &[u64],
+        links: &mut Vec<Link>,
+    ) -> Result<(), String> {
+        if let Some(multi) = &self.multi {
+            let _link = multi.attach(name, file, offsets)?;
+            links.push(Link::Multi { _link });
+            return Ok(());
         }
         if let Some(reason) = self.refused.get(name) {
             return Err(format!("the kernel refused the program: {reason}"));
@@ -193,9 +202,9 @@ impl Programs {
             return Err(format!("no program {name}"));
         };
         for offset in offsets {
-            program
-                .attach(*offset, file, UProbeScope::AllProcesses)
-                .map_err(|e| chain(&e))?;
+            let link = program.attach(*offset, file, UProbeScope::AllProcesses);
+            let _link = link.and_then(|id| program.take_link(id)).map_err(|e| chain(&e))?;
+            links.push(Link::Perf { _link });
         }
         Ok(())
     }
@@ -305,6 +314,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     }
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     check_kernel(&release)?;
+    links::allow_many();
     let btf_bytes = fs::read(BTF_FILE).map_err(LoadError::NoBtf)?;
     let btf = Btf::parse(&btf_bytes)?;
     let (mut offsets, missing_fields) = kernel_offsets(&btf);
@@ -418,13 +428,14 @@ fn fill_hosts(ebpf: &mut Ebpf, hosts: &[(String, bool)]) -> Result<(), LoadError
             "more catalogue hosts than the kernel's table takes"
         );
     }
-    for (name, below) in hosts.iter().take(room) {
-        // A name too long for the table stays undecided in the kernel and is decided by the daemon.
-        let Some(key) = host_key(name, *below) else {
-            continue;
-        };
-        trie.insert(&key, CLASS_AI, 0)
-            .map_err(|e| LoadError::Loader(format!("host {name}: {e}")))?;
+    // A name that is not in the table stays undecided in the kernel and is decided by the daemon: one too long for it, or refused.
+    let keys = hosts
+        .iter()
+        .take(room)
+        .filter_map(|(name, below)| host_key(name, *below));
+    let refused = keys.filter_map(|key| trie.insert(&key, CLASS_AI, 0).err());
+    if let Some(error) = refused.last() {
+        tracing::warn!(%error, "the kernel's table of catalogue hosts is not whole");
     }
     Ok(())
 }

@@ -17,9 +17,6 @@ use aya_obj::{Object, ProgramSection};
 
 use super::sys;
 
-/// Threads that detach at the end: the kernel waits for each link, and waits together where it is asked at once.
-const DETACHING: usize = 32;
-
 /// One loaded program.
 #[derive(Debug)]
 struct Program {
@@ -27,11 +24,10 @@ struct Program {
     at_return: bool,
 }
 
-/// The function programs, and where they are attached.
+/// The function programs.
 #[derive(Debug)]
 pub(super) struct MultiPrograms {
     programs: HashMap<String, Program>,
-    links: Vec<OwnedFd>,
 }
 
 /// Why uprobe multi is not used.
@@ -73,37 +69,21 @@ impl MultiPrograms {
             let at_return = matches!(program.section, ProgramSection::URetProbe { .. });
             programs.insert((*name).to_owned(), Program { fd, at_return });
         }
-        let links = Vec::new();
-        Ok(Self { programs, links })
+        Ok(Self { programs })
     }
 
-    /// Attaches a program to places of a file, for all processes.
+    /// Attaches a program to places of a file, for all processes, until the descriptor is closed.
     ///
     /// # Errors
     /// In words, what the kernel said.
-    pub(super) fn attach(&mut self, name: &str, file: &str, offsets: &[u64]) -> Result<(), String> {
+    pub(super) fn attach(&self, name: &str, file: &str, offsets: &[u64]) -> Result<OwnedFd, String> {
         let program = self
             .programs
             .get(name)
             .ok_or_else(|| format!("no program {name}"))?;
         let path = CString::new(file).map_err(|error| error.to_string())?;
-        let link = sys::link_uprobes(program.fd.as_fd(), &path, offsets, program.at_return)
-            .map_err(|error| format!("uprobe multi link: {error}"))?;
-        self.links.push(link);
-        Ok(())
-    }
-}
-
-impl Drop for MultiPrograms {
-    fn drop(&mut self) {
-        let mut links = std::mem::take(&mut self.links);
-        let share = links.len().div_ceil(DETACHING).max(1);
-        std::thread::scope(|scope| {
-            while !links.is_empty() {
-                let part = links.split_off(links.len().saturating_sub(share));
-                scope.spawn(move || drop(part));
-            }
-        });
+        sys::link_uprobes(program.fd.as_fd(), &path, offsets, program.at_return)
+            .map_err(|error| format!("uprobe multi link: {error}"))
     }
 }
 

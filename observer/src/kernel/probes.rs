@@ -95,10 +95,7 @@ pub const SOCKET_TRACEPOINTS: &[HostProbe] = &[
     },
 ];
 
-/// Program at the calls that carry MCP over standard input and output.
-pub const STDIO_PROGRAM: &str = "stdio_call";
-
-/// The same calls by the ends of kernel functions, where there are no such tracepoints.
+/// Socket calls by the ends of kernel functions, where there are no such tracepoints.
 pub const SOCKET_EXITS: &[HostProbe] = &[
     exit("exit_inet_send", "inet_sendmsg", NO_BYTES),
     exit("exit_inet_receive", "inet_recvmsg", NO_BYTES),
@@ -109,6 +106,29 @@ pub const SOCKET_EXITS: &[HostProbe] = &[
         "inet_sendpage",
         "bytes that sendfile(2) sends are not counted",
     ),
+];
+
+/// Program at the calls that carry MCP over standard input and output.
+pub const STDIO_PROGRAM: &str = "stdio_call";
+
+const fn stdio(call: &'static str) -> HostProbe {
+    HostProbe {
+        program: STDIO_PROGRAM,
+        hook: Hook::Tracepoint("syscalls", call),
+        required: false,
+        without: "MCP over standard input and output is not seen",
+    }
+}
+
+/// Calls that read and write descriptors. One program serves them all.
+pub const STDIO_CALLS: &[HostProbe] = &[
+    stdio("sys_exit_read"),
+    stdio("sys_exit_write"),
+    stdio("sys_exit_readv"),
+    stdio("sys_exit_writev"),
+    stdio("sys_exit_preadv2"),
+    stdio("sys_exit_recvfrom"),
+    stdio("sys_exit_sendto"),
 ];
 
 /// The programs for one kind of call.

@@ -14,6 +14,8 @@ use super::signs::{Sign, signs};
 pub struct MappedFile {
     /// First and last address of the mapping as the kernel writes them (`start-end`).
     pub range: String,
+    /// Number of the inode, as the kernel writes it.
+    pub inode: u64,
     /// Path in the process's mount namespace; ends in ` (deleted)` for a file that was removed.
     pub path: String,
 }
@@ -55,13 +57,15 @@ fn parse_maps(maps: &str) -> Vec<MappedFile> {
         let (Some(range), Some(perms)) = (columns.next(), columns.next()) else {
             continue;
         };
-        let path = columns.nth(3).unwrap_or("").trim_start();
+        let inode = columns.nth(2).and_then(|number| number.parse().ok()).unwrap_or(0);
+        let path = columns.next().unwrap_or("").trim_start();
         if perms.as_bytes().get(2) == Some(&b'x')
             && path.starts_with('/')
             && files.iter().all(|f| f.path != path)
         {
             files.push(MappedFile {
                 range: range.to_owned(),
+                inode,
                 path: path.to_owned(),
             });
         }
@@ -235,7 +239,7 @@ garbage";
         let found = parse_maps(maps);
         let paths: Vec<&str> = found.iter().map(|f| f.path.as_str()).collect();
         assert_eq!(paths, ["/usr/bin/curl", "/opt/with space/libssl.so.3 (deleted)"]);
-        assert_eq!(found[0].range, "55d1-55d2");
+        assert_eq!((found[0].range.as_str(), found[0].inode), ("55d1-55d2", 12));
     }
 
     #[test]

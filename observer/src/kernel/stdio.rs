@@ -3,63 +3,27 @@
 
 use std::{fs, os::unix::fs::FileTypeExt, path::Path};
 
-use aya::{
-    Ebpf,
-    maps::HashMap,
-    programs::{Program, ProgramError},
-};
+use aya::{Ebpf, maps::HashMap};
 use observer_common::maps::Stdio;
 
 use super::{
     clock::boot_ns,
-    load::{LoadError, chain, refused},
-    probes::{Hook, HostProbe, ProbeState, STDIO_PROGRAM},
+    host,
+    load::LoadError,
+    probes::{HostProbe, ProbeState, STDIO_CALLS},
     procfs::processes,
 };
-
-const WITHOUT: &str = "MCP over standard input and output is not seen";
-
-/// Calls that read and write descriptors. One program serves them all.
-const CALLS: [&str; 7] = [
-    "sys_exit_read",
-    "sys_exit_write",
-    "sys_exit_readv",
-    "sys_exit_writev",
-    "sys_exit_preadv2",
-    "sys_exit_recvfrom",
-    "sys_exit_sendto",
-];
 
 /// Attaches the program to its calls and enters the processes that are there already.
 ///
 /// # Errors
-/// [`LoadError`] when the kernel refuses the program. A call that it cannot be attached to is no error.
+/// [`LoadError`] when the object lacks the table. That the kernel refuses the program, or a call, is said in the states.
 pub(super) fn attach(ebpf: &mut Ebpf, prefix: u64) -> Result<Vec<(HostProbe, ProbeState)>, LoadError> {
-    let Some(Program::TracePoint(program)) = ebpf.program_mut(STDIO_PROGRAM) else {
-        return Err(LoadError::Loader(format!(
-            "the object has no program {STDIO_PROGRAM}"
-        )));
-    };
-    match program.load() {
-        Ok(()) => {}
-        Err(ProgramError::LoadError { .. }) => return Err(refused(ebpf, STDIO_PROGRAM)),
-        Err(error) => return Err(LoadError::Loader(chain(&error))),
+    let states = host::attach_all(ebpf, STDIO_CALLS, None)?;
+    if states.iter().any(|(_, state)| *state == ProbeState::Attached) {
+        enter_older(ebpf, prefix)?;
     }
-    let states = CALLS.map(|call| {
-        let probe = HostProbe {
-            program: STDIO_PROGRAM,
-            hook: Hook::Tracepoint("syscalls", call),
-            required: false,
-            without: WITHOUT,
-        };
-        let state = match program.attach("syscalls", call) {
-            Ok(_) => ProbeState::Attached,
-            Err(error) => ProbeState::Failed(chain(&error)),
-        };
-        (probe, state)
-    });
-    enter_older(ebpf, prefix)?;
-    Ok(states.into())
+    Ok(states)
 }
 
 /// Enters the processes that began before the programs.

@@ -3,7 +3,8 @@
 use std::{collections::HashMap, fs, sync::Arc};
 
 use super::{
-    attach::{FileId, opaque_reason},
+    attach::opaque_reason,
+    file_id::FileId,
     procfs::{executable_files, open_mapped, processes},
 };
 use crate::{

@@ -15,6 +15,8 @@ const MAX_RANGES: usize = 256;
 pub enum LossReason {
     /// The budget was full.
     OverBudget,
+    /// Hardly any of the budget was left, and their program held more than its share. They were never numbered.
+    OverShare,
     /// The store refused them for good.
     Rejected,
     /// The daemon stopped before they could be sent or put on disk.
@@ -25,12 +27,19 @@ pub enum LossReason {
 
 impl LossReason {
     /// All reasons.
-    pub const ALL: [Self; 4] = [Self::OverBudget, Self::Rejected, Self::Shutdown, Self::Damaged];
+    pub const ALL: [Self; 5] = [
+        Self::OverBudget,
+        Self::OverShare,
+        Self::Rejected,
+        Self::Shutdown,
+        Self::Damaged,
+    ];
 
     /// Name for metrics and seals.
     pub fn name(self) -> &'static str {
         match self {
             Self::OverBudget => "over_budget",
+            Self::OverShare => "over_share",
             Self::Rejected => "rejected",
             Self::Shutdown => "shutdown",
             Self::Damaged => "damaged",

@@ -9,7 +9,8 @@
 //! then are they ready for delivery: whatever the store knows is on disk, and what the head names is, too.
 //!
 //! What can go wrong, and what happens (tested below, in `tests/store` and with the real daemon in `tests/tests/live_spool.rs`):
-//! - the budget on disk is full: the oldest whole segments go (`over_budget`)
+//! - the budget on disk is full: the oldest whole segments go (`over_budget`); before that, programs that hold more than their share
+//!   get no more (`over_share`, see [`Shares`])
 //! - the disk is full, read only or gone: segments stay in memory within `memory_bytes` and are delivered from there; they are written
 //!   later, or go oldest first (`over_budget`). The next seal says `spool_not_on_disk`
 //! - the disk gives something else back: rows before the damage are used, the rest is lost (`damaged`), the file is kept aside
@@ -22,6 +23,7 @@ mod disk;
 pub mod format;
 mod losses;
 mod queue;
+mod shares;
 mod stats;
 mod write;
 
@@ -43,6 +45,7 @@ use disk::Directory;
 pub use disk::room;
 pub use losses::{LossReason, Range};
 use queue::{Closed, Queue};
+pub use shares::{Fill, Kept, Owner, Shares};
 pub use stats::SpoolStats;
 
 use crate::{
@@ -128,6 +131,7 @@ impl Shared {
         let segments = (queue.ready.len() + queue.closed.len()) as u64 + open;
         for (gauge, value) in [
             (&self.stats.pending_bytes, queue.memory),
+            (&self.stats.unwritten_bytes, queue.unwritten()),
             (&self.stats.disk_bytes, queue.disk),
             (&self.stats.segments, segments),
         ] {
@@ -258,17 +262,46 @@ impl Spool {
         queue.open.is_some() || !queue.closed.is_empty()
     }
 
+    /// How full it is: what is on disk and what is on its way there, or memory where there is no directory.
+    pub fn fill(&self) -> Fill {
+        let (options, stats) = (&self.shared.options, &self.shared.stats);
+        if options.directory.is_some() {
+            Fill {
+                bytes: stats.disk_bytes() + stats.unwritten_bytes(),
+                room: options.max_bytes,
+            }
+        } else {
+            Fill {
+                bytes: stats.pending_bytes(),
+                room: options.memory_bytes as u64,
+            }
+        }
+    }
+
+    /// Rows of `table` are not taken, since their program has had its share. They were not numbered.
+    pub fn refuse(&self, table: Table, rows: u64) {
+        for _ in 0..rows {
+            self.shared.stats.took(table);
+        }
+        self.shared.stats.lose(table, LossReason::OverShare, rows);
+    }
+
     /// Takes a row. A seal closes its segment. Never waits: beyond the budgets, oldest segments are dropped and counted.
     pub fn push(&self, row: impl Into<Row>) {
-        let row = row.into();
+        self.push_sized(row.into());
+    }
+
+    /// As [`Self::push`], and gives how many bytes the row has.
+    pub fn push_sized(&self, row: Row) -> u64 {
         let (shared, table) = (&self.shared, row.table());
         let mut queue = shared.queue();
         shared.stats.took(table);
         if queue.stopped {
             shared.stats.lose(table, LossReason::Shutdown, 1);
-            return;
+            return 0;
         }
-        let first = queue.push(&row, Instant::now());
+        let first = queue.open.is_none();
+        let bytes = queue.push(&row, Instant::now());
         let options = &shared.options;
         let is_full = queue.open.as_ref().is_some_and(|open| {
             let rows = open.builder.summary().total();
@@ -284,6 +317,7 @@ impl Spool {
         if closes || first {
             shared.work.notify_one();
         }
+        bytes
     }
 
     /// Sends everything that was pushed so far. True when nothing is left at `deadline`.

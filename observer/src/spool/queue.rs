@@ -69,21 +69,21 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Takes a row; `true` when the open segment was empty before.
-    pub(super) fn push(&mut self, row: &Row, now: Instant) -> bool {
-        let first = self.open.is_none();
+    /// Takes a row, and gives its bytes.
+    pub(super) fn push(&mut self, row: &Row, now: Instant) -> u64 {
         let number = self.next_number;
         let open = self.open.get_or_insert_with(|| Open {
             builder: Builder::new(number),
             since: now,
             head: None,
         });
-        self.memory += open.builder.push(row) as u64;
+        let bytes = open.builder.push(row) as u64;
+        self.memory += bytes;
         if let Row::Seal(seal) = row {
             open.head = Some(Head::from(seal.as_ref()));
         }
         self.pending += 1;
-        first
+        bytes
     }
 
     /// Closes the open segment. `closed_ns` is the wall clock.
@@ -102,6 +102,12 @@ impl Queue {
             head,
             since,
         });
+    }
+
+    /// Bytes of segments that are not on disk yet.
+    pub(super) fn unwritten(&self) -> u64 {
+        let closed: u64 = self.closed.iter().map(|segment| segment.bytes).sum();
+        closed + self.open.as_ref().map_or(0, |open| open.builder.len() as u64)
     }
 
     /// When the oldest row that is not stored came.

@@ -14,6 +14,7 @@ pub struct SpoolStats {
     lost: [[AtomicU64; LossReason::ALL.len()]; TABLES],
     pub(super) pending_bytes: AtomicU64,
     pub(super) disk_bytes: AtomicU64,
+    pub(super) unwritten_bytes: AtomicU64,
     pub(super) segments: AtomicU64,
     pub(super) dropped_segments: AtomicU64,
     pub(super) disk_failures: AtomicU64,
@@ -73,6 +74,11 @@ impl SpoolStats {
     /// Gauge: bytes of segments on disk.
     pub fn disk_bytes(&self) -> u64 {
         read(&self.disk_bytes)
+    }
+
+    /// Gauge: bytes that are not on disk yet.
+    pub fn unwritten_bytes(&self) -> u64 {
+        read(&self.unwritten_bytes)
     }
 
     /// Gauge: segments that wait, on disk or in memory.

@@ -1,0 +1,56 @@
+//! Which file it is, whatever its path and however it is mounted.
+
+use std::{fs::File, os::unix::fs::MetadataExt};
+
+/// Identity of a file on this host. The kernel programs drop the second report of one call, where a file has two all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId {
+    /// 0 on an overlay file system: each container mounts one of its own over the same layers, and a probe sits on the file of the layer, whose
+    /// inode's number and time the mounts show. With their devices told apart, each container of an image would bring its probes, for good.
+    device: u64,
+    inode: u64,
+    /// Seconds and nanoseconds of the last change: a library replaced in place is another file. On an overlay file system
+    /// that of the inode: a copy-up makes another file of it, which keeps device, number and time of its content.
+    changed: (i64, i64),
+}
+
+impl FileId {
+    /// Identity and size in bytes of an open regular file.
+    pub fn of(file: &File) -> Option<(Self, u64)> {
+        let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let (device, changed) = if is_on_overlay(file) {
+            (0, (meta.ctime(), meta.ctime_nsec()))
+        } else {
+            (meta.dev(), (meta.mtime(), meta.mtime_nsec()))
+        };
+        let id = Self {
+            device,
+            inode: meta.ino(),
+            changed,
+        };
+        Some((id, meta.len()))
+    }
+}
+
+impl FileId {
+    /// Number of its inode.
+    pub(super) fn inode(self) -> u64 {
+        self.inode
+    }
+
+    #[cfg(test)]
+    pub(super) fn numbered(inode: u64) -> Self {
+        Self {
+            device: 1,
+            inode,
+            changed: (0, 0),
+        }
+    }
+}
+
+/// Elsewhere the inode's time says too much: each new hard link changes it.
+fn is_on_overlay(file: &File) -> bool {
+    /// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
+    const OVERLAY: u64 = 0x794c_7630;
+    rustix::fs::fstatfs(file).is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| kind == OVERLAY))
+}
