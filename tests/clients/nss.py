@@ -72,10 +72,14 @@ def read_all(descriptor):
     return data
 
 
-def main():
-    host, model = sys.argv[1:3]
+def start():
     check(nss.NSS_NoDB_Init(None), "NSS_NoDB_Init")
     check(ssl3.NSS_SetDomesticPolicy(), "NSS_SetDomesticPolicy")
+
+
+def main():
+    host, model = sys.argv[1:3]
+    start()
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "What is the answer?"}]})
     request = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
@@ -96,4 +100,5 @@ def main():
                       "output_tokens": usage["completion_tokens"]}))
 
 
-main()
+if __name__ == "__main__":
+    main()

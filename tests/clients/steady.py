@@ -3,6 +3,7 @@ one: `steady.py TEXT`. Reports at the end how many calls each way made and which
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import raw
 HOST = "api.openai.com"
 TEXT = sys.argv[1]
 PAUSE = 0.02
+BODY = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]})
 ended = threading.Event()
 calls = {}
 wrong = []
@@ -37,10 +39,18 @@ def on_new_connections():
 
 
 def by_curl():
-    body = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]})
     command = ["curl", "--silent", "--show-error", "--max-time", "20", "--cacert", os.environ["SSL_CERT_FILE"],
                "--connect-to", f"::127.0.0.1:{raw.PORT}", "--header", "Content-Type: application/json",
-               "--data", body, f"https://{HOST}/v1/chat/completions"]
+               "--data", BODY, f"https://{HOST}/v1/chat/completions"]
+    while True:
+        yield json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def by_wget():
+    """GnuTLS in Debian. It cannot be told where a name is, so it asks for the endpoint's other name."""
+    command = ["wget", "--quiet", "--timeout=20", "--tries=1", "--output-document=-", f"--ca-certificate={os.environ['SSL_CERT_FILE']}",
+               "--header=Content-Type: application/json", f"--post-data={BODY}",
+               f"https://localhost:{raw.PORT}/v1/chat/completions"]
     while True:
         yield json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
@@ -60,7 +70,8 @@ def run(way):
         wrong.append(f"{name}, call {calls[name] + 1}: {error!r}")
 
 
-threads = [threading.Thread(target=run, args=[way]) for way in (on_one_connection, on_new_connections, by_curl)]
+ways = [on_one_connection, on_new_connections, by_curl] + ([by_wget] if shutil.which("wget") else [])
+threads = [threading.Thread(target=run, args=[way]) for way in ways]
 for thread in threads:
     thread.start()
 print("ready", flush=True)

@@ -25,6 +25,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -38,8 +39,8 @@ use tokio::{
 use crate::{
     alerts::Alerts,
     cli::{setup::Loaded, target},
-    config::Retention,
-    kernel::{clock::wall_ns, discover::Discovery, known::KnownFiles},
+    config::{Config, Retention},
+    kernel::{clock::wall_ns, discover::Discovery, known::KnownFiles, load::Programs, written::Written},
     metrics::Snapshot,
     privilege::{self, Fence},
     state::KNOWN_FILES,
@@ -102,6 +103,16 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
     runtime.block_on(daemon(loaded, prepared))
 }
 
+/// With what earlier runs found in large files.
+fn start_discovery(
+    config: &Config,
+    programs: Programs,
+    written: Option<Written>,
+) -> std::io::Result<(Discovery, JoinHandle<Programs>)> {
+    let known = KnownFiles::open(&config.state_dir.join(KNOWN_FILES));
+    Discovery::start(programs, known, written)
+}
+
 async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
     let config = loaded.config.clone();
     let Prepared {
@@ -111,10 +122,10 @@ async fn daemon(loaded: Loaded, prepared: Prepared) -> anyhow::Result<()> {
         spool,
         newest,
         kernel,
+        written,
     } = prepared;
     let stop_signals = stop_signals()?;
-    let known = KnownFiles::open(&config.state_dir.join(KNOWN_FILES));
-    let (discovery, discovery_thread) = Discovery::start(kernel.programs, known)?;
+    let (discovery, discovery_thread) = start_discovery(&config, kernel.programs, written)?;
     allocator::give_back();
 
     let shared = Arc::new(Shared::default());

@@ -11,7 +11,10 @@ use crate::{
     cli::setup::Loaded,
     config::{Config, EnforcementMode},
     identity::Host,
-    kernel::load::{self, LoadOptions},
+    kernel::{
+        load::{self, LoadOptions},
+        written::Written,
+    },
     privilege::{Plan, capabilities},
     sensitive::HmacKey,
     spool::{Spool, SpoolOptions},
@@ -28,6 +31,8 @@ pub(super) struct Prepared {
     /// The newest seal in the spool.
     pub newest: Option<Head>,
     pub kernel: load::Loaded,
+    /// News of programs that are written; none where the kernel gives none.
+    pub written: Option<Written>,
 }
 
 impl Prepared {
@@ -42,6 +47,9 @@ impl Prepared {
         chain::check(&config.state_dir)?;
         let (spool, newest) = Spool::open(spool_options(config))?;
         let kernel = load::load(&load_options(config, loaded))?;
+        let written = Written::start()
+            .inspect_err(|error| tracing::info!(%error, "programs are examined when they run, not when they are written"))
+            .ok();
         Ok(Self {
             lock,
             key,
@@ -49,6 +57,7 @@ impl Prepared {
             spool: Arc::new(spool),
             newest,
             kernel,
+            written,
         })
     }
 

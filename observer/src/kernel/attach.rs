@@ -123,6 +123,16 @@ impl Inventory {
         self.pending.remove(&id);
     }
 
+    /// Whether process `pid` has been looked at since its image began, and all of these files are known or being examined.
+    pub(super) fn has_seen(&self, pid: u32, files: &[FileId]) -> bool {
+        self.processes.contains_key(&pid) && files.iter().all(|id| self.files.contains_key(id))
+    }
+
+    /// Whether a file is being examined.
+    pub(super) fn is_pending(&self, id: FileId) -> bool {
+        self.pending.contains(&id)
+    }
+
     /// Takes over what was found in a file.
     pub(super) fn found(&mut self, id: FileId, file: TlsFile) {
         self.files.insert(id, Some(file));

@@ -2,10 +2,11 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap, HashSet},
-    fs::File,
+    collections::{BTreeSet, BinaryHeap, HashMap, HashSet},
+    fs::{self, File},
+    os::fd::AsRawFd,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -15,13 +16,15 @@ use std::{
 use super::{
     attach::{Inventory, attach},
     clock::boot_ns,
+    examine::{Examined, Examiners, Job, Urgency},
     file_id::FileId,
     known::KnownFiles,
     links::Links,
     load::Programs,
-    procfs::{likely_files, mappings, open_mapped, processes},
+    procfs::{MappedFile, likely_files, mappings, open_mapped, processes},
+    written::Written,
 };
-use crate::stacks::{self, ExamineError, Report};
+use crate::stacks::{self, Report};
 
 /// When a process that did something is looked at. The libraries of a new image are mapped a few milliseconds after
 /// the exec, plug-ins of an interpreter much later; loading a library is reported before it is mapped.
@@ -42,35 +45,19 @@ const QUEUE: usize = 4096;
 /// Looks that may be due at the same time.
 const MAX_DUE: usize = 16_384;
 
-/// Files from this size on are examined in a thread of their own: it can take a second, and small ones shall not wait.
-const LARGE_FILE: u64 = 32 << 20;
-
-/// Large files that may wait to be examined.
-const EXAMINE_QUEUE: usize = 256;
+/// Files from this size on are examined in threads of their own: it can take a second, and small ones shall not wait.
+const LARGE_FILE: u64 = 8 << 20;
 
 /// What the thread is asked for.
 enum Request {
     /// A look at this process.
     Look(u32),
-    /// A large file was examined.
+    /// A file was examined.
     Examined(Examined),
+    /// A program or library was written.
+    Written(File),
     /// To end.
     Stop,
-}
-
-/// A file on its way through examination.
-struct Examined {
-    id: FileId,
-    file: File,
-    path: String,
-    report: Result<Report, ExamineError>,
-}
-
-/// A large file that is to be examined.
-struct Large {
-    id: FileId,
-    file: File,
-    path: String,
 }
 
 /// Asks the discovery to look at processes. Cheap to clone.
@@ -80,7 +67,7 @@ pub struct Discovery {
     inventory: Arc<Mutex<Inventory>>,
 }
 
-/// The way to the thread, which the examiner has too: so the end has to be said.
+/// The way to the thread, which the examiners have too: so the end has to be said.
 struct Requests(SyncSender<Request>);
 
 impl Drop for Requests {
@@ -92,11 +79,16 @@ impl Drop for Requests {
 
 impl Discovery {
     /// Looks at the likely files and at all running processes, then goes on in a thread of its own. What `known` has is not
-    /// examined again. The programs are detached when the last clone is dropped and the thread has ended.
+    /// examined again, and what `written` tells of is examined before it runs. Probes of files go when the last clone is dropped and the
+    /// thread has ended; it gives the programs back, to be attached once more or dropped.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(programs: Programs, known: KnownFiles) -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub fn start(
+        programs: Programs,
+        known: KnownFiles,
+        written: Option<Written>,
+    ) -> std::io::Result<(Self, JoinHandle<Programs>)> {
         let (requests, receiver) = sync_channel(QUEUE);
         let inventory = Arc::new(Mutex::new(Inventory::default()));
         let mut worker = Worker {
@@ -105,15 +97,24 @@ impl Discovery {
             inventory: Arc::clone(&inventory),
             due: BinaryHeap::new(),
             known,
-            large: None,
+            seen: HashMap::new(),
+            examiners: None,
         };
         worker.look_at_likely_files();
         worker.links.expect_all();
         worker.sweep();
-        worker.large = Some(start_examiner(requests.clone())?);
+        let results = requests.clone();
+        let take = move |examined| results.send(Request::Examined(examined)).is_ok();
+        worker.examiners = Some(Examiners::start(take)?);
+        if let Some(written) = written {
+            start_watch(written, requests.clone(), Arc::downgrade(&inventory))?;
+        }
         let thread = std::thread::Builder::new()
             .name("discovery".into())
-            .spawn(move || worker.run(&receiver))?;
+            .spawn(move || {
+                worker.run(&receiver);
+                worker.programs
+            })?;
         let requests = Arc::new(Requests(requests));
         Ok((Self { requests, inventory }, thread))
     }
@@ -142,26 +143,18 @@ fn lock(inventory: &Mutex<Inventory>) -> MutexGuard<'_, Inventory> {
     inventory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Examines large files one after the other. Ends when nobody can ask any more.
-fn start_examiner(results: SyncSender<Request>) -> std::io::Result<SyncSender<Large>> {
-    let (sender, receiver) = sync_channel::<Large>(EXAMINE_QUEUE);
+/// Takes the news of written files for as long as discovery goes on.
+fn start_watch(
+    written: Written,
+    requests: SyncSender<Request>,
+    alive: Weak<Mutex<Inventory>>,
+) -> std::io::Result<()> {
+    let wanted = move || alive.strong_count() > 0;
+    let take = move |file| requests.send(Request::Written(file)).is_ok();
     std::thread::Builder::new()
-        .name("examiner".into())
-        .spawn(move || {
-            for Large { id, file, path } in receiver {
-                let report = stacks::examine(&file);
-                let examined = Examined {
-                    id,
-                    file,
-                    path,
-                    report,
-                };
-                if results.send(Request::Examined(examined)).is_err() {
-                    return;
-                }
-            }
-        })?;
-    Ok(sender)
+        .name("written".into())
+        .spawn(move || written.run(now, wanted, take))?;
+    Ok(())
 }
 
 #[expect(
@@ -178,8 +171,10 @@ struct Worker {
     inventory: Arc<Mutex<Inventory>>,
     due: BinaryHeap<Reverse<(Instant, u32)>>,
     known: KnownFiles,
+    /// Executable mappings of each process at the last look, and their files.
+    seen: HashMap<u32, (u64, Vec<FileId>)>,
     /// Where large files go; `None` before the thread runs, when all are examined at once.
-    large: Option<SyncSender<Large>>,
+    examiners: Option<Examiners>,
 }
 
 impl Worker {
@@ -218,7 +213,12 @@ impl Worker {
                 Request::Look(pid) => {
                     pids.insert(pid);
                 }
-                Request::Examined(examined) => self.examined(&examined),
+                Request::Examined(examined) => self.examined(examined),
+                Request::Written(file) => {
+                    let link = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+                    let path = link.unwrap_or_default();
+                    self.examine(file, &path.to_string_lossy(), Urgency::Written);
+                }
                 Request::Stop => stop = true,
             }
         }
@@ -249,27 +249,46 @@ impl Worker {
     }
 
     fn look_at_process(&mut self, pid: u32) {
-        let mut files = Vec::new();
         let at_ns = boot_ns();
         let found = mappings(pid);
-        for mapped in found.executable {
-            match open_mapped(pid, &mapped) {
-                Ok(file) => files.extend(self.examine(file, &mapped.path)),
-                Err(_) => self.links.used_inode(mapped.inode, at_ns),
-            }
-        }
+        let same = self.seen.remove(&pid).filter(|(digest, files)| {
+            // Nothing to open then: on a host with thousands of processes that would be most of what a sweep costs.
+            *digest == found.digest && self.inventory().has_seen(pid, files)
+        });
+        let (files, is_whole) = match same {
+            Some((_, files)) => (files, true),
+            None => self.open_all(pid, &found.executable, at_ns),
+        };
         files.iter().for_each(|id| self.links.used(*id, at_ns));
         let mut inventory = self.inventory();
         inventory.shows(pid, found.signs);
         if !files.is_empty() {
             inventory.mapped(pid, &files, at_ns);
+            drop(inventory);
+            if is_whole {
+                self.seen.insert(pid, (found.digest, files));
+            }
         }
+    }
+
+    /// Opens and, where they are new, examines what a process has mapped. Gives the files, and whether these are all.
+    fn open_all(&mut self, pid: u32, mapped: &[MappedFile], at_ns: u64) -> (Vec<FileId>, bool) {
+        let (mut files, mut is_whole) = (Vec::new(), true);
+        for mapped in mapped {
+            if let Ok(file) = open_mapped(pid, mapped) {
+                files.extend(self.examine(file, &mapped.path, Urgency::Runs));
+            } else {
+                self.links.used_inode(mapped.inode, at_ns);
+                is_whole = false;
+            }
+        }
+        (files, is_whole)
     }
 
     fn look_at_likely_files(&mut self) {
         for path in likely_files() {
             if let Ok(file) = File::open(&path) {
-                self.examine(file, &path.to_string_lossy());
+                self.examine(file, &path.to_string_lossy(), Urgency::Runs);
             }
         }
     }
@@ -281,6 +300,7 @@ impl Worker {
             self.look_at_process(*pid);
         }
         self.inventory().keep(&alive);
+        self.seen.retain(|pid, _| alive.contains(pid));
         self.release();
         self.known.save();
     }
@@ -301,10 +321,17 @@ impl Worker {
         lock(&self.inventory)
     }
 
-    /// Examines a file that is new, now or, when it is large, soon. Gives its identity when it is a regular file.
-    fn examine(&mut self, file: File, path: &str) -> Option<FileId> {
+    /// Examines a file that is new, now or, when it is large or does not run yet, soon. Gives its identity when it is a regular file.
+    fn examine(&mut self, file: File, path: &str, urgency: Urgency) -> Option<FileId> {
         let (id, size) = FileId::of(&file)?;
-        if !self.inventory().is_new(id) {
+        let (is_new, is_pending) = {
+            let mut inventory = self.inventory();
+            (inventory.is_new(id), inventory.is_pending(id))
+        };
+        if !is_new {
+            if let (true, Urgency::Runs, Some(examiners)) = (is_pending, urgency, &self.examiners) {
+                examiners.hurry(id);
+            }
             return Some(id);
         }
         let path = path.to_owned();
@@ -312,17 +339,24 @@ impl Worker {
             self.attach(id, &file, &path, &report, true);
             return Some(id);
         }
-        if size >= LARGE_FILE
-            && let Some(large) = &self.large
+        if (size >= LARGE_FILE || urgency == Urgency::Written)
+            && let Some(examiners) = &self.examiners
         {
+            let job = Job {
+                id,
+                size,
+                file,
+                path,
+                urgency,
+            };
             // A full queue is made good by the next sweep.
-            if large.try_send(Large { id, file, path }).is_err() {
+            if !examiners.add(job) {
                 self.inventory().forget(id);
             }
             return Some(id);
         }
         let report = stacks::examine(&file);
-        self.examined(&Examined {
+        self.examined(Examined {
             id,
             file,
             path,
@@ -332,7 +366,7 @@ impl Worker {
     }
 
     /// Takes what was found in a file.
-    fn examined(&mut self, examined: &Examined) {
+    fn examined(&mut self, examined: Examined) {
         let Examined {
             id,
             file,
@@ -340,17 +374,17 @@ impl Worker {
             report,
         } = examined;
         if let Ok(report) = report {
-            self.known.remember(file, report);
-            self.attach(*id, file, path, report, false);
+            self.known.remember(&file, &report);
+            self.attach(id, &file, &path, &report, false);
         } else {
-            self.inventory().examined(*id);
+            self.inventory().examined(id);
         }
     }
 
     /// Attaches to what is in a file, which was `known` before or is examined just now.
     fn attach(&mut self, id: FileId, file: &File, path: &str, report: &Report, known: bool) {
-        self.inventory().examined(id);
         let Some((found, links)) = attach(&mut self.programs, file, path, report, boot_ns) else {
+            self.inventory().examined(id);
             return;
         };
         self.links.hold(id, file, links, boot_ns());
@@ -372,6 +406,8 @@ impl Worker {
                 }
             }
         }
-        self.inventory().found(id, found);
+        let mut inventory = self.inventory();
+        inventory.found(id, found);
+        inventory.examined(id);
     }
 }

@@ -33,6 +33,11 @@ impl FileId {
 }
 
 impl FileId {
+    /// Whether the other is the same inode in an earlier or later state. Of an overlay that is not known.
+    pub(super) fn is_same_inode(self, other: Self) -> bool {
+        self.device != 0 && (self.device, self.inode) == (other.device, other.inode)
+    }
+
     /// Number of its inode.
     pub(super) fn inode(self) -> u64 {
         self.inode
@@ -53,4 +58,22 @@ fn is_on_overlay(file: &File) -> bool {
     /// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
     const OVERLAY: u64 = 0x794c_7630;
     rustix::fs::fstatfs(file).is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| kind == OVERLAY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inode_stays_the_same_whatever_its_times_but_not_on_an_overlay() {
+        let now = FileId::numbered(7);
+        let later = FileId {
+            changed: (1, 0),
+            ..now
+        };
+        assert!(now.is_same_inode(later) && now != later);
+        assert!(!now.is_same_inode(FileId::numbered(8)));
+        let overlay = FileId { device: 0, ..now };
+        assert!(!overlay.is_same_inode(overlay));
+    }
 }

@@ -1,8 +1,9 @@
 //! What earlier runs found in large files, on disk: after a restart they are covered at once instead of examined again.
 //!
-//! A file is the same when device, inode, size and both times of change are, which no write to it leaves alone. Since a probe in the middle of an
-//! instruction kills the program that runs into it, the code at every place is compared, too, before it is believed. A build id
-//! says less (two files can state the same one), and a digest takes as long as the examination.
+//! A file is the same when device, inode, size and both times of change are, which no write to it leaves alone. A copy of it (another container's
+//! image, a package installed once more) is known by its size and a digest of samples from all over it, since a digest of the whole takes as long as
+//! the examination, many files state no build id, and two can state the same one. Since a probe in the middle of an
+//! instruction kills the program that runs into it, the code at every place is compared, too, before either is believed.
 
 use std::{
     collections::HashMap,
@@ -12,6 +13,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{
     stacks::Report,
@@ -29,6 +31,10 @@ const MAX_PLACES: usize = 256;
 
 /// Bytes of code that are compared at each place: the longest instruction has 15.
 const CODE_LEN: usize = 16;
+
+/// Samples of a file, and the bytes of each: the headers are in the first one.
+const SAMPLES: u64 = 64;
+const SAMPLE_LEN: usize = 4096;
 
 /// One state of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,6 +59,23 @@ impl Identity {
     }
 }
 
+/// Size of a file and SHA-256 of samples from all over it: the same for each copy of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Content(u64, [u8; 32]);
+
+impl Content {
+    fn of(file: &File) -> Option<Self> {
+        let size = file.metadata().ok()?.len();
+        let last = size.saturating_sub(SAMPLE_LEN as u64);
+        let (mut digest, mut sample) = (Sha256::new(), [0; SAMPLE_LEN]);
+        for n in 0..SAMPLES {
+            let len = file.read_at(&mut sample, last * n / (SAMPLES - 1)).ok()?;
+            digest.update(sample.get(..len)?);
+        }
+        Some(Self(size, digest.finalize().into()))
+    }
+}
+
 /// Code at one place, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Place {
@@ -72,6 +95,7 @@ impl Place {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Entry {
     file: Identity,
+    content: Content,
     report: Report,
     places: Vec<Place>,
 }
@@ -87,12 +111,19 @@ impl Entry {
         }
         Some(Self {
             file: id,
+            content: Content::of(file)?,
             report: report.clone(),
             places: offsets
                 .into_iter()
                 .map(|offset| Place::read(file, offset))
                 .collect::<Option<_>>()?,
         })
+    }
+
+    /// Whether a file has the same code at each place.
+    fn fits(&self, file: &File) -> bool {
+        let same = |place: &Place| Place::read(file, place.offset).as_ref() == Some(place);
+        self.places.iter().all(same)
     }
 }
 
@@ -110,6 +141,8 @@ pub struct KnownFiles {
     /// `None`: nothing is read from disk or written.
     path: Option<PathBuf>,
     files: HashMap<Identity, Entry>,
+    /// A file of each content.
+    contents: HashMap<Content, Identity>,
     changed: bool,
 }
 
@@ -125,16 +158,20 @@ impl KnownFiles {
         };
         Self {
             path: Some(path.to_owned()),
+            contents: files.values().map(|entry| (entry.content, entry.file)).collect(),
             files,
             changed: false,
         }
     }
 
-    /// The report of a file that is as it was, code at its places included.
+    /// The report of a file that is as it was, or of one that it is a copy of, code at its places included.
     pub(super) fn report(&self, file: &File) -> Option<Report> {
-        let entry = self.files.get(&Identity::of(file)?)?;
-        let same = |place: &Place| Place::read(file, place.offset).as_ref() == Some(place);
-        entry.places.iter().all(same).then(|| entry.report.clone())
+        let id = Identity::of(file).filter(|id| id.size >= MIN_SIZE)?;
+        let entry = match self.files.get(&id) {
+            Some(entry) => entry,
+            None => self.files.get(self.contents.get(&Content::of(file)?)?)?,
+        };
+        entry.fits(file).then(|| entry.report.clone())
     }
 
     /// Remembers what was found in a file, if that is worth it.
@@ -144,6 +181,7 @@ impl KnownFiles {
         };
         let room = self.files.len() < MAX_FILES || self.files.contains_key(&id);
         if let Some(entry) = room.then(|| Entry::new(id, file, report)).flatten() {
+            self.contents.insert(entry.content, id);
             self.files.insert(id, entry);
             self.changed = true;
         }
@@ -233,12 +271,24 @@ mod tests {
         let (path, known, report) = remembered(dir.path());
         let files = KnownFiles::open(&known);
         assert_eq!(files.report(&File::open(&path).unwrap()), Some(report));
-        fs::copy(&path, dir.path().join("copy")).unwrap();
-        assert_eq!(
-            files.report(&File::open(dir.path().join("copy")).unwrap()),
-            None,
-            "another file"
-        );
+    }
+
+    #[test]
+    fn a_copy_is_known_and_one_that_was_changed_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, known, report) = remembered(dir.path());
+        let files = KnownFiles::open(&known);
+        let copy = dir.path().join("copy");
+        fs::copy(&path, &copy).unwrap();
+        let file = File::options().read(true).write(true).open(&copy).unwrap();
+        assert_eq!(files.report(&file), Some(report));
+        for changed in [0, 4096 + 15, (2 << 20) - 1] {
+            file.write_at(b"x", changed).unwrap();
+            assert_eq!(files.report(&file), None, "changed at {changed}");
+            file.write_at(b"\x90", changed).unwrap();
+        }
+        file.set_len((2 << 20) - 1).unwrap();
+        assert_eq!(files.report(&file), None, "another size");
     }
 
     #[test]

@@ -72,6 +72,8 @@ impl Links {
             used_ns: at_ns,
             expected: false,
         };
+        // Its probes of before its time was changed would see each call once more.
+        self.files.retain(|other, _| !other.is_same_inode(id));
         self.files.insert(id, held);
     }
 

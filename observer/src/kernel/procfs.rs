@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
+    hash::{DefaultHasher, Hash, Hasher},
     io,
     path::{Path, PathBuf},
 };
@@ -27,6 +28,8 @@ pub struct Mappings {
     pub executable: Vec<MappedFile>,
     /// Signs of a model inside the process.
     pub signs: BTreeSet<Sign>,
+    /// Changes when an executable mapping does: its place, its file's number or its path.
+    pub digest: u64,
 }
 
 /// Mappings of a process. Empty when the process is gone.
@@ -34,9 +37,23 @@ pub fn mappings(pid: u32) -> Mappings {
     fs::read_to_string(format!("/proc/{pid}/maps"))
         .map(|maps| Mappings {
             executable: parse_maps(&maps),
+            digest: digest(&maps),
             signs: signs(maps.lines().filter_map(path_of)),
         })
         .unwrap_or_default()
+}
+
+/// Hash of the lines of executable mappings.
+fn digest(maps: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let is_code = |line: &&str| {
+        let perms = line.split(' ').nth(1).unwrap_or_default();
+        perms.as_bytes().get(2) == Some(&b'x')
+    };
+    maps.lines()
+        .filter(is_code)
+        .for_each(|line| line.hash(&mut hasher));
+    hasher.finish()
 }
 
 /// Executable file mappings of a process, each file once. Empty when the process is gone.
@@ -122,7 +139,7 @@ pub fn likely_files() -> Vec<PathBuf> {
 }
 
 /// The daemon's own root, and that of the host's first process where that one has other mounts.
-fn roots() -> Vec<PathBuf> {
+pub(super) fn roots() -> Vec<PathBuf> {
     let mounts = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
     let mut roots = vec![PathBuf::from("/")];
     if let (Some(own), Some(host)) = (mounts("self"), mounts("1"))
@@ -240,6 +257,13 @@ garbage";
         let paths: Vec<&str> = found.iter().map(|f| f.path.as_str()).collect();
         assert_eq!(paths, ["/usr/bin/curl", "/opt/with space/libssl.so.3 (deleted)"]);
         assert_eq!((found[0].range.as_str(), found[0].inode), ("55d1-55d2", 12));
+        let same = maps.replace("55d0-55d1 r--p", "55d0-55d1 rw-p");
+        assert_eq!(digest(maps), digest(&same), "data");
+        assert_ne!(
+            digest(maps),
+            digest(&maps.replace("fe:00 13", "fe:00 14")),
+            "another file"
+        );
     }
 
     #[test]

@@ -6,9 +6,11 @@
 mod calls;
 mod dashboards;
 mod dialects;
+mod discovery;
 mod empty;
 mod flood;
 mod gate;
+mod hits;
 mod memory;
 mod pipeline;
 mod policy;
@@ -28,10 +30,14 @@ use serde::Serialize;
 pub enum Name {
     /// A write that is not AI, against empty probes and no probes
     Gate,
+    /// The same by GnuTLS, NSPR, Node, Bun and Go
+    Hits,
     /// 160 keep-alive calls over 8 connections, by several clients
     Calls,
     /// 200,000 writes on one AI connection
     Flood,
+    /// From the start of a program to its probes, and first calls missed
+    Discovery,
     /// The stages from record to row, without a kernel
     Pipeline,
     /// Transports and dialects alone: bytes of a connection to facts, without the scan
@@ -48,7 +54,7 @@ pub enum Name {
 
 impl Name {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Scan,
         Self::Dialects,
         Self::Pipeline,
@@ -56,15 +62,19 @@ impl Name {
         Self::Spool,
         Self::Dashboards,
         Self::Gate,
+        Self::Hits,
         Self::Calls,
         Self::Flood,
+        Self::Discovery,
     ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Gate => "gate",
+            Self::Hits => "hits",
             Self::Calls => "calls",
             Self::Flood => "flood",
+            Self::Discovery => "discovery",
             Self::Pipeline => "pipeline",
             Self::Dialects => "dialects",
             Self::Policy => "policy",
@@ -161,8 +171,10 @@ impl Row {
 pub fn run(name: Name) -> Result<Vec<Row>> {
     match name {
         Name::Gate => gate::run(),
+        Name::Hits => hits::run(),
         Name::Calls => calls::run(),
         Name::Flood => flood::run(),
+        Name::Discovery => discovery::run(),
         Name::Pipeline => pipeline::run(),
         Name::Dialects => dialects::run(),
         Name::Policy => policy::run(),

@@ -1,4 +1,4 @@
-//! A Python script that answers each line with a line of JSON.
+//! A script or program that answers each line with a line of JSON.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -28,17 +28,22 @@ impl Script {
         command.arg(path(script));
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         set_up(&mut command);
+        Self::run(script, command)
+    }
+
+    /// Starts a program and waits for its `ready`.
+    pub(super) fn run(name: &str, mut command: Command) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .context("cannot start Python")?;
+            .with_context(|| format!("cannot start {name}"))?;
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().context("no standard output")?);
         let mut running = Self { child, stdin, stdout };
         let first = running.line()?;
         if first != "ready" {
-            bail!("{script} said {first:?} instead of being ready");
+            bail!("{name} said {first:?} instead of being ready");
         }
         Ok(running)
     }

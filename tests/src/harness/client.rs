@@ -178,6 +178,13 @@ impl Running {
         signal_pid(self.child.id(), signal)
     }
 
+    /// Whether it runs. The end of one that was not waited for shows in its state (proc(5)).
+    pub fn is_running(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        state.is_some_and(|state| state != 'Z')
+    }
+
     /// Closes its input and waits for its end.
     pub fn finish(mut self) -> Result<Finished> {
         self.stdin = None;

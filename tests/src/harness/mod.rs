@@ -134,6 +134,29 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// Builds a Go program of one file, where there is a Go.
+pub fn build_go(source: &Path, target: &Path) -> Result<Option<PathBuf>> {
+    let mut places = ["/usr/local/go/bin/go", "/usr/bin/go"].into_iter();
+    let Some(go) = places.find(|go| Path::new(go).exists()) else {
+        return Ok(None);
+    };
+    let output = std::process::Command::new(go)
+        .env("GOFLAGS", "-buildvcs=false")
+        .env("GOTOOLCHAIN", "local")
+        .env("GO111MODULE", "off")
+        .env("GOCACHE", work_dir().join("gocache"))
+        .args(["build", "-o"])
+        .args([target, source])
+        .output()
+        .context("cannot start go")?;
+    anyhow::ensure!(
+        output.status.success(),
+        "go build: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(Some(target.to_path_buf()))
+}
+
 /// The local AI endpoint as a program.
 pub fn endpoint() -> PathBuf {
     from_environment("OBSERVER_ENDPOINT", "target/debug/ai-endpoint")

@@ -34,10 +34,14 @@ pub(crate) enum Name {
     Spool,
     /// A write that is not AI, against empty probes and no probes
     Gate,
+    /// The same by GnuTLS, NSPR, Node, Bun and Go
+    Hits,
     /// 160 keep-alive calls over 8 connections, by several clients
     Calls,
     /// 200,000 writes on one AI connection
     Flood,
+    /// From the start of a program to its probes, and first calls missed
+    Discovery,
     /// Verification of a million records, and their bytes on disk
     Evidence,
     /// Every query of the dashboards on ten million exchanges
@@ -53,8 +57,10 @@ impl Name {
             Self::Policy => "policy",
             Self::Spool => "spool",
             Self::Gate => "gate",
+            Self::Hits => "hits",
             Self::Calls => "calls",
             Self::Flood => "flood",
+            Self::Discovery => "discovery",
             Self::Evidence => "evidence",
             Self::Dashboards => "dashboards",
         }
@@ -79,8 +85,10 @@ pub(crate) fn run(name: Option<Name>, format: Format) -> Result<()> {
             Name::Policy,
             Name::Spool,
             Name::Gate,
+            Name::Hits,
             Name::Calls,
             Name::Flood,
+            Name::Discovery,
             Name::Evidence,
             Name::Dashboards,
         ],

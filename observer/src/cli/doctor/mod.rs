@@ -145,7 +145,7 @@ fn kernel_checks(config: &Config) -> Vec<Check> {
             .map(|(probe, state)| checks::host_probe(probe, state)),
     );
     report.push(checks::socket_calls(loaded.socket_tracepoints));
-    let (discovery, thread) = match Discovery::start(loaded.programs, KnownFiles::default()) {
+    let (discovery, thread) = match Discovery::start(loaded.programs, KnownFiles::default(), None) {
         Ok(started) => started,
         Err(error) => {
             report.push(failure(
