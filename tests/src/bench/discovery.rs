@@ -48,12 +48,15 @@ impl State {
     }
 }
 
+/// Makes the client that uses this file.
+type Start = fn(&Host, &Path) -> Client;
+
 /// A program with a TLS stack in a file of its own.
 struct Program {
     name: &'static str,
     /// The file that is copied for each run.
     file: PathBuf,
-    start: fn(&Host, &Path) -> Client,
+    start: Start,
 }
 
 /// What the runs of a program came to, in one state of its file.
@@ -211,7 +214,7 @@ fn programs() -> Vec<Program> {
         fs::canonicalize(file).ok()
     };
     let installed = |path: &str| fs::canonicalize(work_dir().join("clients").join(path)).ok();
-    let all: [(&'static str, Option<PathBuf>, fn(&Host, &Path) -> Client); 5] = [
+    let all: [(&'static str, Option<PathBuf>, Start); 5] = [
         ("curl, libssl", library("libssl.so.3"), |host, file| {
             with_library(host.curl_chat("api.openai.com", "gpt-4o-mini", "hi"), file)
         }),
