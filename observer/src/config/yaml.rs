@@ -1,12 +1,18 @@
-//! YAML with positions: a small tree, and a reader that collects every problem instead of stopping at the first.
+//! YAML with positions: a small tree. `reader` takes values out of it.
 //!
 //! Deliberately less than YAML 1.2: no anchors, aliases or tags, one document, no key twice in one mapping. A file
 //! of a few hundred lines that people edit by hand loses nothing by that, and a document made to expand without
 //! end ("billion laughs") is refused at its first alias.
 
+mod reader;
+mod words;
+
 use std::fmt;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+pub use reader::{MAX_PROBLEMS, Map, Reader};
+pub use words::{shown, unknown_word};
 
 /// Largest file taken, in bytes.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -14,10 +20,6 @@ pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_DEPTH: usize = 32;
 /// Most nodes (scalars, sequences and mappings) in one file.
 pub const MAX_NODES: usize = 100_000;
-/// Most problems reported for one file; one more line says that there were others.
-pub const MAX_PROBLEMS: usize = 100;
-/// Longest piece of a value shown in a message, in characters.
-const SHOWN_CHARS: usize = 60;
 
 /// Something wrong in a file that a person wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -310,258 +312,6 @@ fn new_key(entries: &[(At<String>, Node)], node: Node) -> Result<At<String>, Ref
     }
 }
 
-/// Reads values out of a tree and keeps what is wrong with them.
-#[derive(Debug)]
-pub struct Reader {
-    file: String,
-    problems: Vec<Problem>,
-    suppressed: usize,
-}
-
-/// A mapping whose keys were checked. Look-ups are linear: mappings here have a dozen keys.
-#[derive(Debug, Clone, Copy)]
-pub struct Map<'n> {
-    /// Where the mapping begins.
-    pub at: Position,
-    entries: &'n [(At<String>, Node)],
-}
-
-impl<'n> Map<'n> {
-    /// The value of `key`, `None` where the key is absent or its value is empty.
-    pub fn get(&self, key: &str) -> Option<&'n Node> {
-        self.entries
-            .iter()
-            .find(|(k, _)| k.value == key)
-            .map(|(_, node)| node)
-            .filter(|node| !node.is_null())
-    }
-}
-
-impl Reader {
-    /// A reader for the file of this name.
-    pub fn new(file: &str) -> Self {
-        Self {
-            file: file.to_owned(),
-            problems: Vec::new(),
-            suppressed: 0,
-        }
-    }
-
-    /// Notes a problem at a position.
-    pub fn problem(&mut self, at: Position, message: impl Into<String>) {
-        if self.problems.len() >= MAX_PROBLEMS {
-            self.suppressed += 1;
-            return;
-        }
-        self.problems.push(Problem {
-            file: self.file.clone(),
-            line: at.line,
-            column: at.column,
-            message: message.into(),
-        });
-    }
-
-    /// Takes over a problem found elsewhere.
-    pub fn add(&mut self, problem: Problem) {
-        if self.problems.len() >= MAX_PROBLEMS {
-            self.suppressed += 1;
-        } else {
-            self.problems.push(problem);
-        }
-    }
-
-    /// True where nothing was wrong so far.
-    pub fn is_clean(&self) -> bool {
-        self.problems.is_empty()
-    }
-
-    /// All problems, in the order of their lines.
-    pub fn finish(mut self) -> Vec<Problem> {
-        self.problems.sort_by_key(|p| (p.line, p.column));
-        if self.suppressed > 0 {
-            let message = format!("and {} more problems", self.suppressed);
-            self.problems.push(Problem {
-                file: self.file,
-                line: 0,
-                column: 0,
-                message,
-            });
-        }
-        self.problems
-    }
-
-    /// `node` as a mapping with no other keys than `allowed`.
-    pub fn mapping<'n>(&mut self, node: &'n Node, what: &str, allowed: &[&str]) -> Option<Map<'n>> {
-        let Value::Mapping(entries) = &node.value else {
-            let keys = allowed.join(", ");
-            self.problem(
-                node.at,
-                format!(
-                    "{what} must be a mapping with the keys {keys}; this is {}",
-                    node.kind()
-                ),
-            );
-            return None;
-        };
-        for (key, _) in entries {
-            if !allowed.contains(&key.value.as_str()) {
-                self.problem(key.at, unknown_word("key", &key.value, what, allowed));
-            }
-        }
-        Some(Map { at: node.at, entries })
-    }
-
-    /// `node` as a list. A single value or mapping is not taken for a list of one.
-    pub fn sequence<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Node]> {
-        if let Value::Sequence(items) = &node.value {
-            return Some(items);
-        }
-        self.problem(node.at, format!("{what} must be a list; this is {}", node.kind()));
-        None
-    }
-
-    /// `node` as text.
-    pub fn text(&mut self, node: &Node, what: &str) -> Option<At<String>> {
-        match &node.value {
-            Value::Scalar { text, .. } if !node.is_null() => Some(At {
-                at: node.at,
-                value: text.clone(),
-            }),
-            _ => {
-                self.problem(node.at, format!("{what} must be text; this is {}", node.kind()));
-                None
-            }
-        }
-    }
-
-    /// The text of the key `key`; `None` where it is absent.
-    pub fn text_of(&mut self, map: &Map<'_>, key: &str) -> Option<At<String>> {
-        map.get(key).and_then(|node| self.text(node, &format!("`{key}`")))
-    }
-
-    /// The text of the key `key`, whose absence is a problem.
-    pub fn required_text(&mut self, map: &Map<'_>, what: &str, key: &str) -> Option<At<String>> {
-        if map.get(key).is_none() {
-            self.problem(map.at, format!("{what} needs `{key}`"));
-        }
-        self.text_of(map, key)
-    }
-
-    /// The list of texts at `key`; empty where it is absent.
-    pub fn texts_of(&mut self, map: &Map<'_>, key: &str) -> Vec<At<String>> {
-        let Some(node) = map.get(key) else {
-            return Vec::new();
-        };
-        let Some(items) = self.sequence(node, &format!("`{key}`")) else {
-            return Vec::new();
-        };
-        items
-            .iter()
-            .filter_map(|item| self.text(item, &format!("each entry of `{key}`")))
-            .collect()
-    }
-
-    /// One of the words `allowed` at `key`, as its index in `allowed`.
-    pub fn word_of(&mut self, map: &Map<'_>, key: &str, allowed: &[&str]) -> Option<usize> {
-        let text = self.text_of(map, key)?;
-        let index = allowed.iter().position(|word| *word == text.value);
-        if index.is_none() {
-            self.problem(
-                text.at,
-                unknown_word("value", &text.value, &format!("`{key}`"), allowed),
-            );
-        }
-        index
-    }
-
-    /// A whole number at `key`, within `range` (both ends included).
-    pub fn integer_of(&mut self, map: &Map<'_>, key: &str, range: (u64, u64)) -> Option<At<u64>> {
-        let text = self.text_of(map, key)?;
-        match text.value.replace('_', "").parse::<u64>() {
-            Ok(value) if (range.0..=range.1).contains(&value) => Some(At { at: text.at, value }),
-            _ => {
-                let (low, high) = range;
-                let got = shown(&text.value);
-                self.problem(
-                    text.at,
-                    format!("`{key}` must be a whole number from {low} to {high}, not `{got}`"),
-                );
-                None
-            }
-        }
-    }
-
-    /// A number at `key`, within `range` (both ends included).
-    pub fn number_of(&mut self, map: &Map<'_>, key: &str, range: (f64, f64)) -> Option<At<f64>> {
-        let text = self.text_of(map, key)?;
-        match text.value.parse::<f64>() {
-            Ok(value) if value >= range.0 && value <= range.1 => Some(At { at: text.at, value }),
-            _ => {
-                let (low, high) = range;
-                let got = shown(&text.value);
-                self.problem(
-                    text.at,
-                    format!("`{key}` must be a number from {low} to {high}, not `{got}`"),
-                );
-                None
-            }
-        }
-    }
-
-    /// `true` or `false` at `key`.
-    pub fn flag_of(&mut self, map: &Map<'_>, key: &str) -> Option<bool> {
-        self.word_of(map, key, &["false", "true"]).map(|index| index == 1)
-    }
-}
-
-/// A value cut to a length that fits a message, with control characters made visible.
-pub fn shown(text: &str) -> String {
-    let mut out: String = text
-        .chars()
-        .take(SHOWN_CHARS)
-        .flat_map(char::escape_debug)
-        .collect();
-    if text.chars().nth(SHOWN_CHARS).is_some() {
-        out.push_str("...");
-    }
-    out
-}
-
-/// "unknown key `hots` in `x`; did you mean `host`? allowed: ...".
-pub fn unknown_word(kind: &str, got: &str, what: &str, allowed: &[&str]) -> String {
-    let near = allowed
-        .iter()
-        .map(|word| (distance(got, word), *word))
-        .min()
-        .filter(|(d, _)| *d <= 2);
-    let hint = near
-        .map(|(_, word)| format!("did you mean `{word}`? "))
-        .unwrap_or_default();
-    format!(
-        "unknown {kind} `{}` in {what}; {hint}allowed: {}",
-        shown(got),
-        allowed.join(", ")
-    )
-}
-
-/// Edit distance of two words (Levenshtein); words longer than 64 bytes count as far apart.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    if a.len().max(b.len()) > 64 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -646,21 +396,5 @@ mod tests {
         let problems = reader.finish();
         assert_eq!(problems.len(), MAX_PROBLEMS + 1);
         assert_eq!(problems[MAX_PROBLEMS].to_string(), "f: and 5 more problems");
-    }
-
-    #[test]
-    fn words_near_are_suggested() {
-        assert_eq!(
-            unknown_word("key", "polcy", "`x`", &["policy", "host"]),
-            "unknown key `polcy` in `x`; did you mean `policy`? allowed: policy, host"
-        );
-        assert!(!unknown_word("key", "zebra", "`x`", &["policy"]).contains("did you mean"));
-        assert_eq!(distance("kitten", "sitting"), 3);
-    }
-
-    #[test]
-    fn values_shown_are_short_and_printable() {
-        assert_eq!(shown("a\u{1b}[31m"), "a\\u{1b}[31m");
-        assert_eq!(shown(&"x".repeat(100)).len(), SHOWN_CHARS + 3);
     }
 }
