@@ -116,7 +116,10 @@ fn measure(host: &mut Host, rows: &mut Rows, driver: Driver, until: Instant) -> 
             }
         }
         host.start_daemon()?;
-        wait_until_known(host, &file)?;
+        // A library of the host has its probes before the daemon is ready.
+        if library.is_none() {
+            wait_until_known(host, &file)?;
+        }
         let own = Some(host.daemon()?.pid());
         found[3].push(quiet::alone(own, until, || ask(&mut script))?.value);
         host.daemon()?.stop()?;
