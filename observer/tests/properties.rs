@@ -262,6 +262,7 @@ fn facts(bed: &Bed) -> BTreeMap<u64, Vec<String>> {
             }
             Output::Forget { .. }
             | Output::ForgetSocket { .. }
+            | Output::ForgetClass { .. }
             | Output::WentDark { .. }
             | Output::Enforce(_)
             | Output::Cut { .. } => {}

@@ -24,6 +24,7 @@ mod kernels;
 mod report;
 mod run;
 mod sbom;
+mod scaling;
 mod setup;
 mod stage;
 mod test;
@@ -58,6 +59,9 @@ enum Verb {
     Bench {
         /// Only this one
         name: Option<bench::Name>,
+        /// How long the soak takes
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
         /// How the result is shown
         #[arg(long, value_enum, default_value = "table")]
         format: demo::Format,
@@ -77,7 +81,7 @@ enum Verb {
         #[arg(long, hide = true, requires = "cluster")]
         inside: bool,
         /// Instead: boot Debian's kernels under QEMU and let the daemon watch a call on each (network for the first time); with
-        /// versions only those, such as 6.12 or newest
+        /// versions only those, such as 6.12 or newest; `quick` is the short form
         #[arg(long, num_args = 0.., value_name = "VERSION", conflicts_with_all = ["filter", "clients"])]
         kernels: Option<Vec<String>>,
         /// How the result of --clients or --kernels is shown
@@ -127,9 +131,15 @@ enum Verb {
     },
     /// Check licences, sources and known faults of all dependencies (cargo-deny)
     Deny {
-        /// Without the list of known faults, which comes from the network
+        /// Without the list of known faults, which comes from GitHub
         #[arg(long)]
-        offline: bool,
+        no_advisories: bool,
+    },
+    /// Write the table of docs/scaling.md anew, from what docs/costs.md has
+    Scaling {
+        /// Write nothing; fail where it is not up to date
+        #[arg(long)]
+        check: bool,
     },
     /// Fuzz the decoders and the pipeline (nightly compiler and cargo-fuzz)
     Fuzz {
@@ -157,7 +167,11 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Build { kernel_only: true } => build::kernel_object().map(|_| ExitCode::SUCCESS),
         Verb::Build { kernel_only: false } => build::all().map(|()| ExitCode::SUCCESS),
         Verb::Demo { format, keep } => demo::run(format, keep).map(|()| ExitCode::SUCCESS),
-        Verb::Bench { name, format } => bench::run(name, format).map(|()| ExitCode::SUCCESS),
+        Verb::Bench {
+            name,
+            minutes,
+            format,
+        } => bench::run(name, minutes, format).map(|()| ExitCode::SUCCESS),
         Verb::Test {
             clients: Some(words),
             format,
@@ -192,7 +206,8 @@ fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Image(args) => image::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Deb(args) => deb::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Sbom { out } => sbom::run(&out).map(|()| ExitCode::SUCCESS),
-        Verb::Deny { offline } => deny::run(offline).map(|()| ExitCode::SUCCESS),
+        Verb::Deny { no_advisories } => deny::run(no_advisories).map(|()| ExitCode::SUCCESS),
+        Verb::Scaling { check } => scaling::run(check).map(|()| ExitCode::SUCCESS),
         Verb::Fuzz { target, minutes } => fuzz::run(target.as_deref(), minutes),
     }
 }

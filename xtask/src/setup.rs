@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::build::{self, Toolchain};
+use crate::deny;
 use crate::run::{check, in_ci, in_path, is_root, output, root, say, step, work_dir};
 
 const AREA: &str = "setup";
@@ -135,6 +136,7 @@ pub(crate) fn all() -> Result<()> {
     install_bpf_linker()?;
     install_chdb()?;
     install_python_clients()?;
+    deny::install()?;
     say(AREA, "everything is there");
     Ok(())
 }
@@ -254,7 +256,7 @@ fn unpack_chdb(dir: &Path, archive: &Path) -> Result<()> {
 }
 
 /// A Python that can make virtual environments: the system's first, since it uses the system's libssl.
-fn python_with_venv() -> Option<&'static str> {
+pub(crate) fn python_with_venv() -> Option<&'static str> {
     ["/usr/bin/python3", "python3"]
         .into_iter()
         .find(|python| output(Command::new(python).args(["-c", "import ssl, venv, ensurepip"])).is_some())

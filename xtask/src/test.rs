@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result};
 
 use crate::run::{cargo, check, in_ci, say, step};
-use crate::{build, setup};
+use crate::{build, deny, setup};
 
 const AREA: &str = "test";
 
@@ -34,6 +34,12 @@ pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
         tally.gate(
             "cargo clippy",
             with_object(cargo().args(["clippy", "--all-targets", "--", "-D", "warnings"])),
+        );
+    }
+    if filter.is_none() {
+        tally.gate(
+            "licences and sources of all dependencies",
+            &mut deny::without_faults()?,
         );
     }
     step(AREA, "cargo test", || run_tests(filter, &mut tally))?;

@@ -390,6 +390,7 @@ impl State {
                 }
                 Output::Forget { flow_id, key } => self.scopes.forget(flow_id, &key),
                 Output::ForgetSocket { socket } => self.scopes.forget_socket(socket),
+                Output::ForgetClass { connection_id } => self.scopes.forget_class(connection_id),
                 Output::Enforce(change) => {
                     if let Some(enforcement) = &mut self.enforcement {
                         enforcement.change(change);

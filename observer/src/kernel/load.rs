@@ -246,6 +246,11 @@ impl Scopes {
         let _ = self.flows.remove(&key.to_bytes());
     }
 
+    /// Forgets what a flow was decided to be, whose other state the kernel drops by itself.
+    pub fn forget_class(&mut self, flow_id: u64) {
+        let _ = self.scopes.remove(&flow_id);
+    }
+
     /// Forgets a socket whose end the kernel does not tell.
     pub fn forget_socket(&mut self, socket: u64) {
         let _ = self.sockets.remove(&socket);

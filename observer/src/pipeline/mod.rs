@@ -108,6 +108,11 @@ pub enum Output {
         /// Address of the kernel's socket.
         socket: u64,
     },
+    /// A connection of which the kernel was told that its socket is not looked at is over: what it was told can go.
+    ForgetClass {
+        /// Its number, which is that of the socket's own flow.
+        connection_id: u64,
+    },
     /// A program that was read is not read any more, while its connections to AI go on.
     WentDark {
         /// Its executable.

@@ -284,6 +284,9 @@ impl Pipeline {
         }
         self.sockets.openings.remove(&id);
         if let Some(connection) = self.connections.take(id) {
+            if connection.settled {
+                self.outputs.push(Output::ForgetClass { connection_id: id });
+            }
             self.connection_row(&connection);
         }
     }

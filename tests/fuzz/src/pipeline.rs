@@ -349,7 +349,11 @@ impl Seen {
                 told.push(class);
             }
             // Words to the kernel and to the log, of which nothing here depends.
-            Output::ForgetSocket { .. } | Output::WentDark { .. } | Output::Enforce(_) | Output::Cut { .. } => {}
+            Output::ForgetSocket { .. }
+            | Output::ForgetClass { .. }
+            | Output::WentDark { .. }
+            | Output::Enforce(_)
+            | Output::Cut { .. } => {}
             Output::Forget { flow_id, .. } => {
                 self.told.remove(&flow_id);
                 assert!(self.made.contains(&flow_id));

@@ -19,6 +19,7 @@ mod recording;
 mod scan;
 mod script;
 mod sink;
+mod soak;
 mod spool;
 
 use anyhow::Result;
@@ -50,10 +51,12 @@ pub enum Name {
     Spool,
     /// Every query of the dashboards on ten million exchanges
     Dashboards,
+    /// Half an hour of steady load
+    Soak,
 }
 
 impl Name {
-    /// All of them, in the order in which they run.
+    /// All of them but the long one, in the order in which they run.
     pub const ALL: [Self; 11] = [
         Self::Scan,
         Self::Dialects,
@@ -81,6 +84,7 @@ impl Name {
             Self::Scan => "scan",
             Self::Spool => "spool",
             Self::Dashboards => "dashboards",
+            Self::Soak => "soak",
         }
     }
 }
@@ -181,6 +185,7 @@ pub fn run(name: Name) -> Result<Vec<Row>> {
         Name::Scan => scan::run(),
         Name::Spool => spool::run(),
         Name::Dashboards => dashboards::run(),
+        Name::Soak => soak::run(),
     }
 }
 

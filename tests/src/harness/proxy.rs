@@ -43,6 +43,8 @@ struct Shared {
     fault: AtomicU8,
     /// Inserts by fault.
     inserts: [AtomicU64; 6],
+    /// Bytes of these, heads of the requests included.
+    bytes: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -61,6 +63,7 @@ impl FaultProxy {
             store,
             fault: AtomicU8::new(0),
             inserts: Default::default(),
+            bytes: AtomicU64::new(0),
             open: Mutex::default(),
         });
         let proxy = Self {
@@ -97,6 +100,11 @@ impl FaultProxy {
     pub fn inserts(&self, fault: Fault) -> u64 {
         self.shared.inserts[fault as usize].load(Ordering::SeqCst)
     }
+
+    /// Bytes of all inserts that came, as they were on the wire.
+    pub fn insert_bytes(&self) -> u64 {
+        self.shared.bytes.load(Ordering::SeqCst)
+    }
 }
 
 fn serve(shared: &Shared, client: TcpStream) -> Result<()> {
@@ -119,6 +127,7 @@ fn serve(shared: &Shared, client: TcpStream) -> Result<()> {
             .any(|w| w.eq_ignore_ascii_case(b"insert"));
         if is_insert {
             shared.inserts[fault as usize].fetch_add(1, Ordering::SeqCst);
+            shared.bytes.fetch_add(request.len() as u64, Ordering::SeqCst);
         }
         if fault == Fault::Busy {
             let text = "Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)\n";

@@ -46,6 +46,8 @@ pub(crate) enum Name {
     Evidence,
     /// Every query of the dashboards on ten million exchanges
     Dashboards,
+    /// Half an hour of steady load, and what grows under it; runs only when it is named
+    Soak,
 }
 
 impl Name {
@@ -63,12 +65,13 @@ impl Name {
             Self::Discovery => "discovery",
             Self::Evidence => "evidence",
             Self::Dashboards => "dashboards",
+            Self::Soak => "soak",
         }
     }
 }
 
 /// Runs one benchmark or all. Results are written down as they come; an error at the end when one did not run.
-pub(crate) fn run(name: Option<Name>, format: Format) -> Result<()> {
+pub(crate) fn run(name: Option<Name>, minutes: u64, format: Format) -> Result<()> {
     if !is_root() {
         bail!(
             "benchmarks attach kernel probes and must run as root: sudo env PATH=\"$PATH\" cargo xtask bench"
@@ -95,9 +98,10 @@ pub(crate) fn run(name: Option<Name>, format: Format) -> Result<()> {
     };
     let (mut all, mut failed) = (Vec::new(), Vec::new());
     for name in names {
-        match step(AREA, name.word(), || measure(name)) {
+        match step(AREA, name.word(), || measure(name, minutes)) {
             Ok(rows) => {
                 write_down(name, &rows)?;
+                crate::scaling::run(false)?;
                 all.extend(rows);
             }
             Err(error) => {
@@ -143,7 +147,7 @@ fn measure_evidence() -> Result<Vec<Value>> {
         .collect()
 }
 
-fn measure(name: Name) -> Result<Vec<Value>> {
+fn measure(name: Name, minutes: u64) -> Result<Vec<Value>> {
     if name == Name::Evidence {
         return measure_evidence();
     }
@@ -154,6 +158,7 @@ fn measure(name: Name) -> Result<Vec<Value>> {
         .env("OBSERVER_EBPF_OBJECT", build::object_file())
         .env("OBSERVER_CHDB", setup::chdb_library())
         .env("OBSERVER_PYTHON", setup::client_python())
+        .env("OBSERVER_SOAK_MINUTES", minutes.to_string())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

@@ -11,12 +11,14 @@ use anyhow::{Context, Result};
 use super::packages::Kernel;
 
 /// How long a guest may take from power on to power off.
-const LIFE: Duration = Duration::from_secs(240);
+const LIFE: Duration = Duration::from_secs(600);
 
 /// What a guest said on its serial line.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) lines: Vec<String>,
+    /// When each line came, since power on.
+    pub(super) times: Vec<Duration>,
     /// From power on to its first program.
     pub(super) boot: Option<Duration>,
     /// From power on to its end, or to the moment when it was ended.
@@ -28,11 +30,7 @@ pub(super) struct Said {
 /// Boots a kernel into an archive and listens until it is off.
 pub(super) fn run(kernel: &Kernel, archive: &Path) -> Result<Said> {
     let start = Instant::now();
-    let mut machine = Machine(
-        command(kernel, archive)
-            .spawn()
-            .context("cannot start qemu-system-x86_64")?,
-    );
+    let mut machine = Machine(command(kernel, archive).spawn().context("cannot start setpriv")?);
     let serial = machine.0.stdout.take().context("no serial line")?;
     let (sender, lines) = channel();
     std::thread::spawn(move || {
@@ -54,6 +52,7 @@ fn listen(lines: &Receiver<String>, start: Instant) -> Said {
                 if line.ends_with("@@ up") {
                     said.boot = Some(start.elapsed());
                 }
+                said.times.push(start.elapsed());
                 said.lines.push(line);
             }
             Err(reason) => {
@@ -76,8 +75,10 @@ impl Drop for Machine {
 }
 
 fn command(kernel: &Kernel, archive: &Path) -> Command {
-    let mut command = Command::new("qemu-system-x86_64");
+    // It ends with us, however we end.
+    let mut command = Command::new("setpriv");
     command
+        .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
         .args([
             "-M", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "1024",
         ])

@@ -15,8 +15,8 @@ use crate::run::{check, output};
 
 const INIT: &str = include_str!("init.sh");
 
-/// Where the guest finds the store of the host, by the way that QEMU's user network goes.
-const HOST: &str = "10.0.2.2";
+/// The store of the host is at the address that QEMU's user network has for it, and answers under names of its own loopback only.
+const HOSTS: &str = "10.0.2.2 localhost\n";
 
 /// How the daemon of a guest is set up.
 #[derive(Debug, Clone)]
@@ -25,8 +25,12 @@ pub(super) struct Setup {
     pub(super) host: String,
     /// Port of the store, on this machine's loopback.
     pub(super) store_port: u16,
+    /// And its password: without one it answers its own machine only.
+    pub(super) password: String,
     /// `capture.function_probes`.
     pub(super) function_probes: &'static str,
+    /// Asks the doctor first, which takes as long as the rest: the kernel verifies everything once more.
+    pub(super) doctor: bool,
 }
 
 /// Writes the part of the archive that all guests share.
@@ -54,6 +58,7 @@ pub(super) fn common(dir: &Path) -> Result<PathBuf> {
     }
     copy(&found("busybox")?, &tree.join("bin/busybox"))?;
     write(&tree.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
+    write(&tree.join("etc/hosts"), HOSTS)?;
     write(&tree.join("init"), INIT)?;
     std::fs::set_permissions(tree.join("init"), PermissionsExt::from_mode(0o755))?;
     let archive = dir.join("common.cpio");
@@ -76,8 +81,13 @@ pub(super) fn archive(dir: &Path, common: &Path, kernel: &Kernel, setup: &Setup)
     write(&tree.join("modules.list"), &names)?;
     let configuration = configuration(setup);
     write(&tree.join("etc/observer/observer.yaml"), &configuration)?;
-    let enforced = configuration + "enforcement:\n  mode: dry_run\n";
-    write(&tree.join("etc/observer/enforced.yaml"), &enforced)?;
+    let secret = tree.join("etc/observer/password");
+    write(&secret, &setup.password)?;
+    std::fs::set_permissions(secret, PermissionsExt::from_mode(0o600))?;
+    if setup.doctor {
+        let enforced = configuration + "enforcement:\n  mode: dry_run\n";
+        write(&tree.join("etc/observer/enforced.yaml"), &enforced)?;
+    }
     let (own, whole) = (dir.join("own.cpio"), dir.join("guest.cpio"));
     pack(&tree, &own)?;
     std::fs::copy(common, &whole)?;
@@ -88,8 +98,8 @@ pub(super) fn archive(dir: &Path, common: &Path, kernel: &Kernel, setup: &Setup)
 
 fn configuration(setup: &Setup) -> String {
     format!(
-        "host:\n  id: {host}\n  name: {host}\nstore:\n  url: http://{HOST}:{port}\n  batch_seconds: 0.5\nseal:\n  interval_seconds: 1\n\
-         capture:\n  function_probes: {probes}\n  ring_buffer_bytes: 4MiB\n",
+        "host:\n  id: {host}\n  name: {host}\nstore:\n  url: http://localhost:{port}\n  password_file: password\n  batch_seconds: 0.5\nseal:\n  interval_seconds: 1\n\
+         capture:\n  function_probes: {probes}\n  ring_buffer_bytes: 4MiB\nspool:\n  max_bytes: 64MiB\n",
         host = setup.host,
         port = setup.store_port,
         probes = setup.function_probes,

@@ -18,11 +18,15 @@ section() {
     shift
     echo "@@ begin $name"
     "$@"
-    echo "@@ end $name $?"
+    status=$?
+    echo "@@ end $name $status"
 }
 
 ip link set lo up
-for module in $(cat /modules.list); do insmod /modules/$module || echo "insmod $module failed"; done
+# They need each other in another order on each kernel: those that fail are tried again.
+for try in 1 2 3 4; do
+    for module in $(cat /modules.list); do insmod /modules/$module 2>/dev/null; done
+done
 ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0
 ip route add default via 10.0.2.2
@@ -30,12 +34,15 @@ ip route add default via 10.0.2.2
 ai-endpoint --listen 127.0.0.1:4443 --plain 127.0.0.1:8000 --ca-file /tmp/ca.pem >/tmp/endpoint.log 2>&1 &
 for wait in $(seq 100); do grep -q listening /tmp/endpoint.log && break; sleep 0.1; done
 
-section doctor observer doctor --config /etc/observer/observer.yaml --format json
-section enforcement observer doctor --config /etc/observer/enforced.yaml --format json
+# Where enforcement can be, its report says all that the other one would.
+if [ -e /etc/observer/enforced.yaml ]; then
+    section enforcement observer doctor --config /etc/observer/enforced.yaml --format json
+    [ $status = 0 ] || section doctor observer doctor --config /etc/observer/observer.yaml --format json
+fi
 
 observer run --config /etc/observer/observer.yaml >/tmp/observer.log 2>&1 &
 daemon=$!
-for wait in $(seq 600); do wget -q -O /dev/null http://127.0.0.1:9464/healthz 2>/dev/null && break; [ -d /proc/$daemon ] || break; sleep 0.1; done
+for wait in $(seq 3000); do wget -q -O /dev/null http://127.0.0.1:9464/healthz 2>/dev/null && break; [ -d /proc/$daemon ] || break; sleep 0.1; done
 
 body='{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "one two three"}]}'
 section tls_call curl --silent --show-error --max-time 30 --cacert /tmp/ca.pem --connect-to ::127.0.0.1:4443 \
@@ -48,8 +55,8 @@ sleep 3
 section metrics wget -q -O - http://127.0.0.1:9464/metrics
 kill -TERM $daemon
 wait $daemon
-status=$?
-section log sh -c "cat /tmp/observer.log; exit $status"
+ended=$?
+section log sh -c "cat /tmp/observer.log; exit $ended"
 section dmesg sh -c "dmesg | grep -iE 'bug:|warning|oops|bpf' | head -20; true"
 echo "@@ off"
 poweroff -f

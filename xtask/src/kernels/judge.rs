@@ -17,14 +17,7 @@ pub(super) struct Rows {
 }
 
 /// What the guest prints, each of which has to end well.
-const SECTIONS: [&str; 6] = [
-    "doctor",
-    "enforcement",
-    "tls_call",
-    "plain_call",
-    "metrics",
-    "log",
-];
+const SECTIONS: [&str; 5] = ["doctor", "tls_call", "plain_call", "metrics", "log"];
 
 /// Model that the guest's calls name.
 const MODEL: &str = "gpt-4o-mini";
@@ -47,9 +40,24 @@ pub(super) struct Outcome {
     pub(super) faults: Vec<String>,
 }
 
+/// What a kernel lets be seen of sockets.
+#[derive(Debug, Clone, Copy)]
+struct Sees {
+    /// Bytes of connections, and which connection a TLS handle belongs to.
+    bytes: bool,
+    /// What crosses them without TLS.
+    clear: bool,
+}
+
 /// Judges a run.
 pub(super) fn judge(kernel: &Kernel, setup: &Setup, said: &Said, rows: &Rows) -> Outcome {
-    let sections = sections(&said.lines);
+    let mut sections = sections(&said.lines);
+    // A second report is made only where the one with enforcement has a failure.
+    if !sections.contains_key("doctor")
+        && let Some(report) = sections.get("enforcement").cloned()
+    {
+        sections.insert("doctor".to_owned(), report);
+    }
     let checks = checks(&sections, "doctor");
     let mut outcome = Outcome {
         kernel: kernel.series.clone(),
@@ -62,13 +70,23 @@ pub(super) fn judge(kernel: &Kernel, setup: &Setup, said: &Said, rows: &Rows) ->
         seconds: said.life.as_secs_f64(),
         faults: Vec::new(),
     };
-    outcome.of_the_guest(said, &sections);
-    outcome.of_the_doctor(&checks);
-    let sees_sockets = ["socket_send", "exit_inet_send"].iter().any(|program| {
-        named(&checks, &format!("hook {program}")).is_some_and(|check| check["state"] == "ok")
-    });
-    outcome.of_the_calls(&sections, sees_sockets, rows);
-    outcome.of_enforcement(&self::checks(&sections, "enforcement"));
+    outcome.of_the_guest(said, &sections, setup.doctor);
+    let mut sees = Sees {
+        bytes: true,
+        clear: version(&kernel.release) >= (6, 3),
+    };
+    if setup.doctor {
+        outcome.of_the_doctor(&checks);
+        let is_ok = |program: &str| {
+            named(&checks, &format!("hook {program}")).is_some_and(|check| check["state"] == "ok")
+        };
+        sees.clear = is_ok("socket_send");
+        sees.bytes = sees.clear || is_ok("exit_inet_send");
+        outcome.of_enforcement(&self::checks(&sections, "enforcement"));
+    } else {
+        outcome.of_the_log(&sections);
+    }
+    outcome.of_the_calls(&sections, sees, rows);
     outcome.of_the_ledger(&rows.seals);
     outcome
 }
@@ -78,14 +96,15 @@ impl Outcome {
         self.faults.push(text.into());
     }
 
-    fn of_the_guest(&mut self, said: &Said, sections: &BTreeMap<String, Section>) {
+    fn of_the_guest(&mut self, said: &Said, sections: &BTreeMap<String, Section>, doctor: bool) {
         if !said.ended || !said.lines.iter().any(|line| line == "@@ off") {
             let last: Vec<&str> = said.lines.iter().rev().take(8).map(String::as_str).collect();
             self.fault(format!(
                 "the guest did not come to its end; its last lines, newest first: {last:?}"
             ));
         }
-        for name in SECTIONS {
+        let wanted = SECTIONS.into_iter().filter(|name| doctor || *name != "doctor");
+        for name in wanted {
             match sections.get(name) {
                 None => self.fault(format!("the guest did not get to `{name}`")),
                 Some(section) if section.status != 0 => {
@@ -111,7 +130,7 @@ impl Outcome {
                 _ => {}
             }
         }
-        let wanted = match (self.asked.as_str(), version(&self.release) >= (6, 6)) {
+        let wanted = match (self.asked.as_str(), has_links(&self.release)) {
             ("auto", true) => "uprobe multi links",
             _ => "perf events",
         };
@@ -120,8 +139,17 @@ impl Outcome {
         }
     }
 
-    /// Where the socket layer is seen, both calls have to be; without it the one over TLS.
-    fn of_the_calls(&mut self, sections: &BTreeMap<String, Section>, sees_sockets: bool, rows: &Rows) {
+    /// Without a report of the doctor the daemon's log says what the kernel refused.
+    fn of_the_log(&mut self, sections: &BTreeMap<String, Section>) {
+        let log = sections.get("log").map(|section| section.lines.as_slice());
+        let lines = log.unwrap_or_default().iter();
+        for line in lines.filter(|line| line.contains("the kernel refused a program")) {
+            self.fault(line);
+        }
+    }
+
+    /// The call over TLS has to be there, and what this kernel lets be seen of sockets.
+    fn of_the_calls(&mut self, sections: &BTreeMap<String, Section>, sees: Sees, rows: &Rows) {
         let of = |name: &str, value: &str| {
             rows.interactions
                 .iter()
@@ -133,11 +161,13 @@ impl Outcome {
             self.fault(format!("TLS call: provider {}", tls[0]["gen_ai_provider_name"]));
         }
         self.one_call("TLS call", sections.get("tls_call"), &tls);
-        if !sees_sockets {
+        if sees.clear {
+            let plain: Vec<&Value> = of("tls_stack", "none");
+            self.one_call("HTTP without TLS", sections.get("plain_call"), &plain);
+        }
+        if !sees.bytes {
             return;
         }
-        let plain: Vec<&Value> = of("tls_stack", "none");
-        self.one_call("HTTP without TLS", sections.get("plain_call"), &plain);
         let mut ours = rows.connections.iter().filter(|row| row["server_port"] == 4443);
         let (first, second) = (ours.next(), ours.next());
         match first {
@@ -232,7 +262,7 @@ impl Outcome {
 }
 
 /// What stood between two marks of the serial line.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Section {
     lines: Vec<String>,
     status: i64,
@@ -296,6 +326,11 @@ fn means(checks: &[Value]) -> Option<&str> {
         .strip_prefix("loaded; function probes on ")
 }
 
+/// Whether a kernel has uprobe multi links.
+pub(super) fn has_links(release: &str) -> bool {
+    version(release) >= (6, 6)
+}
+
 fn version(release: &str) -> (u32, u32) {
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())
@@ -325,15 +360,17 @@ mod tests {
         Setup {
             host: "h".to_owned(),
             store_port: 1,
+            password: String::new(),
             function_probes: probes,
+            doctor: true,
         }
     }
 
     fn said(means: &str) -> Said {
         let doctor = json!({"checks": [
             {"name": "kernel programs", "state": "ok", "found": format!("loaded; function probes on {means}")},
-            {"name": "hook exit_inet_send", "state": "ok", "found": ""},
-            {"name": "hook exit_inet_page", "state": "warning", "found": "gone", "advice": "without it less"},
+            {"name": "hook socket_send", "state": "ok", "found": ""},
+            {"name": "hook socket_receive", "state": "warning", "found": "gone", "advice": "without it less"},
         ]});
         let call = json!({"id": "c-1", "usage": {"prompt_tokens": 3, "completion_tokens": 5}});
         let sections = [
@@ -355,6 +392,7 @@ mod tests {
         lines.push("@@ off".to_owned());
         Said {
             lines,
+            times: Vec::new(),
             boot: Some(Duration::from_secs(1)),
             life: Duration::from_secs(2),
             ended: true,
@@ -407,6 +445,31 @@ mod tests {
             &rows(),
         );
         assert_eq!(asked.faults, Vec::<String>::new());
+    }
+
+    #[test]
+    fn without_the_doctor_calls_and_log_are_judged() {
+        let fast = Setup {
+            doctor: false,
+            ..setup("auto")
+        };
+        let mut heard = said("perf events");
+        heard
+            .lines
+            .retain(|line| !line.contains("doctor") && !line.contains("enforcement"));
+        let outcome = judge(&kernel("6.12.1"), &fast, &heard, &rows());
+        assert_eq!(outcome.faults, Vec::<String>::new());
+        // Before Linux 6.3 nobody can see the call without TLS.
+        let mut older = rows();
+        older.interactions.pop();
+        assert_eq!(
+            judge(&kernel("6.1.0"), &fast, &heard, &older).faults,
+            Vec::<String>::new()
+        );
+        assert_eq!(judge(&kernel("6.12.1"), &fast, &heard, &older).faults.len(), 1);
+        let refusal = "@@ begin log\nthe kernel refused a program\n@@ end log 0";
+        heard.lines.extend(refusal.lines().map(str::to_owned));
+        assert_eq!(judge(&kernel("6.1.0"), &fast, &heard, &older).faults.len(), 1);
     }
 
     #[test]

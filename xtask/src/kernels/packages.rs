@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -11,8 +12,11 @@ use crate::run::{check, output};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Where kernels are: address and suite.
-const SOURCES: [(&str, &str); 6] = [
+/// Address and suite of a source.
+pub(super) type Source = (&'static str, &'static str);
+
+/// Where kernels are.
+pub(super) const SOURCES: [Source; 6] = [
     ("http://deb.debian.org/debian", "bullseye"),
     ("http://deb.debian.org/debian-security", "bullseye-security"),
     ("http://deb.debian.org/debian-security", "bookworm-security"),
@@ -20,6 +24,13 @@ const SOURCES: [(&str, &str); 6] = [
     ("http://deb.debian.org/debian-security", "trixie-security"),
     ("http://deb.debian.org/debian", "trixie-backports"),
 ];
+
+/// The one with long-term kernels of which each is kept for years, 6.1 and 6.12.
+pub(super) const LASTING: [Source; 1] = [SOURCES[2]];
+
+/// A mirror that does not answer is asked again so often, after a pause.
+const TRIES: u64 = 3;
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// Name of the newest kernel, whatever its number.
 pub(super) const NEWEST: &str = "newest";
@@ -51,14 +62,16 @@ pub(super) struct Kernel {
 /// Folder of kernels and of package lists.
 pub(super) struct Packages {
     dir: PathBuf,
+    sources: &'static [Source],
     /// All kernels that the sources have; empty until somebody asks for one that is not here yet.
     releases: Vec<String>,
 }
 
 impl Packages {
-    pub(super) fn new(dir: PathBuf) -> Self {
+    pub(super) fn new(dir: PathBuf, sources: &'static [Source]) -> Self {
         Self {
             dir,
+            sources,
             releases: Vec::new(),
         }
     }
@@ -80,7 +93,8 @@ impl Packages {
 
     /// Reads the lists of all sources.
     fn update(&mut self) -> Result<()> {
-        let lists: String = SOURCES
+        let lists: String = self
+            .sources
             .iter()
             .map(|(address, suite)| format!("deb [signed-by={KEYRING}] {address} {suite} main\n"))
             .collect();
@@ -88,7 +102,8 @@ impl Packages {
             std::fs::create_dir_all(self.dir.join(folder))?;
         }
         std::fs::write(self.dir.join("apt/sources.list"), lists)?;
-        check(self.apt("apt-get").args(["update", "-q"])).context("Debian's package lists")?;
+        // A suite that a mirror has no more makes it fail; what the others have is there all the same.
+        let updated = again(|| check(self.apt("apt-get").args(["update", "-q"])));
         let names = output(self.apt("apt-cache").args([
             "search",
             "--names-only",
@@ -97,6 +112,7 @@ impl Packages {
         .context("apt-cache search failed")?;
         self.releases = names.lines().filter_map(release_of).map(str::to_owned).collect();
         if self.releases.is_empty() {
+            updated.context("Debian's package lists")?;
             bail!("no kernel in Debian's package lists");
         }
         Ok(())
@@ -112,11 +128,13 @@ impl Packages {
             std::fs::create_dir_all(folder)?;
         }
         for package in self.packages_of(release)? {
-            check(
-                self.apt("apt-get")
-                    .current_dir(&unpacked)
-                    .args(["download", "-q", &package]),
-            )?;
+            again(|| {
+                check(
+                    self.apt("apt-get")
+                        .current_dir(&unpacked)
+                        .args(["download", "-q", &package]),
+                )
+            })?;
         }
         for package in files_below(&unpacked)? {
             check(
@@ -164,11 +182,24 @@ impl Packages {
                 "false".to_owned(),
             ),
             ("APT::Sandbox::User", "root".to_owned()),
+            ("Acquire::Retries", "3".to_owned()),
+            ("Acquire::http::Timeout", "30".to_owned()),
         ] {
             command.arg("-o").arg(format!("{name}={value}"));
         }
         command
     }
+}
+
+/// Does something that depends on the network, again when it fails.
+fn again(mut work: impl FnMut() -> Result<()>) -> Result<()> {
+    for _ in 1..TRIES {
+        if work().is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    work()
 }
 
 impl Kernel {

@@ -244,6 +244,7 @@ impl Feed {
                 // A replay enforces nothing.
                 Output::Forget { .. }
                 | Output::ForgetSocket { .. }
+                | Output::ForgetClass { .. }
                 | Output::WentDark { .. }
                 | Output::Enforce(_)
                 | Output::Cut { .. } => {}
@@ -261,6 +262,7 @@ fn order(output: &Output) -> (u8, u64) {
         Output::Decide { .. }
         | Output::Forget { .. }
         | Output::ForgetSocket { .. }
+        | Output::ForgetClass { .. }
         | Output::WentDark { .. }
         | Output::Enforce(_)
         | Output::Cut { .. } => (2, 0),

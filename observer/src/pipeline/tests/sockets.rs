@@ -91,6 +91,15 @@ fn seen(bed: &Bed) -> (&str, &str) {
     (row.visibility.as_str(), row.opaque_reason.as_str())
 }
 
+/// Connections of which the kernel can drop what it was told.
+fn forgotten_classes(bed: &Bed) -> Vec<u64> {
+    let gone = |output: &Output| match output {
+        Output::ForgetClass { connection_id } => Some(*connection_id),
+        _ => None,
+    };
+    bed.outputs.iter().filter_map(gone).collect()
+}
+
 /// Sockets whose state the kernel can drop.
 fn forgotten_sockets(bed: &Bed) -> Vec<u64> {
     let gone = |output: &Output| match output {
@@ -138,6 +147,7 @@ fn a_hello_alone_names_the_connection_and_the_reason_is_what_discovery_knows() {
         assert_eq!((row.bytes_sent, row.bytes_received), (Some(600), Some(4_000)));
         assert_eq!([row.plaintext_sent, row.plaintext_received], [0; 2]);
         assert_eq!(bed.decisions(), [(1, CLASS_OTHER)], "the rest of it is sealed");
+        assert_eq!(forgotten_classes(&bed), [1], "the kernel's table is bounded");
         assert_eq!(bed.pipeline.totals().ai_connections_opaque, 1);
         assert!(bed.interactions().is_empty());
     }
