@@ -2,8 +2,8 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use observer_common::{
-    maps::{Flow, FlowKey},
-    wire::{KIND_TIE, TIE_AFTER_CALL, TIE_IN_CALL, Tie},
+    maps::{Flow, FlowKey, SOCKET_ACCEPTED},
+    wire::{CLASS_OTHER, KIND_TIE, TIE_AFTER_CALL, TIE_IN_CALL, Tie, is_of_key},
 };
 
 use crate::{
@@ -67,11 +67,16 @@ fn tie_flow(flow: &mut Flow, key: &FlowKey, socket: u64, tie: u8) {
         return;
     }
     // SAFETY: the value is copied at once.
-    let connection_id = match unsafe { SOCKETS.get(&socket) } {
-        Some(entry) if entry.pid == key.pid => entry.gate.id,
+    let (connection_id, state) = match unsafe { SOCKETS.get(&socket) } {
+        Some(entry) if entry.pid == key.pid => (entry.gate.id, entry.state),
         // A socket of another process, or one that found no room in the table.
         _ => return,
     };
+    if state & SOCKET_ACCEPTED != 0 && is_of_key(flow.gate.stack as u8) {
+        // The process serves, and its peer's calls are read at the peer. What it received shows that by itself, but its answers are
+        // another key's.
+        flow.gate.class = CLASS_OTHER;
+    }
     flow.socket = socket;
     flow.connection_id = connection_id;
     flow.tie = u32::from(tie);

@@ -1,5 +1,5 @@
 //! A TLS server that reads one request after another to its end and answers each, so that a client can send without
-//! end. It uses rustls: no probe on OpenSSL sees its side.
+//! end. It uses rustls: a server's side, which is left in the kernel.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
