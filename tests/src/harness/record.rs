@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::metrics::Metrics;
 
@@ -71,7 +71,13 @@ impl Record {
     pub fn losses(&self) -> String {
         let mut lost = self.metrics.samples("observer_lost_total");
         lost.retain(|(_, count)| *count > 0.0);
-        format!("{lost:?}, processes with rows: {:?}", self.pids)
+        let named = ["loss_stage", "loss_reason", "loss_events"];
+        let with_loss = self.seals.iter().filter(|seal| seal["loss_stage"] != json!([]));
+        let sealed: Vec<_> = with_loss.map(|seal| named.map(|column| &seal[column])).collect();
+        format!(
+            "{lost:?}, in seals: {sealed:?}, processes with rows: {:?}",
+            self.pids
+        )
     }
 
     /// Everything that was counted as lost, in any stage.

@@ -101,9 +101,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_says_why() {
-        // This program has rustls with ring in it.
+        // This program has rustls with ring in it; here as if its functions had not been found.
         let own = File::open(std::env::current_exe().unwrap()).unwrap();
-        let report = stacks::examine(&own).unwrap();
+        let mut report = stacks::examine(&own).unwrap();
+        report.stacks.iter_mut().for_each(|stack| stack.points.clear());
         let process = SurveyedProcess {
             pid: 7,
             comm: "a\x1b[31m".to_owned(),
