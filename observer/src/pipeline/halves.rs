@@ -167,6 +167,16 @@ impl Halves {
         flows.map(|(id, _)| *id).collect()
     }
 
+    /// Whether a flow is a server's: it received what only clients say first, or sent what only servers do. What servers read is not observed,
+    /// so where no socket tells it, its first bytes do.
+    pub(super) fn is_of_server(&self, flow_id: u64) -> bool {
+        let first = self.by_flow.get(&flow_id).and_then(|half| half.waiting.first());
+        first.is_some_and(|piece| match piece.direction {
+            Direction::Received => starts_with_request(&piece.bytes),
+            Direction::Sent => piece.bytes.starts_with(b"HTTP/1."),
+        })
+    }
+
     /// Forgets a flow; gives its key and the bytes that never found their connection.
     pub(super) fn forget(&mut self, flow_id: u64) -> Option<(FlowKey, u64)> {
         let half = self.by_flow.remove(&flow_id)?;
@@ -178,6 +188,20 @@ impl Halves {
         }
         Some((half.key, half.waiting_bytes as u64))
     }
+}
+
+/// A request line of HTTP/1.1, or the preface of HTTP/2 (RFC 9113 section 3.4).
+fn starts_with_request(bytes: &[u8]) -> bool {
+    const METHODS: [&[u8]; 7] = [
+        b"GET /",
+        b"POST /",
+        b"PUT /",
+        b"DELETE /",
+        b"HEAD /",
+        b"OPTIONS ",
+        b"PRI * HTTP/2",
+    ];
+    METHODS.iter().any(|method| bytes.starts_with(method))
 }
 
 #[cfg(test)]
@@ -251,6 +275,26 @@ mod tests {
         let forgotten = [halves.forget(1), halves.forget(2)].map(|f| f.map(|(key, lost)| (key.handle, lost)));
         assert_eq!(forgotten, [Some((1, 0)), Some((1, 0))]);
         assert!(halves.by_connection.is_empty() && halves.by_flow.is_empty());
+    }
+
+    #[test]
+    fn a_server_is_told_by_what_only_servers_hear_and_say() {
+        let is_server = |direction: u8, bytes: &[u8]| {
+            let mut halves = Halves::default();
+            halves.data(&header(1, 0), &data(direction, 0), bytes);
+            halves.is_of_server(1)
+        };
+        assert!(is_server(DIRECTION_RECEIVED, b"POST /v1/x HTTP/1.1\r\n"));
+        assert!(is_server(DIRECTION_RECEIVED, b"PRI * HTTP/2.0\r\n"));
+        assert!(is_server(DIRECTION_SENT, b"HTTP/1.1 200 OK\r\n"));
+        for (direction, bytes) in [
+            (DIRECTION_SENT, &b"POST /v1/x HTTP/1.1\r\n"[..]),
+            (DIRECTION_RECEIVED, b"HTTP/1.1 200 OK\r\n"),
+            (DIRECTION_RECEIVED, b"{}"),
+        ] {
+            assert!(!is_server(direction, bytes), "{bytes:?}");
+        }
+        assert!(!Halves::default().is_of_server(1));
     }
 
     #[test]

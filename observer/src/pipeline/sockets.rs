@@ -191,11 +191,14 @@ impl Pipeline {
 
     /// A flow of one direction is over.
     pub(super) fn forget_half(&mut self, flow_id: u64) {
-        let Some((key, lost)) = self.sockets.halves.forget(flow_id) else {
+        let of_server = self.sockets.halves.is_of_server(flow_id);
+        let Some((key, waiting)) = self.sockets.halves.forget(flow_id) else {
             return;
         };
-        if lost > 0 {
-            self.lose_plaintext("never_tied", lost);
+        if of_server {
+            self.plaintext.delivered += waiting;
+        } else if waiting > 0 {
+            self.lose_plaintext("never_tied", waiting);
         }
         self.outputs.push(Output::Forget { flow_id, key });
     }
