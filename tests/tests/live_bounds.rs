@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use observer_tests::harness::{Host, Metrics, Options, UNDECIDED_PREFIX, live};
+use observer_tests::harness::{Host, Metrics, Options, UNDECIDED_PREFIX, live, usage};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -140,19 +140,6 @@ fn a_long_prompt_to_an_unknown_host_is_stored_and_what_is_missing_is_said() -> R
     Ok(())
 }
 
-/// Resident memory of a process.
-fn resident_kib(pid: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .context("no VmRSS")?;
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|number| number.parse().ok())
-        .context("VmRSS is not a number")
-}
-
 #[test]
 fn nonsense_does_not_bring_the_daemon_down() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
@@ -178,7 +165,7 @@ fn nonsense_does_not_bring_the_daemon_down() -> Result<()> {
         );
         std::thread::sleep(Duration::from_millis(100));
     }
-    let memory = resident_kib(host.daemon()?.pid())?;
+    let memory = usage::status(host.daemon()?.pid(), "VmRSS")?;
     assert!(memory < 400 << 10, "{memory} KiB after a compression bomb");
     let record = host.end()?;
     let row = record.by_response(id(&answer)?)?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use observer_tests::endpoint::answer::{ANSWER, input_tokens, tokens};
-use observer_tests::harness::{Expected, Finished, Host, Options, check, executable, live};
+use observer_tests::harness::{ATTACHED, Expected, Finished, Host, Options, check, executable, live};
 use serde_json::Value;
 
 /// The one report of a client that made one call.
@@ -274,7 +274,7 @@ fn a_program_known_from_the_run_before_is_covered() -> Result<()> {
     let output = host.daemon()?.output();
     let line = output
         .lines()
-        .rfind(|line| line.contains("attached to TLS library") && line.contains("/node"))
+        .rfind(|line| line.contains(ATTACHED) && line.contains("/node"))
         .context("node is not attached to")?;
     assert!(line.contains("known=true"), "{line}");
     let report = only_report(&finished)?;

@@ -4,13 +4,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use observer_tests::endpoint::answer::input_tokens;
-use observer_tests::harness::{Expected, Host, Options, check, executable, live};
+use observer_tests::harness::{Expected, Host, Options, check, curl_libssl, executable, live};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -112,27 +110,6 @@ fn forked_workers_keep_their_own_pid() -> Result<()> {
     Ok(())
 }
 
-/// The libssl that curl maps: its name for the loader, and its file.
-fn system_libssl() -> Result<(String, PathBuf)> {
-    let output = Command::new("ldd")
-        .arg(executable("curl")?)
-        .output()
-        .context("ldd")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text
-        .lines()
-        .find(|line| line.contains("libssl.so"))
-        .context("curl does not use libssl")?;
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let [soname, _, path, ..] = words.as_slice() else {
-        anyhow::bail!("ldd said {line}")
-    };
-    Ok((
-        (*soname).to_owned(),
-        std::fs::canonicalize(path).context("libssl is missing")?,
-    ))
-}
-
 #[test]
 fn a_library_with_several_names_is_attached_once() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
@@ -140,7 +117,7 @@ fn a_library_with_several_names_is_attached_once() -> Result<()> {
         daemon: false,
         ..Options::default()
     })?;
-    let (soname, library) = system_libssl()?;
+    let (soname, library) = curl_libssl()?;
     let dirs = ["copy", "symlink", "hardlink"].map(|name| host.dir().join(name));
     for dir in &dirs {
         std::fs::create_dir(dir)?;

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::harness::{Fault, Host, Options, Process, Record, live, until};
+use observer_tests::harness::{Fault, Host, Options, Process, Record, live, until, usage};
 use serde_json::Value;
 
 /// Most memory that the daemon may ever have held, KiB: twice what a quiet one takes, ring included.
@@ -23,37 +23,14 @@ fn seconds() -> u64 {
     number("OBSERVER_HOSTILE_SECONDS", 6)
 }
 
-/// A number of `/proc/PID/status`, or the sum of user and system time of `/proc/PID/stat` in ticks.
-fn cost(pid: u32) -> Result<(u64, u64)> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let peak = status
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("VmHWM:")?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        })
-        .context("no VmHWM")?;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let after = stat.rsplit(')').next().context("no stat")?;
-    let ticks = after
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|word| word.parse::<u64>().ok())
-        .sum();
-    Ok((peak, ticks))
-}
-
 /// What it cost stays bounded; says how much it was.
 fn bounded(host: &mut Host) -> Result<String> {
-    let (peak, ticks) = cost(host.daemon()?.pid())?;
+    let pid = host.daemon()?.pid();
+    let (peak, seconds) = (usage::status(pid, "VmHWM")?, usage::cpu_seconds(pid)?);
     ensure!(peak < MAX_KIB, "the daemon held {peak} KiB");
-    let (mib, seconds) = (peak >> 10, ticks / 100);
+    let mib = peak >> 10;
     Ok(format!(
-        "the daemon held {mib} MiB at most and took {seconds} s of a core"
+        "the daemon held {mib} MiB at most and took {seconds:.0} s of a core"
     ))
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::harness::{Expected, Finished, Host, Options, Record, check, live, until};
+use observer_tests::harness::{ATTACHED, Expected, Finished, Host, Options, Record, check, live, until};
 use serde_json::Value;
 
 /// Calls of each run: the records of so many lengths take every remainder of the cipher's block.
@@ -32,7 +32,7 @@ fn run(host: &mut Host, program: &Path, arguments: &[&str]) -> Result<Finished> 
         let output = daemon.output();
         let found = output
             .lines()
-            .any(|line| line.contains("attached to TLS library") && line.contains(&name));
+            .any(|line| line.contains(ATTACHED) && line.contains(&name));
         Ok(found)
     })?;
     running.go()?;

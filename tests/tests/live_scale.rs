@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::harness::{Host, Options, live};
+use observer_tests::harness::{ATTACHED, Host, Options, live, until_within, usage};
 
 /// Most anonymous and file memory of the daemon together.
 const MEMORY_KIB: u64 = 160 << 10;
@@ -76,38 +76,13 @@ fn libraries(dir: &Path, count: usize) -> Result<Vec<PathBuf>> {
         .collect()
 }
 
-/// CPU time of a process so far, seconds (proc(5): the 14th and 15th of `/proc/PID/stat`, in hundredths).
-fn cpu(pid: u32) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let behind = text.rsplit_once(')').context("stat")?.1;
-    let columns: Vec<f64> = behind
-        .split_whitespace()
-        .skip(1)
-        .map(|column| column.parse().unwrap_or(0.0))
-        .collect();
-    Ok((columns[10] + columns[11]) / 100.0)
-}
-
-fn memory_kib(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    number.context("VmHWM")
-}
-
-fn descriptors(pid: u32) -> Result<usize> {
-    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
-}
-
 /// Waits until the log tells of probes in so many of the copies.
 fn wait_until_attached(host: &mut Host, count: usize) -> Result<()> {
     let start = Instant::now();
     loop {
         let output = host.daemon()?.output();
         ensure!(!output.contains("cannot attach"), "{output}");
-        let lines = output
-            .lines()
-            .filter(|line| line.contains("attached to TLS library"));
+        let lines = output.lines().filter(|line| line.contains(ATTACHED));
         let attached = lines.filter(|line| line.contains("/libssl-")).count();
         if attached >= count {
             return Ok(());
@@ -127,18 +102,22 @@ fn many_processes_and_files_cost_what_they_may_and_go_again() -> Result<()> {
     let mut host = Host::start(Options::default())?;
     let pid = host.daemon()?.pid();
     let dir = host.dir().join("crowd");
-    let (before, memory_before, descriptors_before) = (cpu(pid)?, memory_kib(pid)?, descriptors(pid)?);
+    let (before, memory_before, descriptors_before) = (
+        usage::cpu_seconds(pid)?,
+        usage::status(pid, "VmHWM")?,
+        usage::descriptors(pid)?.all,
+    );
     let start = Instant::now();
     let libraries = libraries(&dir, files)?;
     let crowd = Crowd::start(&libraries, processes)?;
     let started = start.elapsed().as_secs_f64();
     wait_until_attached(&mut host, files)?;
     let attached = start.elapsed().as_secs_f64();
-    let busy = cpu(pid)? - before;
-    let (now, rest) = (cpu(pid)?, Instant::now());
+    let busy = usage::cpu_seconds(pid)? - before;
+    let (now, rest) = (usage::cpu_seconds(pid)?, Instant::now());
     std::thread::sleep(IDLE);
-    let idle = (cpu(pid)? - now) / rest.elapsed().as_secs_f64();
-    let (memory, descriptors_most) = (memory_kib(pid)?, descriptors(pid)?);
+    let idle = (usage::cpu_seconds(pid)? - now) / rest.elapsed().as_secs_f64();
+    let (memory, descriptors_most) = (usage::status(pid, "VmHWM")?, usage::descriptors(pid)?.all);
     println!(
         "{processes} processes, {files} files: started in {started:.1} s, all attached after {attached:.1} s with {busy:.1} s of CPU; then {:.1} % of a core; \
          memory {} MiB, before {} MiB; {descriptors_most} descriptors, before {descriptors_before}",
@@ -156,8 +135,8 @@ fn many_processes_and_files_cost_what_they_may_and_go_again() -> Result<()> {
     fs::remove_dir_all(&dir)?;
     // Else the probes would keep the blocks of files that nobody can open any more.
     let start = Instant::now();
-    until_for(LET_GO, "probes of removed files are gone", || {
-        Ok(descriptors(pid)? < descriptors_before + files / 2)
+    until_within(LET_GO, "probes of removed files are gone", || {
+        Ok(usage::descriptors(pid)?.all < descriptors_before + files / 2)
     })?;
     println!(
         "probes of removed files gone after {:.0} s",
@@ -166,14 +145,5 @@ fn many_processes_and_files_cost_what_they_may_and_go_again() -> Result<()> {
     let record = host.finish(1)?;
     assert_eq!(record.interactions.len(), 1);
     record.balanced_books()?;
-    Ok(())
-}
-
-fn until_for(limit: Duration, what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let start = Instant::now();
-    while !holds()? {
-        ensure!(start.elapsed() < limit, "late: {what}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
     Ok(())
 }

@@ -30,9 +30,7 @@ impl FileId {
         };
         Some((id, meta.len()))
     }
-}
 
-impl FileId {
     /// Whether the other is the same inode in an earlier or later state. Of an overlay that is not known.
     pub(super) fn is_same_inode(self, other: Self) -> bool {
         self.device != 0 && (self.device, self.inode) == (other.device, other.inode)

@@ -9,13 +9,12 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::{Name, Row, Rows, number};
-use crate::harness::{Client, Host, Options, clients, find_program, work_dir};
+use crate::harness::{ATTACHED, Client, Host, Options, clients, find_program, work_dir};
 
 /// Runs of each program in each state of its file.
 const RUNS: usize = 7;
 /// How long probes may take; the sweep comes each 15 s.
 const PATIENCE: Duration = Duration::from_secs(20);
-const LINE: &str = "attached to TLS library";
 
 /// What the daemon can know of a file when it runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -290,7 +289,7 @@ fn attached_at(host: &mut Host, file: &Path) -> Result<u64> {
         let path = file.to_string_lossy();
         let line = output
             .lines()
-            .find(|line| line.contains(LINE) && line.contains(&*path));
+            .find(|line| line.contains(ATTACHED) && line.contains(&*path));
         if let Some(line) = line {
             return stamp(line).with_context(|| format!("no time in {line}"));
         }

@@ -6,10 +6,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::empty::{EmptyProbes, Function};
-use super::memory::{self, Watch};
+use super::memory::Watch;
 use super::script::Script;
 use super::{Name, Row, Rows, number, quiet, sink};
-use crate::harness::{Host, Metrics, Options};
+use crate::harness::{Host, Metrics, Options, usage};
 
 const WRITES: u64 = 200_000;
 const HOST: &str = "api.openai.com";
@@ -42,12 +42,12 @@ pub(super) fn run() -> Result<Vec<Row>> {
     drop(probes);
     host.start_daemon()?;
     let daemon = host.daemon()?.pid();
-    let (watch, cpu) = (Watch::start(daemon), memory::cpu_seconds(daemon)?);
+    let (watch, cpu) = (Watch::start(daemon), usage::cpu_seconds(daemon)?);
     // Once only: the ledger is about this one.
     let observed = quiet::alone(Some(daemon), Instant::now(), || flood(&mut script))?;
     // What waits in the ring is read, and the metrics are published, within a second.
     std::thread::sleep(Duration::from_millis(1500));
-    let cpu = memory::cpu_seconds(daemon)? - cpu;
+    let cpu = usage::cpu_seconds(daemon)? - cpu;
     let alone = none.alone && empty.alone && observed.alone;
     let (none, empty, observed) = (none.value, empty.value, observed.value);
     let resident = watch.finish()?;

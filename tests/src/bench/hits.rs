@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::empty::{EmptyProbes, Function, mapped};
 use super::script::{self, Script};
 use super::{Name, Row, Rows, median, quiet, sink};
-use crate::harness::{self, Host, Options, find_program, work_dir};
+use crate::harness::{self, ATTACHED, Host, Options, find_program, work_dir};
 
 const ROUNDS: usize = 3;
 const WRITES: usize = 5000;
@@ -133,16 +133,13 @@ fn measure(host: &mut Host, rows: &mut Rows, driver: Driver, until: Instant) -> 
     for (values, what) in found.iter().zip(whats).filter(|(values, _)| !values.is_empty()) {
         rows.many(format!("{name}: write {what}, CPU"), values, "ns");
     }
-    let added: Vec<f64> = found[3]
-        .iter()
-        .zip(&found[0])
-        .map(|(with, none)| with - none)
-        .collect();
-    let naive: Vec<f64> = found[1]
-        .iter()
-        .zip(&found[0])
-        .map(|(with, none)| with - none)
-        .collect();
+    let beyond_none = |with: &[f64]| -> Vec<f64> {
+        with.iter()
+            .zip(&found[0])
+            .map(|(with, none)| with - none)
+            .collect()
+    };
+    let (added, naive) = (beyond_none(&found[3]), beyond_none(&found[1]));
     let row = rows.many(format!("{name}: a hit costs"), &added, "ns");
     if !naive.is_empty() {
         row.note(format!("empty probes at the name: {:.0} ns", median(&naive)));
@@ -164,7 +161,7 @@ fn wait_until_known(host: &mut Host, file: &Path) -> Result<()> {
             .concat();
         if last
             .lines()
-            .any(|line| line.contains("attached to TLS library") && line.contains(&path))
+            .any(|line| line.contains(ATTACHED) && line.contains(&path))
         {
             return Ok(());
         }

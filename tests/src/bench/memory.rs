@@ -1,4 +1,4 @@
-//! Resident memory and CPU time of a process (proc(5)).
+//! Resident memory of a process (proc(5)).
 
 use std::fs;
 use std::sync::Arc;
@@ -7,6 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+
+use crate::harness::usage;
 
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -31,15 +33,12 @@ impl Resident {
     }
 
     fn parse(status: &str) -> Option<Self> {
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.split_whitespace().next()?.parse().ok()
-        };
+        let field = |name: &str| usage::field(status, name);
         Some(Self {
-            all: field("VmRSS:")?,
-            anon: field("RssAnon:")?,
-            file: field("RssFile:")?,
-            shared: field("RssShmem:")?,
+            all: field("VmRSS")?,
+            anon: field("RssAnon")?,
+            file: field("RssFile")?,
+            shared: field("RssShmem")?,
         })
     }
 
@@ -94,21 +93,6 @@ impl Watch {
     }
 }
 
-/// CPU time that a process has used in user and kernel mode, seconds.
-pub(super) fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("stat of the daemon")?;
-    let ticks = parse_ticks(&stat).context("stat of the daemon is not as in proc(5)")?;
-    Ok(super::number(ticks) / super::number(rustix::param::clock_ticks_per_second()))
-}
-
-fn parse_ticks(stat: &str) -> Option<u64> {
-    // Fields 14 and 15; the second is in parentheses and may hold anything.
-    let mut rest = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
-    let user: u64 = rest.next()?.parse().ok()?;
-    let system: u64 = rest.next()?.parse().ok()?;
-    Some(user + system)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,11 +108,5 @@ mod tests {
         };
         assert_eq!(Resident::parse(status), Some(resident));
         assert_eq!(Resident::parse("VmRSS: 1 kB"), None);
-    }
-
-    #[test]
-    fn ticks_are_behind_the_name_whatever_it_is() {
-        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 5 6 0 0 20 0 1 0 100";
-        assert_eq!(parse_ticks(stat), Some(11));
     }
 }

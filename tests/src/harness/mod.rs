@@ -20,6 +20,7 @@ mod proxy;
 mod record;
 mod store;
 mod template;
+pub mod usage;
 
 pub use books::Book;
 pub use chain::{ChainReport, check_chain};
@@ -28,10 +29,13 @@ pub use container::{Container, Containers};
 pub use expect::{Expected, check};
 pub use host::{Host, Options, UNDECIDED_PREFIX};
 pub use metrics::Metrics;
-pub use process::{Process, until};
+pub use process::{Process, until, until_within};
 pub use proxy::{Fault, FaultProxy};
 pub use record::Record;
 pub use store::{DATABASE, Store, document, free_address};
+
+/// What the daemon's log says of a file when its probes are in place.
+pub const ATTACHED: &str = "attached to TLS library";
 
 /// Environment variable that lets live tests run. `cargo xtask test` sets it; plain `cargo test` skips them.
 pub const LIVE: &str = "OBSERVER_LIVE";
@@ -132,6 +136,27 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
+}
+
+/// The libssl that curl maps: its name for the loader, and its file.
+pub fn curl_libssl() -> Result<(String, PathBuf)> {
+    let output = std::process::Command::new("ldd")
+        .arg(executable("curl")?)
+        .output()
+        .context("ldd")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text
+        .lines()
+        .find(|line| line.contains("libssl.so"))
+        .context("curl does not use libssl")?;
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [soname, _, path, ..] = words.as_slice() else {
+        anyhow::bail!("ldd said {line}")
+    };
+    Ok((
+        (*soname).to_owned(),
+        std::fs::canonicalize(path).context("libssl is missing")?,
+    ))
 }
 
 /// Builds a Go program of one file, where there is a Go.

@@ -12,10 +12,15 @@ use rustix::process::{Pid, Signal, kill_process};
 const STOP_TIME: Duration = Duration::from_secs(30);
 
 /// Waits until a condition holds; an error after a minute.
-pub fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+pub fn until(what: &str, holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    until_within(Duration::from_secs(60), what, holds)
+}
+
+/// Waits until a condition holds; an error after so long.
+pub fn until_within(limit: Duration, what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     while !holds()? {
-        ensure!(start.elapsed() < Duration::from_secs(60), "late: {what}");
+        ensure!(start.elapsed() < limit, "late: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())

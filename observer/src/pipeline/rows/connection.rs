@@ -6,7 +6,7 @@ use super::{
     super::{Rulebook, connections::Connection},
     DECODED, OPAQUE, PARTIAL,
     judgement::set_connection_judgement,
-    set_place, stack_name, text, transport_name, wall,
+    set_identity, set_place, stack_name, text, transport_name, wall,
 };
 use crate::{
     coverage::{OpaqueReason, Readability},
@@ -104,25 +104,7 @@ pub(in super::super) fn set_connection_process(
     place: &Where<'_>,
 ) {
     set_place!(row, process, place);
-    row.container_id.clone_from(&process.container_id);
-    row.process_pid = process.key.pid;
-    row.process_parent_pid = process.parent_pid;
-    row.process_start_ns = process.key.start_ns;
-    row.process_comm = text(&process.comm);
-    row.process_executable_path = text(&process.executable);
-    row.process_ancestry = process.ancestry.iter().map(|above| text(&above.comm)).collect();
-    row.user_id = process.uid;
-    row.login_uid = process.login_uid;
-    row.user_name.clone_from(&process.user);
-    let lineage = &process.lineage;
-    row.login_user_name.clone_from(&lineage.login_user);
-    row.audit_session_id = lineage.audit_session;
-    row.process_tty.clone_from(&lineage.tty);
-    row.ssh_client_address = lineage
-        .ssh_client
-        .map(|address| address.to_string())
-        .unwrap_or_default();
-    row.invoking_user_id = lineage.invoking_uid.unwrap_or(LOGIN_UID_UNSET);
+    set_identity!(row, process);
 }
 
 /// Visibility of a connection and, when it was not decoded whole, the one reason.

@@ -6,7 +6,8 @@ use observer_common::wire::STACK_STDIO;
 
 use super::{
     super::{Rulebook, agents::Session, connections::Connection, flows::Flow},
-    DECODED, Of, PARTIAL, judgement, set_place, stack_name, text, tie_name, transport_name, wall,
+    DECODED, Of, PARTIAL, judgement, set_identity, set_place, stack_name, text, tie_name, transport_name,
+    wall,
 };
 use crate::{
     evidence::{InteractionRow, LOGIN_UID_UNSET},
@@ -57,26 +58,8 @@ pub(in super::super) fn interaction(book: &Rulebook, of: &Of<'_>, wall_offset_ns
 fn set_process(row: &mut InteractionRow, process: &Identity, book: &Rulebook) {
     row.host_name.clone_from(&book.host_name);
     row.os_type = "linux".to_owned();
-    row.container_id.clone_from(&process.container_id);
-    row.process_pid = process.key.pid;
-    row.process_parent_pid = process.parent_pid;
-    row.process_start_ns = process.key.start_ns;
-    row.process_comm = text(&process.comm);
-    row.process_executable_path = text(&process.executable);
-    row.process_ancestry = process.ancestry.iter().map(|above| text(&above.comm)).collect();
+    set_identity!(row, process);
     row.process_executable_sha256 = process.executable_digest.get().copied().unwrap_or_default();
-    row.user_id = process.uid;
-    row.login_uid = process.login_uid;
-    row.user_name.clone_from(&process.user);
-    let lineage = &process.lineage;
-    row.login_user_name.clone_from(&lineage.login_user);
-    row.audit_session_id = lineage.audit_session;
-    row.process_tty.clone_from(&lineage.tty);
-    row.ssh_client_address = lineage
-        .ssh_client
-        .map(|address| address.to_string())
-        .unwrap_or_default();
-    row.invoking_user_id = lineage.invoking_uid.unwrap_or(LOGIN_UID_UNSET);
 }
 
 /// Whose account, and which prompt: keyed hashes, and names that are none of a person. The key itself goes nowhere.

@@ -64,6 +64,34 @@ macro_rules! set_place {
 }
 use set_place;
 
+/// Whose it is, in interactions and connections.
+macro_rules! set_identity {
+    ($row:expr, $process:expr) => {{
+        let process: &Identity = $process;
+        let row = &mut *$row;
+        row.container_id.clone_from(&process.container_id);
+        row.process_pid = process.key.pid;
+        row.process_parent_pid = process.parent_pid;
+        row.process_start_ns = process.key.start_ns;
+        row.process_comm = text(&process.comm);
+        row.process_executable_path = text(&process.executable);
+        row.process_ancestry = process.ancestry.iter().map(|above| text(&above.comm)).collect();
+        row.user_id = process.uid;
+        row.login_uid = process.login_uid;
+        row.user_name.clone_from(&process.user);
+        let lineage = &process.lineage;
+        row.login_user_name.clone_from(&lineage.login_user);
+        row.audit_session_id = lineage.audit_session;
+        row.process_tty.clone_from(&lineage.tty);
+        row.ssh_client_address = lineage
+            .ssh_client
+            .map(|address| address.to_string())
+            .unwrap_or_default();
+        row.invoking_user_id = lineage.invoking_uid.unwrap_or(LOGIN_UID_UNSET);
+    }};
+}
+use set_identity;
+
 /// Name of a TLS stack (`wire::STACK_*`); empty when none gave plaintext.
 fn stack_name(stack: u8) -> &'static str {
     match stack {

@@ -7,6 +7,7 @@ use aya::maps::{HashMap, Map, MapData, loaded_maps};
 use observer_common::maps::{Flow, Socket, Stdio};
 
 use super::super::memory::Resident;
+use crate::harness::usage::{self, Descriptors};
 
 /// Tables of the kernel programs that have an entry for something that ends.
 pub(super) const TABLES: [&str; 4] = ["FLOWS", "SCOPES", "SOCKETS", "STDIO"];
@@ -15,10 +16,7 @@ pub(super) const TABLES: [&str; 4] = ["FLOWS", "SCOPES", "SOCKETS", "STDIO"];
 #[derive(Debug, Clone)]
 pub(super) struct Counts {
     pub(super) resident: Resident,
-    /// Open descriptors.
-    pub(super) descriptors: u64,
-    /// Of these: links and perf events, so places where programs are attached.
-    pub(super) probes: u64,
+    pub(super) descriptors: Descriptors,
     pub(super) threads: u64,
     /// Entries of [`TABLES`].
     pub(super) entries: [u64; TABLES.len()],
@@ -27,20 +25,10 @@ pub(super) struct Counts {
 impl Counts {
     /// Looks at a daemon, the only one of this host.
     pub(super) fn of(pid: u32) -> Result<Self> {
-        let descriptors: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd"))
-            .context("descriptors of the daemon")?
-            .flatten()
-            .filter_map(|entry| fs::read_link(entry.path()).ok())
-            .map(|target| target.to_string_lossy().into_owned())
-            .collect();
-        let probes = descriptors.iter().filter(|target| {
-            target.contains("bpf_link") || target.contains("bpf-link") || target.contains("perf_event")
-        });
         let threads = fs::read_dir(format!("/proc/{pid}/task")).context("threads of the daemon")?;
         Ok(Self {
             resident: Resident::of(pid)?,
-            descriptors: descriptors.len() as u64,
-            probes: probes.count() as u64,
+            descriptors: usage::descriptors(pid)?,
             threads: threads.count() as u64,
             entries: entries()?,
         })

@@ -1,13 +1,12 @@
 //! The load: clients that call all the time, and processes and libraries that come and go.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::endpoint::answer::ANSWER;
-use crate::harness::{Finished, Host, Running};
+use crate::harness::{Finished, Host, Running, curl_libssl};
 
 /// A short-lived process comes so often: 1,200 a minute, with those of the clients some more.
 const PROCESS: Duration = Duration::from_millis(50);
@@ -89,7 +88,7 @@ impl<'h> Load<'h> {
         let folder = self.host.dir().join("library");
         std::fs::create_dir_all(&folder)?;
         let own = folder.join("libssl.so.3");
-        std::fs::copy(libssl()?, &own)?;
+        std::fs::copy(curl_libssl()?.1, &own)?;
         let call = self.host.curl_chat("api.openai.com", LIBRARY_MODEL, "hi");
         call.env("LD_LIBRARY_PATH", &folder).run()?;
         std::fs::remove_file(own)?;
@@ -139,16 +138,4 @@ fn calls(finished: &Finished, way: &str) -> u64 {
     report
         .and_then(|report| report["calls"][way].as_u64())
         .unwrap_or(0)
-}
-
-/// The libssl that curl loads.
-fn libssl() -> Result<PathBuf> {
-    let output = Command::new("sh")
-        .args(["-c", "ldd \"$(command -v curl)\""])
-        .output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.split_whitespace()
-        .find(|word| word.starts_with('/') && word.contains("/libssl.so.3"))
-        .map(PathBuf::from)
-        .context("curl has no libssl.so.3")
 }

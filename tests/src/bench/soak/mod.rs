@@ -10,9 +10,8 @@ use anyhow::{Context, Result, ensure};
 use observer::coverage::REASONS;
 use serde_json::Value;
 
-use super::memory::cpu_seconds;
 use super::{Name, Row, Rows, number};
-use crate::harness::{Fault, Host, Options, Record, Store};
+use crate::harness::{Fault, Host, Options, Record, Store, usage};
 use count::{Counts, TABLES};
 use load::{Done, LIBRARY_MODEL, Load};
 
@@ -40,9 +39,9 @@ pub(super) fn run() -> Result<Vec<Row>> {
     let first = load::one_of_each(&host)?;
     std::thread::sleep(SETTLE);
     let before = Counts::of(daemon)?;
-    let cpu = cpu_seconds(daemon)?;
+    let cpu = usage::cpu_seconds(daemon)?;
     let (during, mut done) = under_load(&host, daemon, length)?;
-    let cpu = cpu_seconds(daemon)? - cpu;
+    let cpu = usage::cpu_seconds(daemon)? - cpu;
     std::thread::sleep(SETTLE);
     let after = Counts::of(daemon)?;
     done.calls += first.calls;
@@ -227,9 +226,11 @@ fn of_counts(rows: &mut Rows, before: &Counts, after: &Counts) {
         (
             "descriptors of the daemon",
             "descriptors",
-            (|counts| counts.descriptors) as fn(&Counts) -> u64,
+            (|counts| counts.descriptors.all as u64) as fn(&Counts) -> u64,
         ),
-        ("of these: probes", "links", |counts| counts.probes),
+        ("of these: probes", "links", |counts| {
+            counts.descriptors.probes as u64
+        }),
         ("threads of the daemon", "threads", |counts| counts.threads),
     ] {
         let (was, is) = (count(before), count(after));
