@@ -177,6 +177,47 @@ fn node_whose_pipes_are_sockets_and_who_asks_twice_at_once() -> Result<()> {
 }
 
 #[test]
+fn the_sdk_for_node_on_both_sides() -> Result<()> {
+    let Some(_live) = live() else { return Ok(()) };
+    let host = Host::start(Options::default())?;
+    let secret = secret();
+    let client = host.node("mcp_sdk.cjs").arg(&secret).run()?;
+    let record = host.finish(6)?;
+    let told = report(&client)?;
+    let wanted = [
+        "initialize",
+        "notifications/initialized",
+        "tools/list",
+        "tools/call",
+        "tools/call",
+        "tools/call",
+    ];
+    assert_eq!(methods(&record, &told["pid"]), wanted, "{}", record.losses());
+    for row in rows(&record, &told["pid"]) {
+        is_over_stdio(row, "weather")?;
+        assert_eq!(
+            [text(row, "client_name"), text(row, "client_version")],
+            ["node-sdk-agent", "7"]
+        );
+        ensure!(text(row, "mcp_server_executable").contains("node"), "{row}");
+    }
+    let forecast = call(&record, &told["pid"], "forecast")?;
+    assert_eq!(
+        forecast["tool_result_bytes"],
+        json!([format!("12 degrees in {secret}").len()])
+    );
+    assert_eq!(
+        text(call(&record, &told["pid"], "fails")?, "error_type"),
+        "tool_error"
+    );
+    ensure!(
+        !format!("{record:?}").contains(&secret),
+        "an argument is stored in clear"
+    );
+    Ok(())
+}
+
+#[test]
 fn servers_that_are_older_than_the_daemon_are_seen_and_others_are_left_alone() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
     let mut host = Host::start(Options {

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::harness::{Host, Options, live, python};
+use observer_tests::harness::{Host, Options, executable, live, python, skip};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -170,14 +170,13 @@ fn chat_through(host: &Host, program: &str, before: &[&str], model: &str, agent:
     host.program(program).args(before).arg(curl).run().map(|_| ())
 }
 
-#[test]
-fn su_leaves_the_login_and_names_who_called_it() -> Result<()> {
-    let Some(_live) = live() else { return Ok(()) };
+/// A call as another user, through a program that makes one of root.
+fn leaves_the_login(program: &str, before: &[&str]) -> Result<()> {
     let mut host = Host::start(Options::default())?;
     // The folder of the test must be readable for the other user.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(host.dir(), open)?;
-    chat_through(&host, "su", &["nobody", "-s", "/bin/sh", "-c"], "by-su", "x/1")?;
+    chat_through(&host, program, before, "gpt-4o-mini", "x/1")?;
     host.wait_for_interactions(1)?;
     let record = host.finish(1)?;
     let row = &record.interactions[0];
@@ -186,12 +185,28 @@ fn su_leaves_the_login_and_names_who_called_it() -> Result<()> {
     assert_eq!(
         row["login_uid"].to_string(),
         own.trim(),
-        "su changes nobody's login"
+        "it changes nobody's login"
     );
-    assert_eq!(row["invoking_user_id"], 0, "root called su");
+    assert_eq!(row["invoking_user_id"], 0, "root called it");
     let above = row["process_ancestry"].as_array().context("no ancestry")?;
-    ensure!(above.iter().any(|name| name == "su"), "{above:?}");
+    ensure!(above.iter().any(|name| name == program), "{above:?}");
     Ok(())
+}
+
+#[test]
+fn su_leaves_the_login_and_names_who_called_it() -> Result<()> {
+    let Some(_live) = live() else { return Ok(()) };
+    leaves_the_login("su", &["nobody", "-s", "/bin/sh", "-c"])
+}
+
+#[test]
+fn sudo_leaves_the_login_and_names_who_called_it() -> Result<()> {
+    let Some(_live) = live() else { return Ok(()) };
+    if executable("sudo").is_err() {
+        skip("no sudo (Debian: sudo)");
+        return Ok(());
+    }
+    leaves_the_login("sudo", &["--non-interactive", "--user=nobody", "/bin/sh", "-c"])
 }
 
 #[test]

@@ -23,7 +23,7 @@ use observer_tests::harness::{Client, Host, Options, Running, build_go, clients,
 use rustix::process::Signal;
 
 /// Rounds for each way of attaching. `OBSERVER_ROUNDS` asks for more.
-const ROUNDS: u32 = 8;
+const ROUNDS: u32 = 3;
 /// How long the probes stay in each round.
 const STAY: Duration = Duration::from_millis(100);
 /// Names this program to itself as the process that attaches, and the way.

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::harness::{ChainReport, Fault, Host, Options, live, until};
+use observer_tests::harness::{ChainReport, Fault, Host, Options, Running, clients, executable, live, until};
 use observer_tests::random::Random;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -289,6 +289,28 @@ fn a_disk_that_becomes_read_only_loses_nothing() -> Result<()> {
     Ok(())
 }
 
+/// Calls from so many programs that they fill the spool, though each gets its share only: Python under other names.
+fn many_programs(host: &Host, folder: &Path) -> Result<Vec<Running>> {
+    let (python, home) = (executable("python")?, python_home()?);
+    let start = |n: usize| {
+        let file = folder.join(format!("python-{n}"));
+        if std::fs::hard_link(&python, &file).is_err() {
+            std::fs::copy(&python, &file).context("cannot copy Python")?;
+        }
+        let client = host.program(file).env("PYTHONHOME", &home);
+        client.arg(clients().join("raw_chat.py")).arg("100000").start()
+    };
+    (0..20).map(start).collect()
+}
+
+/// Where Python's own modules are.
+fn python_home() -> Result<String> {
+    let output = Command::new(executable("python")?)
+        .args(["-c", "import sys; print(sys.base_prefix)"])
+        .output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
 #[test]
 fn a_budget_that_is_full_loses_the_oldest_and_the_seals_say_which() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
@@ -299,14 +321,8 @@ fn a_budget_that_is_full_loses_the_oldest_and_the_seals_say_which() -> Result<()
     })?;
     host.wait_for_seals(1)?;
     host.proxy()?.set(Fault::Refuse);
-    let clients = [
-        host.python("openai_chat.py")
-            .args(["--count", "100000"])
-            .start()?,
-        host.python("openai_chat.py")
-            .args(["--count", "100000"])
-            .start()?,
-    ];
+    let programs = tempfile::tempdir()?;
+    let clients = many_programs(&host, programs.path())?;
     until("the budget is full", || {
         let dropped = host.metrics()?.sum("observer_spool_dropped_segments_total", &[]);
         Ok(dropped.is_some_and(|count| count >= 3.0))

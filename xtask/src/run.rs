@@ -23,6 +23,10 @@ pub(crate) fn work_dir() -> PathBuf {
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    if in_ci() {
+        // Every build there is the first one: keeping what a second could reuse costs a third of its time.
+        command.env("CARGO_INCREMENTAL", "0");
+    }
     // Set by the cargo that started xtask, for xtask's own package; a child's build must not see them.
     for (name, _) in std::env::vars_os() {
         if name

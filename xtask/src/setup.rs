@@ -67,10 +67,14 @@ const CLIENT_NEEDS: &[Need] = &[
         package: "runc",
         present: || in_path("runc"),
     },
-    // For sessions of ssh. On a machine of somebody it would begin to listen, so only CI gets it by itself.
+    // For sessions of ssh and of other users. On a machine of somebody sshd would begin to listen, so only CI gets them by itself.
     Need {
         package: "openssh-server",
         present: || !in_ci() || Path::new("/usr/sbin/sshd").exists(),
+    },
+    Need {
+        package: "sudo",
+        present: || !in_ci() || in_path("sudo"),
     },
     Need {
         package: "iproute2",
@@ -119,6 +123,9 @@ fn llvm() -> PathBuf {
     PathBuf::from("/usr/lib/llvm-22")
 }
 
+/// What clients in Node need: the MCP SDK, with the version that its numbers in `docs/clients.md` are of.
+const NODE_CLIENTS: &str = "@modelcontextprotocol/sdk@1.32.2";
+
 /// Where the engine library is put.
 pub(crate) fn chdb_library() -> PathBuf {
     work_dir().join("lib/libchdb.so")
@@ -129,6 +136,11 @@ pub(crate) fn client_python() -> PathBuf {
     work_dir().join("venv/bin/python")
 }
 
+/// Folder of the packages of clients in Node.
+pub(crate) fn client_node_modules() -> PathBuf {
+    work_dir().join("node/node_modules")
+}
+
 /// Everything, in the order in which things need each other.
 pub(crate) fn all() -> Result<()> {
     std::fs::create_dir_all(work_dir()).context("cannot create .observer")?;
@@ -136,6 +148,7 @@ pub(crate) fn all() -> Result<()> {
     install_bpf_linker()?;
     install_chdb()?;
     install_python_clients()?;
+    install_node_clients()?;
     deny::install()?;
     say(AREA, "everything is there");
     Ok(())
@@ -143,7 +156,7 @@ pub(crate) fn all() -> Result<()> {
 
 fn install_packages() -> Result<()> {
     let mut needs: Vec<&Need> = BUILD_NEEDS.iter().chain(CLIENT_NEEDS).collect();
-    if !chdb_library().exists() {
+    if !chdb_library().exists() || !node_clients_are_there() {
         needs.extend(NPM_NEED);
     }
     // A nightly that can build `core` itself needs none of Debian's packages.
@@ -292,4 +305,38 @@ fn install_python_clients() -> Result<()> {
         },
     )?;
     std::fs::write(marker, wanted).context("cannot write the marker of installed packages")
+}
+
+fn node_marker() -> PathBuf {
+    work_dir().join("node/installed")
+}
+
+fn node_clients_are_there() -> bool {
+    std::fs::read_to_string(node_marker()).is_ok_and(|have| have == NODE_CLIENTS)
+}
+
+fn install_node_clients() -> Result<()> {
+    if node_clients_are_there() {
+        return Ok(());
+    }
+    let dir = work_dir().join("node");
+    std::fs::create_dir_all(&dir)?;
+    // Without it npm would look for a package to which the folder belongs, and change that.
+    std::fs::write(dir.join("package.json"), "{\"private\": true}\n")?;
+    step(AREA, &format!("npm install {NODE_CLIENTS} (29 MB)"), || {
+        let options = [
+            "install",
+            "--silent",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+        ];
+        check(
+            Command::new("npm")
+                .current_dir(&dir)
+                .args(options)
+                .arg(NODE_CLIENTS),
+        )
+    })?;
+    std::fs::write(node_marker(), NODE_CLIENTS).context("cannot write the marker of installed packages")
 }

@@ -68,7 +68,8 @@ fn run_tests(filter: Option<&str>, tally: &mut Tally) -> Result<()> {
         .env("OBSERVER_LIVE", "1")
         .env("OBSERVER_BIN", build::daemon())
         .env("OBSERVER_CHDB", setup::chdb_library())
-        .env("OBSERVER_PYTHON", setup::client_python());
+        .env("OBSERVER_PYTHON", setup::client_python())
+        .env("OBSERVER_NODE_MODULES", setup::client_node_modules());
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -47,44 +47,36 @@ impl Outgoing {
 
     /// A call and what was found in it.
     pub(super) fn call(&mut self, row: InteractionRow, findings: Vec<FindingRow>) {
-        let owner = Owner {
-            user: row.user_id,
-            container: row.container_id.clone(),
-            program: row.process_executable_path.clone(),
-        };
+        let of = (row.user_id, &*row.container_id, &*row.process_executable_path);
         let rows = [(Table::Interactions, 1), (Table::Findings, findings.len() as u64)];
-        if !self.keeps(&owner, &rows) {
+        let Some(owner) = self.keeps(of, &rows) else {
             return;
-        }
+        };
         let row = self.sequencer.interaction(row);
         let hash = row.record_hash;
         self.alerts.call(&row);
         let wanted = !findings.is_empty() && self.alerts.wants_findings();
         let call = wanted.then(|| row.clone());
-        self.push_of(&owner, row);
+        self.push_of(owner, row);
         for mut finding in findings {
             finding.interaction_hash = hash;
             let finding = self.sequencer.finding(finding);
             if let Some(call) = &call {
                 self.alerts.finding(&finding, call);
             }
-            self.push_of(&owner, finding);
+            self.push_of(owner, finding);
         }
     }
 
     /// A connection that ended.
     pub(super) fn connection(&mut self, row: ConnectionRow) {
-        let owner = Owner {
-            user: row.user_id,
-            container: row.container_id.clone(),
-            program: row.process_executable_path.clone(),
-        };
-        if !self.keeps(&owner, &[(Table::Connections, 1)]) {
+        let of = (row.user_id, &*row.container_id, &*row.process_executable_path);
+        let Some(owner) = self.keeps(of, &[(Table::Connections, 1)]) else {
             return;
-        }
+        };
         let row = self.sequencer.connection(row);
         self.alerts.connection(&row);
-        self.push_of(&owner, row);
+        self.push_of(owner, row);
     }
 
     /// A program that cannot be read. There are few.
@@ -98,22 +90,27 @@ impl Outgoing {
         self.spool.push(row);
     }
 
-    fn push_of(&mut self, owner: &Owner, row: impl Into<Row>) {
+    fn push_of(&mut self, owner: Owner, row: impl Into<Row>) {
         let bytes = self.spool.push_sized(row.into());
         self.shares.took(owner, bytes, self.spool.fill());
     }
 
-    /// Whether rows of this owner are kept; they count as lost otherwise.
-    fn keeps(&mut self, owner: &Owner, rows: &[(Table, u64)]) -> bool {
+    /// The owner of rows, of this user, container and program, if they are kept; they count as lost otherwise.
+    fn keeps(
+        &mut self,
+        (user, container, program): (u32, &str, &str),
+        rows: &[(Table, u64)],
+    ) -> Option<Owner> {
+        let owner = self.shares.owner(user, container, program);
         let kept = self.shares.keeps(owner, self.spool.fill());
         if kept == Kept::Yes {
-            return true;
+            return Some(owner);
         }
         if kept == Kept::NoMore {
             tracing::warn!(
-                program = owner.program,
-                user = owner.user,
-                container = owner.container,
+                program,
+                user,
+                container,
                 "the spool is nearly full, and this program has had its share: no more of its rows are kept"
             );
         }
@@ -121,6 +118,6 @@ impl Outgoing {
             self.spool.refuse(*table, *count);
             self.refused += count;
         }
-        false
+        None
     }
 }

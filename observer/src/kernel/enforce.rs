@@ -16,8 +16,9 @@ use observer_common::enforce::{
 };
 
 use super::{
-    load::{LoadError, chain, refused, take},
     procfs::mounts,
+    refusal::{LoadError, chain, refused},
+    tables::take,
 };
 
 /// How long the daemon's word counts, ns: three seconds, thirty times what lies between two of them.

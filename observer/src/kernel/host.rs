@@ -8,8 +8,9 @@ use aya::{
 };
 
 use super::{
-    load::{LoadError, chain, in_words, refused, walked},
+    load::walked,
     probes::{HOST_PROBES, Hook, HostProbe, ProbeState, SOCKET_EXITS, SOCKET_TRACEPOINTS},
+    refusal::{LoadError, chain, in_words, refused},
 };
 
 /// Attaches what is attached once for the host. `tracepoints`: the kernel has those of socket calls.

@@ -1,18 +1,13 @@
 //! Loads the kernel programs and attaches those that are attached once for the host.
 
-use std::{collections::BTreeMap, fs, io};
+use std::{collections::BTreeMap, fs};
 
 use aya::{
-    Ebpf, EbpfError, EbpfLoader,
-    maps::{HashMap, LpmTrie, MapData, PerCpuArray, RingBuf, lpm_trie::Key},
+    Ebpf, EbpfLoader,
+    maps::{MapData, RingBuf},
     programs::{Program, ProgramError, ProgramInfo, uprobe::UProbeScope},
 };
 use aya_log::EbpfLogger;
-use observer_common::{
-    counters,
-    maps::{Flow, FlowKey, HOST_KEY_LEN, HOSTS_MAX, Socket},
-    wire::CLASS_AI,
-};
 
 use super::{
     btf::{Btf, has_socket_tracepoints, kernel_offsets},
@@ -21,7 +16,9 @@ use super::{
     links::{self, Link},
     multi::MultiPrograms,
     probes::{HostProbe, ProbeState, function_programs},
+    refusal::{BTF_FILE, LoadError, chain, in_words, is_denied, loader_error},
     stdio,
+    tables::{Counters, Scopes, fill_hosts, take},
     tracefs::with_tracefs,
 };
 use crate::config::{Capture, FunctionProbes};
@@ -30,63 +27,6 @@ use crate::config::{Capture, FunctionProbes};
 #[repr(C, align(8))]
 struct Aligned<T: ?Sized>(T);
 static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/observer-ebpf.o")));
-
-/// Where the running kernel describes its types.
-const BTF_FILE: &str = "/sys/kernel/btf/vmlinux";
-
-/// Why the kernel programs are not in place. Each message says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// Built without the kernel programs.
-    #[error("this program was built without the kernel programs: build it with `cargo xtask build`")]
-    NoObject,
-    /// No BTF.
-    #[error(
-        "cannot read {BTF_FILE} ({0}): a kernel built with CONFIG_DEBUG_INFO_BTF is needed (Linux 5.8 or later)"
-    )]
-    NoBtf(io::Error),
-    /// Too old.
-    #[error("Linux {0} is too old: 5.8 or later is needed (ring buffer of BPF; BTF of the kernel)")]
-    KernelTooOld(String),
-    /// BTF that cannot be understood.
-    #[error("{BTF_FILE}: {0}")]
-    BadBtf(#[from] super::btf::BtfError),
-    /// Not allowed.
-    #[error(
-        "not allowed to load kernel programs: run as root, or with the capabilities CAP_BPF, CAP_PERFMON, \
-         CAP_SYS_PTRACE and CAP_SYS_ADMIN (perf uprobes need the last one)"
-    )]
-    NoPrivilege,
-    /// The kernel refused a program.
-    #[error("the kernel refused program `{program}`: {reason}{log}")]
-    Refused {
-        /// Name of the program.
-        program: String,
-        /// What the system call said.
-        reason: String,
-        /// End of the verifier's log.
-        log: String,
-    },
-    /// A required hook does not exist.
-    #[error("cannot attach `{program}`: {reason}; without it {without}")]
-    NotAttached {
-        /// Name of the program.
-        program: &'static str,
-        /// What the system call said.
-        reason: String,
-        /// What is not known without it.
-        without: &'static str,
-    },
-    /// Enforcement is switched on and cannot be.
-    #[error(
-        "enforcement cannot be put in place: {0}; it needs CAP_NET_ADMIN and cgroups of version 2. Set `enforcement.mode` to off to \
-         observe without it (docs/policy.md)"
-    )]
-    NoEnforcement(String),
-    /// Anything else, from the loader.
-    #[error("cannot load the kernel programs: {0}")]
-    Loader(String),
-}
 
 /// What the programs are loaded with.
 #[derive(Debug, Clone)]
@@ -227,70 +167,6 @@ fn debugging() -> bool {
     tracing::enabled!(tracing::Level::DEBUG)
 }
 
-/// The daemon's side of the scope gate.
-pub struct Scopes {
-    scopes: HashMap<MapData, u64, u32>,
-    flows: HashMap<MapData, [u8; 24], [u8; size_of::<Flow>()]>,
-    sockets: HashMap<MapData, u64, [u8; size_of::<Socket>()]>,
-}
-
-impl Scopes {
-    /// Sets the class of a flow; `false` when the kernel's table is full.
-    pub fn decide(&mut self, flow_id: u64, class: u32) -> bool {
-        self.scopes.insert(flow_id, class, 0).is_ok()
-    }
-
-    /// Forgets a flow that is over. What the kernel has already forgotten is no error.
-    pub fn forget(&mut self, flow_id: u64, key: &FlowKey) {
-        let _ = self.scopes.remove(&flow_id);
-        let _ = self.flows.remove(&key.to_bytes());
-    }
-
-    /// Forgets what a flow was decided to be, whose other state the kernel drops by itself.
-    pub fn forget_class(&mut self, flow_id: u64) {
-        let _ = self.scopes.remove(&flow_id);
-    }
-
-    /// Forgets a socket whose end the kernel does not tell.
-    pub fn forget_socket(&mut self, socket: u64) {
-        let _ = self.sockets.remove(&socket);
-    }
-
-    /// Connection id of a socket, and the bytes that its calls sent and received so far; `None` when it is not there.
-    pub fn totals(&self, socket: u64) -> Option<(u64, [u64; 2])> {
-        self.sockets
-            .get(&socket, 0)
-            .ok()
-            .map(|bytes| Socket::totals(&bytes))
-    }
-}
-
-impl Scopes {
-    /// Removes the kernel's flows of processes that are gone: those that were killed before their flow had anything to
-    /// report, so that nobody forgets them by name.
-    pub fn sweep(&mut self) {
-        let keys: Vec<[u8; 24]> = self.flows.keys().filter_map(Result::ok).collect();
-        for key in keys {
-            let pid = FlowKey::pid_of(&key);
-            if !std::path::Path::new("/proc").join(pid.to_string()).exists() {
-                // The kernel may have removed it by itself in the meantime.
-                let _ = self.flows.remove(&key);
-            }
-        }
-    }
-}
-
-/// The kernel's counters, see `observer_common::counters`.
-pub struct Counters(PerCpuArray<MapData, u64>);
-
-impl Counters {
-    /// Current value of each counter, summed over CPUs, by index. `None` for one that cannot be read.
-    pub fn read(&self) -> Vec<Option<u64>> {
-        let sum = |index| self.0.get(&index, 0).ok().map(|per_cpu| per_cpu.iter().sum());
-        (0..counters::COUNT).map(sum).collect()
-    }
-}
-
 /// Whether this process may load kernel programs at all: to be asked before anything else is touched.
 ///
 /// # Errors
@@ -366,12 +242,8 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         .transpose()?;
     Ok(Loaded {
         records: take(&mut ebpf, "RECORDS")?,
-        scopes: Scopes {
-            scopes: take(&mut ebpf, "SCOPES")?,
-            flows: take(&mut ebpf, "FLOWS")?,
-            sockets: take(&mut ebpf, "SOCKETS")?,
-        },
-        counters: Counters(take(&mut ebpf, "COUNTERS")?),
+        scopes: Scopes::take(&mut ebpf)?,
+        counters: Counters::take(&mut ebpf)?,
         programs: Programs::new(ebpf, multi, refused),
         enforcer,
         host_probes,
@@ -396,53 +268,6 @@ fn check_kernel(release: &str) -> Result<(), LoadError> {
         // A release that is not understood is no reason to refuse: the kernel says itself what it cannot do.
         _ => Ok(()),
     }
-}
-
-pub(super) fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
-    ebpf: &mut Ebpf,
-    name: &str,
-) -> Result<T, LoadError> {
-    let map = ebpf
-        .take_map(name)
-        .ok_or_else(|| LoadError::Loader(format!("the object has no map {name}")))?;
-    T::try_from(map).map_err(|e| LoadError::Loader(format!("map {name}: {e}")))
-}
-
-/// Key of a host pattern in the kernel's prefix table: the name reversed; an exact one ends with NUL, a suffix with
-/// the dot before it. `None` for a name that does not fit.
-fn host_key(name: &str, below: bool) -> Option<Key<[u8; HOST_KEY_LEN]>> {
-    let mut reversed: Vec<u8> = name.bytes().rev().collect();
-    reversed.push(if below { b'.' } else { 0 });
-    let bits = u32::try_from(reversed.len() * 8).ok()?;
-    reversed.resize(HOST_KEY_LEN.max(reversed.len()), 0);
-    Some(Key::new(bits, reversed.try_into().ok()?))
-}
-
-fn fill_hosts(ebpf: &mut Ebpf, hosts: &[(String, bool)]) -> Result<(), LoadError> {
-    let map = ebpf
-        .map_mut("HOSTS")
-        .ok_or_else(|| LoadError::Loader("the object has no map HOSTS".into()))?;
-    let mut trie: LpmTrie<_, [u8; HOST_KEY_LEN], u32> =
-        LpmTrie::try_from(map).map_err(|e| LoadError::Loader(e.to_string()))?;
-    let room = HOSTS_MAX as usize;
-    if hosts.len() > room {
-        // Only a catalogue file of the user can be as long. The rest is decided by the daemon, as other names are.
-        tracing::warn!(
-            names = hosts.len(),
-            room,
-            "more catalogue hosts than the kernel's table takes"
-        );
-    }
-    // A name that is not in the table stays undecided in the kernel and is decided by the daemon: one too long for it, or refused.
-    let keys = hosts
-        .iter()
-        .take(room)
-        .filter_map(|(name, below)| host_key(name, *below));
-    let refused = keys.filter_map(|key| trie.insert(&key, CLASS_AI, 0).err());
-    if let Some(error) = refused.last() {
-        tracing::warn!(%error, "the kernel's table of catalogue hosts is not whole");
-    }
-    Ok(())
 }
 
 /// Instructions that the verifier walked for a program, where the kernel says so (Linux 5.16).
@@ -486,91 +311,9 @@ fn load_function_programs(ebpf: &mut Ebpf) -> Result<Refused, LoadError> {
     Ok(refused)
 }
 
-/// Loads a refused program again to have the whole reason.
-pub(super) fn refused(ebpf: &mut Ebpf, name: &str) -> LoadError {
-    let error = match ebpf.program_mut(name) {
-        Some(Program::UProbe(p)) => p.load().err(),
-        Some(Program::TracePoint(p)) => p.load().err(),
-        Some(Program::RawTracePoint(p)) => p.load().err(),
-        Some(Program::CgroupSockAddr(p)) => p.load().err(),
-        _ => None,
-    };
-    match error {
-        Some(ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        }) => {
-            if io_error.raw_os_error() == Some(libc::EPERM) && verifier_log.to_string().is_empty() {
-                return LoadError::NoPrivilege;
-            }
-            LoadError::Refused {
-                program: name.to_owned(),
-                reason: io_error.to_string(),
-                log: last_lines(&verifier_log.to_string()),
-            }
-        }
-        Some(other) => LoadError::Loader(chain(&other)),
-        None => LoadError::Loader(format!("program {name} was refused once and then accepted")),
-    }
-}
-
-/// Whether it is not this program but the right to load any that is missing.
-fn is_denied(error: &ProgramError) -> bool {
-    matches!(error, ProgramError::LoadError { io_error, verifier_log }
-        if io_error.raw_os_error() == Some(libc::EPERM) && verifier_log.to_string().is_empty())
-}
-
-/// Why a program that can be done without is not in place: what the system call said and, of a refused one, the verifier's last lines.
-pub(super) fn in_words(error: &ProgramError) -> String {
-    match error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } => format!("{io_error}{}", last_lines(&verifier_log.to_string())),
-        other => chain(other),
-    }
-}
-
-/// The end of a verifier's log, which says what is wrong, each line on one of its own.
-fn last_lines(log: &str) -> String {
-    let tail: Vec<&str> = log.lines().rev().take(12).collect();
-    tail.into_iter().rev().map(|line| format!("\n  {line}")).collect()
-}
-
-fn loader_error(error: &EbpfError) -> LoadError {
-    let text = chain(error);
-    if text.contains("Operation not permitted") {
-        LoadError::NoPrivilege
-    } else {
-        LoadError::Loader(text)
-    }
-}
-
-/// An error with its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_exact_host_ends_with_nul_and_a_suffix_with_a_dot() {
-        let exact = host_key("ab.c", false).unwrap();
-        assert_eq!(
-            (exact.prefix_len(), &exact.data()[..6]),
-            (5 * 8, &b"c.ba\0\0"[..])
-        );
-        let below = host_key("ab.c", true).unwrap();
-        assert_eq!((below.prefix_len(), &below.data()[..6]), (5 * 8, &b"c.ba.\0"[..]));
-    }
 
     #[test]
     fn a_kernel_without_ring_buffer_is_too_old() {
@@ -583,11 +326,5 @@ mod tests {
         for new in ["5.8.0", "5.15.0-rc1", "6.18.44-fc-v669", "10.0", "unreadable"] {
             assert!(check_kernel(new).is_ok(), "{new}");
         }
-    }
-
-    #[test]
-    fn a_host_that_does_not_fit_is_left_to_the_daemon() {
-        assert!(host_key(&"a".repeat(HOST_KEY_LEN), false).is_none());
-        assert!(host_key(&"a".repeat(HOST_KEY_LEN - 1), false).is_some());
     }
 }

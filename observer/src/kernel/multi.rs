@@ -89,7 +89,7 @@ impl MultiPrograms {
 
 /// Code of the object with its maps and calls in place.
 fn prepare(object: &[u8], ebpf: &Ebpf) -> Result<Object, MultiError> {
-    let wrong = |error: &dyn std::error::Error| MultiError::Object(super::load::chain(error));
+    let wrong = |error: &dyn std::error::Error| MultiError::Object(super::refusal::chain(error));
     let mut object = Object::parse(object).map_err(|e| wrong(&e))?;
     let maps = std::mem::take(&mut object.maps);
     let fds: HashMap<&str, RawFd> = ebpf

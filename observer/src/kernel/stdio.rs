@@ -9,9 +9,9 @@ use observer_common::maps::Stdio;
 use super::{
     clock::boot_ns,
     host,
-    load::LoadError,
     probes::{HostProbe, ProbeState, STDIO_CALLS},
     procfs::processes,
+    refusal::LoadError,
 };
 
 /// Attaches the program to its calls and enters the processes that are there already.

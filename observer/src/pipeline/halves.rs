@@ -11,6 +11,10 @@ use observer_common::{
 use crate::{
     flow::{Direction, Reassembly},
     identity::ProcessKey,
+    protocol::{
+        Side,
+        sniff::{Sniff, sniff},
+    },
 };
 
 /// Most flows of one direction at the same time.
@@ -171,9 +175,13 @@ impl Halves {
     /// so where no socket tells it, its first bytes do.
     pub(super) fn is_of_server(&self, flow_id: u64) -> bool {
         let first = self.by_flow.get(&flow_id).and_then(|half| half.waiting.first());
-        first.is_some_and(|piece| match piece.direction {
-            Direction::Received => starts_with_request(&piece.bytes),
-            Direction::Sent => piece.bytes.starts_with(b"HTTP/1."),
+        first.is_some_and(|piece| {
+            // A server receives requests and sends responses.
+            let side = match piece.direction {
+                Direction::Received => Side::Request,
+                Direction::Sent => Side::Response,
+            };
+            !matches!(sniff(&piece.bytes, side), Sniff::Other | Sniff::NeedMore)
         })
     }
 
@@ -188,20 +196,6 @@ impl Halves {
         }
         Some((half.key, half.waiting_bytes as u64))
     }
-}
-
-/// A request line of HTTP/1.1, or the preface of HTTP/2 (RFC 9113 section 3.4).
-fn starts_with_request(bytes: &[u8]) -> bool {
-    const METHODS: [&[u8]; 7] = [
-        b"GET /",
-        b"POST /",
-        b"PUT /",
-        b"DELETE /",
-        b"HEAD /",
-        b"OPTIONS ",
-        b"PRI * HTTP/2",
-    ];
-    METHODS.iter().any(|method| bytes.starts_with(method))
 }
 
 #[cfg(test)]
@@ -285,11 +279,16 @@ mod tests {
             halves.is_of_server(1)
         };
         assert!(is_server(DIRECTION_RECEIVED, b"POST /v1/x HTTP/1.1\r\n"));
-        assert!(is_server(DIRECTION_RECEIVED, b"PRI * HTTP/2.0\r\n"));
+        assert!(is_server(DIRECTION_RECEIVED, b"PATCH /v1/x HTTP/1.1\r\n"));
+        assert!(is_server(DIRECTION_RECEIVED, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
         assert!(is_server(DIRECTION_SENT, b"HTTP/1.1 200 OK\r\n"));
+        let settings = b"\0\0\x12\x04\0\0\0\0\0";
+        assert!(is_server(DIRECTION_SENT, settings));
         for (direction, bytes) in [
             (DIRECTION_SENT, &b"POST /v1/x HTTP/1.1\r\n"[..]),
             (DIRECTION_RECEIVED, b"HTTP/1.1 200 OK\r\n"),
+            (DIRECTION_SENT, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+            (DIRECTION_RECEIVED, settings),
             (DIRECTION_RECEIVED, b"{}"),
         ] {
             assert!(!is_server(direction, bytes), "{bytes:?}");

@@ -393,7 +393,9 @@ impl Host {
 
     /// One of the scripts in `tests/clients`, in Node.
     pub fn node(&self, script: &str) -> Client {
-        Client::new("node", self.endpoint.port(), &self.ca_file()).arg(super::clients().join(script))
+        Client::new("node", self.endpoint.port(), &self.ca_file())
+            .env("NODE_PATH", super::node_modules())
+            .arg(super::clients().join(script))
     }
 
     /// Any program, with the environment of the other ones.

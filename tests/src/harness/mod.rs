@@ -119,6 +119,11 @@ pub fn python() -> PathBuf {
     from_environment("OBSERVER_PYTHON", ".observer/venv/bin/python")
 }
 
+/// Packages of clients in Node.
+pub fn node_modules() -> PathBuf {
+    from_environment("OBSERVER_NODE_MODULES", ".observer/node/node_modules")
+}
+
 /// The file that processes of a program run, as the kernel names it. `python` is the clients' own.
 pub fn executable(program: &str) -> Result<String> {
     let file = if program == "python" {
