@@ -142,6 +142,8 @@ pub const STACK_SOCKET: u8 = 7;
 pub const STACK_STDIO: u8 = 8;
 /// The AEAD of ring, used by rustls: as [`STACK_AWS_LC`].
 pub const STACK_RING: u8 = 9;
+/// How many numbers of stacks there are, [`STACK_UNKNOWN`] among them.
+pub const STACKS: u8 = STACK_RING + 1;
 
 /// Whether the flows of a stack are those of the keys of an AEAD: of one direction, and without a connection.
 pub const fn is_of_key(stack: u8) -> bool {

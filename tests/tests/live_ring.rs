@@ -56,7 +56,12 @@ fn rows<'r>(record: &'r Record, finished: &Finished, wanted: usize) -> Result<Ve
     );
     let row_of = |report: &Value| {
         let id = report["id"].as_str().context("an answer without id")?;
-        Ok((record.by_response(id)?, report.clone()))
+        let row = record.by_response(id)?;
+        ensure!(
+            row["tls_found_by"] != "",
+            "how its functions were found is not said: {row}"
+        );
+        Ok((row, report.clone()))
     };
     finished.reports.iter().map(row_of).collect()
 }

@@ -77,6 +77,8 @@ pub struct Inventory {
     pending: BTreeSet<FileId>,
     /// Files of each process, and when it was looked at last. A process that is gone stays for a while: its connections end after it.
     processes: HashMap<u32, (BTreeSet<FileId>, u64)>,
+    /// Processes that mapped a new file since they were looked at, and when.
+    changed: HashMap<u32, u64>,
     /// Processes that were gone at the last sweep.
     gone: BTreeSet<u32>,
     /// Processes that show signs of a model inside them.
@@ -135,19 +137,31 @@ impl Inventory {
 
     /// Takes over what was found in a file.
     pub(super) fn found(&mut self, id: FileId, file: TlsFile) {
+        self.pending.remove(&id);
         self.files.insert(id, Some(file));
     }
 
     /// Process `pid` had mapped these files at this time.
     pub(super) fn mapped(&mut self, pid: u32, files: &[FileId], at_ns: u64) {
+        if self.changed.get(&pid).is_some_and(|changed| *changed <= at_ns) {
+            self.changed.remove(&pid);
+        }
         if self.processes.len() < MAX_PROCESSES || self.processes.contains_key(&pid) {
             self.processes
                 .insert(pid, (files.iter().copied().collect(), at_ns));
         }
     }
 
+    /// Process `pid` maps a new file: what is known about it is not all, until it is looked at again.
+    pub(super) fn changes(&mut self, pid: u32, at_ns: u64) {
+        if self.changed.len() < MAX_PROCESSES || self.changed.contains_key(&pid) {
+            self.changed.insert(pid, at_ns);
+        }
+    }
+
     /// Process `pid` has another image now: nothing is known about it until it is looked at.
     pub(super) fn replaced(&mut self, pid: u32) {
+        self.changed.remove(&pid);
         self.processes.remove(&pid);
         self.signs.remove(&pid);
     }
@@ -171,6 +185,7 @@ impl Inventory {
             self.processes.remove(pid);
         }
         self.gone = gone;
+        self.changed.retain(|pid, _| alive.contains(pid));
         self.signs.retain(|pid, _| alive.contains(pid));
     }
 
@@ -193,16 +208,18 @@ impl Inventory {
         if nss.peek().is_some() && !nss.any(|stack| stack.carries_plaintext) {
             return Readability::Opaque(OpaqueReason::Nss);
         }
-        match files.iter().map(|file| file.since_ns).max() {
-            Some(since_ns) => Readability::Readable { since_ns },
-            None => match self.processes.get(&pid) {
-                Some((files, looked_ns)) if files.is_disjoint(&self.pending) => Readability::NoStack {
-                    looked_ns: *looked_ns,
-                },
-                // Not looked at, or not all its files were looked into.
-                _ => Readability::Unknown,
-            },
+        let looked_ns = match self.processes.get(&pid) {
+            Some((files, looked_ns)) if files.is_disjoint(&self.pending) => *looked_ns,
+            // Not looked at, or not all its files were looked into.
+            _ => return Readability::Unknown,
+        };
+        if self.changed.contains_key(&pid) {
+            return Readability::Unknown;
         }
+        let since = files.iter().map(|file| file.since_ns).max();
+        since.map_or(Readability::NoStack { looked_ns }, |since_ns| {
+            Readability::Readable { since_ns }
+        })
     }
 
     /// How the functions of a stack (`wire::STACK_*`) of a process were found. `None` when that is not known, also when
@@ -242,8 +259,9 @@ impl Inventory {
             }
             all += 1;
             match self.readability(*pid) {
-                Readability::Readable { .. } => readable += 1,
-                _ => opaque += 1,
+                Readability::Opaque(_) => opaque += 1,
+                // Not known for a moment, while one more file is looked into.
+                _ => readable += 1,
             }
         }
         (all, readable, opaque)
@@ -412,6 +430,23 @@ mod tests {
             inventory.opaque_stacks(),
             [(11, Kind::Ring.name(), OpaqueReason::Ring)]
         );
+        // A file that was mapped behind the look may be the one that counts.
+        inventory.changes(10, 7);
+        assert_eq!(inventory.readability(10), Readability::Unknown);
+        inventory.mapped(10, &[id(1)], 6);
+        assert_eq!(
+            inventory.readability(10),
+            Readability::Unknown,
+            "looked at before"
+        );
+        inventory.mapped(10, &[id(1)], 7);
+        assert_eq!(inventory.readability(10), Readability::Readable { since_ns: 5 });
+        assert!(inventory.is_new(id(3)));
+        inventory.mapped(10, &[id(1), id(3)], 8);
+        assert_eq!(inventory.readability(10), Readability::Unknown, "being examined");
+        inventory.changes(10, 9);
+        inventory.keep(&BTreeSet::from([11]));
+        assert!(inventory.changed.is_empty());
         inventory.keep(&BTreeSet::from([10]));
         assert_eq!(inventory.opaque_stacks(), []);
     }

@@ -119,8 +119,13 @@ impl Discovery {
         Ok((Self { requests, inventory }, thread))
     }
 
-    /// Asks for a look at process `pid`; `false` when too many requests wait.
+    /// Asks for a look at process `pid`, which maps a new file; `false` when too many requests wait.
     pub fn look_at(&self, pid: u32) -> bool {
+        lock(&self.inventory).changes(pid, boot_ns());
+        self.ask(pid)
+    }
+
+    fn ask(&self, pid: u32) -> bool {
         !matches!(
             self.requests.0.try_send(Request::Look(pid)),
             Err(TrySendError::Full(_))
@@ -130,7 +135,7 @@ impl Discovery {
     /// Asks for a look at process `pid`, which has a new image; `false` when too many requests wait.
     pub fn look_at_new(&self, pid: u32) -> bool {
         lock(&self.inventory).replaced(pid);
-        self.look_at(pid)
+        self.ask(pid)
     }
 
     /// Runs `read` on what was found so far.
@@ -406,8 +411,6 @@ impl Worker {
                 }
             }
         }
-        let mut inventory = self.inventory();
-        inventory.found(id, found);
-        inventory.examined(id);
+        self.inventory().found(id, found);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use observer_common::wire::STACK_SOCKET;
+use observer_common::wire::{STACK_SOCKET, STACK_STDIO, STACK_UNKNOWN, STACKS};
 
 use super::Pipeline;
 use crate::identity::ProcessKey;
@@ -18,7 +18,7 @@ const ASK_AGAIN_NS: u64 = 2_000_000;
 const KEEP_NS: u64 = 10_000_000_000;
 
 /// Answers for one process, by `wire::STACK_*`.
-type Answers = [Answer; STACK_SOCKET as usize];
+type Answers = [Answer; STACKS as usize];
 
 /// What is known about one stack of a process.
 #[derive(Debug, Clone, Copy, Default)]
@@ -111,12 +111,12 @@ impl Pipeline {
 
 /// Whether a number is that of a TLS stack.
 fn is_tls(stack: u8) -> bool {
-    stack != observer_common::wire::STACK_UNKNOWN && stack < STACK_SOCKET
+    stack < STACKS && ![STACK_UNKNOWN, STACK_SOCKET, STACK_STDIO].contains(&stack)
 }
 
 #[cfg(test)]
 mod tests {
-    use observer_common::wire::{STACK_GO, STACK_OPENSSL, STACK_UNKNOWN};
+    use observer_common::wire::{STACK_GO, STACK_OPENSSL, STACK_RING};
 
     use super::*;
 
@@ -128,8 +128,10 @@ mod tests {
     fn each_stack_of_a_process_is_asked_for_until_it_is_known() {
         let mut found = FoundBy::default();
         assert!(found.is_wanted(key(1), STACK_GO, 0));
-        assert!(!found.is_wanted(key(1), STACK_SOCKET, 0) && !found.is_wanted(key(1), STACK_UNKNOWN, 0));
-        assert!(!found.is_wanted(key(1), u8::MAX, 0));
+        assert!(found.is_wanted(key(1), STACK_RING, 0));
+        for none in [STACK_SOCKET, STACK_STDIO, STACK_UNKNOWN, STACKS, u8::MAX] {
+            assert!(!found.is_wanted(key(1), none, 0), "{none}");
+        }
 
         found.told(key(1), STACK_GO, None, 0);
         assert!(!found.is_wanted(key(1), STACK_GO, ASK_AGAIN_NS - 1));
