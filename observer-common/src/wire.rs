@@ -171,7 +171,17 @@ record! {
         /// `STACK_*`: whose plaintext this is.
         stack: u8,
         /// Named padding, 0.
-        pad: [u8; 5],
+        pad: u8,
+        /// How long ago the call was entered that transferred this, in microseconds: other threads did something in the meantime. 0: not
+        /// measured, or less.
+        took_us: u32,
+    }
+}
+
+impl TlsData {
+    /// When the call was entered that transferred this, of a record written at `time_ns`.
+    pub fn entered_ns(&self, time_ns: u64) -> u64 {
+        time_ns.saturating_sub(u64::from(self.took_us) * 1000)
     }
 }
 

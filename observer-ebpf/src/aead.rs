@@ -78,6 +78,7 @@ pub(crate) fn aead_open_enter(ctx: ProbeContext) -> u32 {
         done: out_len,
         stack_pointer,
         stack: ad_len,
+        entered_ns: 0,
     };
     // Not marked as active: no socket call happens inside.
     thread.opening = OPENS;
@@ -125,6 +126,7 @@ pub(crate) fn deliver(key: &FlowKey, thread: &mut Thread, stack: u8, direction: 
         buffer,
         n,
         steps: TLS_RECORD,
+        entered_ns: 0,
     };
     flow::deliver(key, thread, &plaintext);
 }

@@ -55,6 +55,8 @@ pub(crate) struct Plaintext {
     pub n: u64,
     /// Most records for it.
     pub steps: u32,
+    /// When the call was entered; 0 where that does not matter.
+    pub entered_ns: u64,
 }
 
 /// Delivers plaintext of a flow as far as its class allows.
@@ -66,6 +68,7 @@ pub(crate) fn deliver(key: &FlowKey, thread: &mut Thread, call: &Plaintext) {
         buffer,
         n,
         steps,
+        entered_ns,
     } = *call;
     let Some(flow) = flow(key, stack) else { return };
     if flow.socket == 0 {
@@ -96,7 +99,16 @@ pub(crate) fn deliver(key: &FlowKey, thread: &mut Thread, call: &Plaintext) {
         stack,
         source: Source::buffer(buffer, n),
     };
-    gate::pieces(gate::delivery(thread, &flow.gate, passed), steps);
+    let delivery = gate::delivery(thread, &flow.gate, passed);
+    if entered_ns != 0 {
+        let took_us = (delivery.head.time_ns - entered_ns) / 1000;
+        delivery.body.took_us = if took_us > u64::from(u32::MAX) {
+            u32::MAX
+        } else {
+            took_us as u32
+        };
+    }
+    gate::pieces(delivery, steps);
 }
 
 /// Whether the first bytes sent are worth the large prefix.

@@ -79,6 +79,8 @@ fn deliver(pid: u32, connection: u64, buffer: u64, len: u64, direction: u8) {
         } else {
             TLS_RECORD
         },
+        // A write is reported when it is entered.
+        entered_ns: 0,
     };
     flow::deliver(&key, thread, &plaintext);
 }

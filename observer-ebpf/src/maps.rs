@@ -76,6 +76,8 @@ pub(crate) struct Call {
     pub stack_pointer: u64,
     /// `wire::STACK_*`.
     pub stack: u64,
+    /// When it was entered; 0 where that does not matter.
+    pub entered_ns: u64,
 }
 
 /// Slots of [`Thread::calls`].
@@ -111,6 +113,7 @@ pub(crate) static NEW_THREAD: Thread = Thread {
         done: 0,
         stack_pointer: 0,
         stack: 0,
+        entered_ns: 0,
     }; CALLS],
     untied_handle: 0,
     last_received: 0,

@@ -78,6 +78,7 @@ pub(crate) fn ring_open_enter(ctx: ProbeContext) -> u32 {
         // Not marked as active, so these two are nobody else's.
         stack_pointer: record.len,
         stack: record.tag,
+        entered_ns: 0,
     };
     thread.opening = if record.is_tls13 { OPENS_TLS13 } else { OPENS_TLS12 };
     0

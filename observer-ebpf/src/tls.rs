@@ -20,7 +20,7 @@ use crate::{
     flow::{self, Plaintext},
     gate::{TLS_RECORD, WHOLE_BODY},
     maps::{CALLS, Call, count},
-    task::{known_thread, observed_pid, thread},
+    task::{known_thread, now_ns, observed_pid, thread},
 };
 
 const SLOT_WRITE: usize = 0;
@@ -193,6 +193,7 @@ fn enter(ctx: &ProbeContext, slot: usize, done: usize, stack: u8) -> u32 {
         done,
         stack_pointer,
         stack: u64::from(stack),
+        entered_ns: now_ns(),
     };
     thread.active |= 1 << slot;
     0
@@ -228,6 +229,7 @@ fn exit(ctx: &RetProbeContext, slot: usize, direction: u8, stack: u8) -> u32 {
         } else {
             WHOLE_BODY
         },
+        entered_ns: call.entered_ns,
     };
     flow::deliver(&key, thread, &plaintext);
     0

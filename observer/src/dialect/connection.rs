@@ -203,6 +203,15 @@ impl ConnectionReader {
         }
     }
 
+    /// Whether an answer would be to a request that is not here (yet).
+    pub fn expects_request(&self) -> bool {
+        match self.protocol {
+            Protocol::Unknown => self.holes[Side::Request as usize].is_none(),
+            Protocol::Http => self.http.expects_request(),
+            Protocol::Foreign => false,
+        }
+    }
+
     /// Protocol that is spoken here and not read: `websocket` (or what else HTTP/1 was switched to).
     pub fn unsupported(&self) -> Option<&'static str> {
         self.inner.switched.then_some("websocket")

@@ -33,6 +33,14 @@ impl Transport {
         }
     }
 
+    /// Whether an answer would be to a request that is not here. Streams of HTTP/2 say themselves what they answer.
+    pub(super) fn expects_request(&self) -> bool {
+        match self {
+            Self::Http1(http) => http.expects_request(),
+            Self::Http2(_) => false,
+        }
+    }
+
     pub(super) fn push(&mut self, side: Side, data: &[u8], sink: &mut dyn FnMut(HttpEvent<'_>)) {
         match self {
             Self::Http1(http) => http.push(side, data, sink),

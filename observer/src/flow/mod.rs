@@ -3,6 +3,9 @@
 //! The kernel numbers the bytes of each direction, so a lost record shows as a jump of the offset, and the totals
 //! that come with the end of the handle show a loss at the very end.
 
+mod early;
+
+pub use early::{Early, Waiting};
 use observer_common::wire::{DIRECTION_SENT, TlsData, TlsFree};
 
 /// Direction as the process sees it.

@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use observer_common::{
     maps::FlowKey,
     wire::{
-        CLASS_AI, CLASS_OTHER, Header, STACK_AWS_LC, STACK_BORINGSSL, STACK_GO, STACK_RING, STACK_SOCKET,
-        STACK_STDIO, STACK_UNKNOWN, TIE_NONE, TlsData, TlsFree,
+        CLASS_AI, CLASS_OTHER, Header, STACK_AWS_LC, STACK_BORINGSSL, STACK_GNUTLS, STACK_GO, STACK_NSS,
+        STACK_OPENSSL, STACK_RING, STACK_SOCKET, STACK_STDIO, STACK_UNKNOWN, TIE_NONE, TlsData, TlsFree,
     },
 };
 
@@ -15,7 +15,7 @@ use crate::{
     coverage::Stage,
     dialect::{ConnectionHooks, ConnectionReader, NotAi, Place, PromptDigest, Scope, StdioReader, TextSink},
     exchange::Exchange,
-    flow::{Direction, Reassembly},
+    flow::{Direction, Early, Reassembly},
     identity::Identity,
     protocol::{
         Incomplete, Side,
@@ -61,6 +61,25 @@ impl Reader {
         match self {
             Self::Connection(reader) => reader.gap(side, missing, now_ns, hooks),
             Self::Stdio(reader) => reader.gap(side, now_ns, hooks),
+        }
+    }
+
+    /// Takes the next bytes of a direction, with the hole before them.
+    fn piece(&mut self, direction: Direction, gap: u64, data: &[u8], now_ns: u64, hooks: &mut Hooks<'_>) {
+        let side = side(direction);
+        if gap > 0 {
+            hooks.losses.push((Stage::Flow, "gap", gap));
+            self.gap(side, Some(gap), now_ns, hooks);
+        }
+        if !data.is_empty() {
+            self.push(side, data, now_ns, hooks);
+        }
+    }
+
+    fn expects_request(&self) -> bool {
+        match self {
+            Self::Connection(reader) => reader.expects_request(),
+            Self::Stdio(_) => false,
         }
     }
 
@@ -111,6 +130,8 @@ pub(super) struct Flow {
     opening: Option<Vec<u8>>,
     /// `None` once the flow turned out not to be AI.
     reader: Option<Reader>,
+    /// What was received before its request was reported.
+    early: Early,
     scans: HashMap<u64, Texts>,
     /// The kernel was told that it is AI by the name of its connection.
     expected: bool,
@@ -154,6 +175,7 @@ impl Flow {
             // The process at hand is the server.
             opening: (stack != STACK_STDIO).then(Vec::new),
             reader: (!excluded).then(|| Reader::new(stack, book)),
+            early: Early::default(),
             scans: HashMap::new(),
             expected: false,
             decided: excluded.then_some(Scope::Other),
@@ -216,7 +238,6 @@ impl Flow {
         let Some(reader) = &mut self.reader else {
             return fresh;
         };
-        let side = side(direction);
         let mut hooks = Hooks {
             engine: &book.engine,
             key: &book.key,
@@ -225,12 +246,22 @@ impl Flow {
             losses: &mut self.losses,
             repository: &mut self.repository,
         };
-        if step.gap > 0 {
-            hooks.losses.push((Stage::Flow, "gap", step.gap));
-            reader.gap(side, Some(step.gap), now_ns, &mut hooks);
+        let answer = direction == Direction::Received;
+        if answer && tells_entry(self.stack) && (!self.early.is_empty() || reader.expects_request()) {
+            if self.early.keep(now_ns, &step) {
+                return fresh;
+            }
+            release(&mut self.early, reader, &mut hooks);
         }
-        if !step.data.is_empty() {
-            reader.push(side, step.data, now_ns, &mut hooks);
+        let mut at_ns = now_ns;
+        if !answer && self.early.is_behind(data.entered_ns(now_ns)) {
+            at_ns = data.entered_ns(now_ns);
+        } else if !answer {
+            release(&mut self.early, reader, &mut hooks);
+        }
+        reader.piece(direction, step.gap, step.data, at_ns, &mut hooks);
+        if !answer && !reader.expects_request() {
+            release(&mut self.early, reader, &mut hooks);
         }
         self.unsupported = reader.unsupported();
         match reader.scope() {
@@ -282,6 +313,7 @@ impl Flow {
             losses: &mut self.losses,
             repository: &mut self.repository,
         };
+        release(&mut self.early, &mut reader, &mut hooks);
         for direction in [Direction::Sent, Direction::Received] {
             // A hole at the very end is known only now; it ends an open message as "lost", not as "closed early".
             if self.reassembly.missing_at_end(direction) > 0 {
@@ -324,7 +356,26 @@ impl Flow {
     fn stop(&mut self, scope: Scope) {
         self.learn(scope);
         self.reader = None;
+        self.early.take();
         self.scans.clear();
+    }
+}
+
+/// Whether writes of a stack are reported when they return, with the time at which they were entered.
+fn tells_entry(stack: u8) -> bool {
+    matches!(stack, STACK_OPENSSL | STACK_BORINGSSL | STACK_GNUTLS | STACK_NSS)
+}
+
+/// What waited is read now.
+fn release(early: &mut Early, reader: &mut Reader, hooks: &mut Hooks<'_>) {
+    for waiting in early.take() {
+        reader.piece(
+            Direction::Received,
+            waiting.gap,
+            &waiting.bytes,
+            waiting.at_ns,
+            hooks,
+        );
     }
 }
 

@@ -232,7 +232,8 @@ mod tests {
             direction,
             tie: 0,
             stack: STACK_AWS_LC,
-            pad: [0; 5],
+            pad: 0,
+            took_us: 0,
         }
     }
 

@@ -170,7 +170,8 @@ impl Pipeline {
             direction: piece.direction as u8,
             tie: TIE_AFTER_CALL,
             stack: piece.stack,
-            pad: [0; 5],
+            pad: 0,
+            took_us: 0,
         };
         self.tls_data(&header, &data, &piece.bytes, process);
         // A key that came later is of a flow that may be decided already.

@@ -122,7 +122,8 @@ impl TestFlow {
             direction,
             tie: self.tie,
             stack: self.stack,
-            pad: [0; 5],
+            pad: 0,
+            took_us: 0,
         }
     }
 }
@@ -157,6 +158,16 @@ impl Bed {
     /// The next bytes that the process sends.
     pub(crate) fn sent(&mut self, flow: &mut TestFlow, bytes: &[u8]) {
         self.piece(flow, DIRECTION_SENT, flow.offset[0], bytes);
+        flow.offset[0] += bytes.len() as u64;
+    }
+
+    /// As [`Self::sent`], by a call that was entered so long ago.
+    pub(crate) fn sent_within(&mut self, flow: &mut TestFlow, bytes: &[u8], took_us: u32) {
+        let data = TlsData {
+            took_us,
+            ..flow.data(DIRECTION_SENT, flow.offset[0], bytes)
+        };
+        self.record(flow, &Body::TlsData(data, bytes));
         flow.offset[0] += bytes.len() as u64;
     }
 

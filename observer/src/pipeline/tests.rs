@@ -29,6 +29,7 @@ mod accounts;
 mod attempts;
 mod bounds;
 mod conversations;
+mod early;
 mod enforcement;
 mod halves;
 mod names;

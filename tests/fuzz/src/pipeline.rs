@@ -183,7 +183,8 @@ impl Script<'_> {
             direction,
             tie: 1,
             stack: (at % 8) as u8,
-            pad: [0; 5],
+            pad: 0,
+            took_us: 0,
         };
         self.take(at, &Body::TlsData(data, bytes));
     }

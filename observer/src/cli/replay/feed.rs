@@ -157,7 +157,8 @@ impl Feed {
                 },
                 tie: TIE_IN_CALL,
                 stack: STACK_OPENSSL,
-                pad: [0; 5],
+                pad: 0,
+                took_us: 0,
             };
             self.record(KIND_TLS_DATA, &flow, true, &Body::TlsData(body, piece));
             if let Some(class) = self.take_class(flow.id) {

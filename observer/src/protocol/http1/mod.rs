@@ -67,6 +67,12 @@ impl Http1Connection {
         ) || (matches!(half.state, State::Start) && half.head.is_empty())
     }
 
+    /// Whether nothing was asked that is not answered, and no answer is being read: the next one would be to a request that is not here.
+    pub fn expects_request(&self) -> bool {
+        let answering = &self.response;
+        self.awaiting.is_empty() && matches!(answering.state, State::Start) && answering.head.is_empty()
+    }
+
     /// Takes the next bytes of one direction.
     pub fn push(&mut self, side: Side, data: &[u8], sink: &mut dyn FnMut(HttpEvent<'_>)) {
         match self.half(side).state {

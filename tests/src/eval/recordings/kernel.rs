@@ -149,7 +149,8 @@ impl Kernel {
                 direction,
                 tie: TIE_IN_CALL,
                 stack: STACK_OPENSSL,
-                pad: [0; 5],
+                pad: 0,
+                took_us: 0,
             };
             *offset += piece.len() as u64;
             left -= piece.len();
