@@ -5,7 +5,7 @@
 use super::Step;
 
 /// Most bytes of an answer that wait.
-const MAX_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 /// Received bytes that wait, with the hole before them.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use observer_common::{
     wire::{
         CLASS_AI, CLASS_OTHER, Header, STACK_AWS_LC, STACK_BORINGSSL, STACK_GNUTLS, STACK_GO, STACK_NSS,
         STACK_OPENSSL, STACK_RING, STACK_SOCKET, STACK_STDIO, STACK_UNKNOWN, TIE_NONE, TlsData, TlsFree,
+        is_of_key,
     },
 };
 
@@ -361,9 +362,9 @@ impl Flow {
     }
 }
 
-/// Whether writes of a stack are reported when they return, with the time at which they were entered.
+/// Whether writes of a stack are known when they return, or when their socket is, with the time at which they were entered.
 fn tells_entry(stack: u8) -> bool {
-    matches!(stack, STACK_OPENSSL | STACK_BORINGSSL | STACK_GNUTLS | STACK_NSS)
+    is_of_key(stack) || matches!(stack, STACK_OPENSSL | STACK_BORINGSSL | STACK_GNUTLS | STACK_NSS)
 }
 
 /// What waited is read now.

@@ -27,6 +27,8 @@ pub(super) struct Piece {
     pub direction: Direction,
     /// `wire::STACK_*`.
     pub stack: u8,
+    /// When they were sealed or opened, CLOCK_BOOTTIME, ns.
+    pub at_ns: u64,
     pub gap: u64,
     pub bytes: Vec<u8>,
 }
@@ -92,6 +94,7 @@ impl Halves {
         half.waiting.push(Piece {
             direction,
             stack: data.stack,
+            at_ns: header.time_ns,
             gap: step.gap.saturating_add(std::mem::take(dropped)),
             bytes: step.data.to_vec(),
         });

@@ -171,7 +171,8 @@ impl Pipeline {
             tie: TIE_AFTER_CALL,
             stack: piece.stack,
             pad: 0,
-            took_us: 0,
+            // On another thread the answer may have been opened before the write of the request returned, and told its socket.
+            took_us: u32::try_from(header.time_ns.saturating_sub(piece.at_ns) / 1000).unwrap_or(u32::MAX),
         };
         self.tls_data(&header, &data, &piece.bytes, process);
         // A key that came later is of a flow that may be decided already.

@@ -63,3 +63,19 @@ fn an_answer_that_no_request_follows_is_read_at_the_end() {
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].visibility, "partial");
 }
+
+#[test]
+fn an_answer_that_was_opened_before_the_socket_of_its_request_was_known() {
+    let client = process(42);
+    let mut bed = Bed::new();
+    let of = halves::connection(&mut bed, 1, &client);
+    let (mut seals, mut opens) = (halves::key(10, 0, &client), halves::key(11, 1, &client));
+    bed.sent(&mut seals, &chat("hello"));
+    bed.received(&mut opens, &answer("hi"));
+    halves::tie(&mut bed, &mut seals, 1);
+    let rows = bed.interactions();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].visibility, "decoded");
+    sockets::end(&mut bed, &of, sockets::READABLE);
+    assert_eq!(bed.connections()[0].visibility, "decoded");
+}

@@ -11,7 +11,7 @@ use super::{
 use crate::protocol::tls::tests::hello_for;
 
 /// What one key seals or opens.
-fn key(id: u64, connection_id: u64, process: &Arc<Identity>) -> TestFlow {
+pub(super) fn key(id: u64, connection_id: u64, process: &Arc<Identity>) -> TestFlow {
     TestFlow {
         connection_id,
         stack: STACK_AWS_LC,
@@ -20,7 +20,7 @@ fn key(id: u64, connection_id: u64, process: &Arc<Identity>) -> TestFlow {
     }
 }
 
-fn tie(bed: &mut Bed, half: &mut TestFlow, connection_id: u64) {
+pub(super) fn tie(bed: &mut Bed, half: &mut TestFlow, connection_id: u64) {
     (half.connection_id, half.tie) = (connection_id, TIE_AFTER_CALL);
     let body = Tie {
         handle: half.handle,
@@ -31,7 +31,7 @@ fn tie(bed: &mut Bed, half: &mut TestFlow, connection_id: u64) {
 }
 
 /// A connection whose handshake was seen.
-fn connection(bed: &mut Bed, id: u64, process: &Arc<Identity>) -> TestFlow {
+pub(super) fn connection(bed: &mut Bed, id: u64, process: &Arc<Identity>) -> TestFlow {
     let mut of = socket(id, process);
     let connect = to(&of);
     open(bed, &of, connect);
