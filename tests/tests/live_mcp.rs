@@ -184,15 +184,17 @@ fn the_sdk_for_node_on_both_sides() -> Result<()> {
     let client = host.node("mcp_sdk.cjs").arg(&secret).run()?;
     let record = host.finish(6)?;
     let told = report(&client)?;
+    // The server reads the notification and what follows it at once, so their rows have one time and no order.
+    let found: BTreeSet<_> = methods(&record, &told["pid"]).into_iter().collect();
     let wanted = [
         "initialize",
         "notifications/initialized",
         "tools/list",
         "tools/call",
-        "tools/call",
-        "tools/call",
     ];
-    assert_eq!(methods(&record, &told["pid"]), wanted, "{}", record.losses());
+    assert_eq!(found, BTreeSet::from(wanted), "{}", record.losses());
+    let calls = rows(&record, &told["pid"]).filter(|row| text(row, "mcp_method_name") == "tools/call");
+    assert_eq!(calls.count(), 3);
     for row in rows(&record, &told["pid"]) {
         is_over_stdio(row, "weather")?;
         assert_eq!(
