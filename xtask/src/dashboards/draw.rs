@@ -95,9 +95,12 @@ fn check_types(tools: &Path) -> Result<()> {
         "--strict",
         "--noEmit",
         "--skipLibCheck",
-        "--moduleResolution=bundler",
-        "--module=esnext",
-        "--target=es2022",
+        "--moduleResolution",
+        "bundler",
+        "--module",
+        "esnext",
+        "--target",
+        "es2022",
         "types.ts",
     ]))
 }
