@@ -172,14 +172,14 @@ record! {
         stack: u8,
         /// Named padding, 0.
         pad: u8,
-        /// How long ago the call was entered that transferred this, in microseconds: other threads did something in the meantime. 0: not
-        /// measured, or less.
+        /// How long ago the call was entered that wrote this, in microseconds: other threads did something in the meantime. 0: not
+        /// measured, as for what was read, or less.
         took_us: u32,
     }
 }
 
 impl TlsData {
-    /// When the call was entered that transferred this, of a record written at `time_ns`.
+    /// When the call was entered that wrote this, of a record written at `time_ns`.
     pub fn entered_ns(&self, time_ns: u64) -> u64 {
         time_ns.saturating_sub(u64::from(self.took_us) * 1000)
     }

@@ -193,7 +193,12 @@ fn enter(ctx: &ProbeContext, slot: usize, done: usize, stack: u8) -> u32 {
         done,
         stack_pointer,
         stack: u64::from(stack),
-        entered_ns: now_ns(),
+        // Of a read it is the end that counts.
+        entered_ns: if slot == SLOT_WRITE || slot == SLOT_WRITE_EX {
+            now_ns()
+        } else {
+            0
+        },
     };
     thread.active |= 1 << slot;
     0

@@ -123,7 +123,7 @@ fn llvm() -> PathBuf {
     PathBuf::from("/usr/lib/llvm-22")
 }
 
-/// What clients in Node need: the MCP SDK, with the version that its numbers in `docs/clients.md` are of.
+/// What clients in Node need: the MCP SDK, in the version that `docs/dialects.md` names.
 const NODE_CLIENTS: &str = "@modelcontextprotocol/sdk@1.32.2";
 
 /// Where the engine library is put.
@@ -275,12 +275,17 @@ pub(crate) fn python_with_venv() -> Option<&'static str> {
         .find(|python| output(Command::new(python).args(["-c", "import ssl, venv, ensurepip"])).is_some())
 }
 
+/// Whether the marker of installed packages names these.
+fn says(marker: &Path, wanted: &str) -> bool {
+    std::fs::read_to_string(marker).is_ok_and(|have| have == wanted)
+}
+
 fn install_python_clients() -> Result<()> {
     let list = root().join("tests/clients/requirements.txt");
     let wanted = std::fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
     let venv = work_dir().join("venv");
     let marker = venv.join("installed-requirements.txt");
-    if std::fs::read_to_string(&marker).is_ok_and(|have| have == wanted) {
+    if says(&marker, &wanted) {
         return Ok(());
     }
     step(
@@ -312,7 +317,7 @@ fn node_marker() -> PathBuf {
 }
 
 fn node_clients_are_there() -> bool {
-    std::fs::read_to_string(node_marker()).is_ok_and(|have| have == NODE_CLIENTS)
+    says(&node_marker(), NODE_CLIENTS)
 }
 
 fn install_node_clients() -> Result<()> {

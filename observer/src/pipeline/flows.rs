@@ -5,9 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use observer_common::{
     maps::FlowKey,
     wire::{
-        CLASS_AI, CLASS_OTHER, Header, STACK_AWS_LC, STACK_BORINGSSL, STACK_GNUTLS, STACK_GO, STACK_NSS,
-        STACK_OPENSSL, STACK_RING, STACK_SOCKET, STACK_STDIO, STACK_UNKNOWN, TIE_NONE, TlsData, TlsFree,
-        is_of_key,
+        CLASS_AI, CLASS_OTHER, Header, STACK_BORINGSSL, STACK_GNUTLS, STACK_GO, STACK_NSS, STACK_OPENSSL,
+        STACK_SOCKET, STACK_STDIO, STACK_UNKNOWN, TIE_NONE, TlsData, TlsFree, is_of_key,
     },
 };
 
@@ -74,6 +73,14 @@ impl Reader {
         }
         if !data.is_empty() {
             self.push(side, data, now_ns, hooks);
+        }
+    }
+
+    /// Takes what waited.
+    fn release(&mut self, early: &mut Early, hooks: &mut Hooks<'_>) {
+        for waiting in early.take() {
+            let direction = Direction::Received;
+            self.piece(direction, waiting.gap, &waiting.bytes, waiting.at_ns, hooks);
         }
     }
 
@@ -200,10 +207,7 @@ impl Flow {
 
     /// Whether the program tells the end of its handle.
     pub(super) fn ends_by_itself(&self) -> bool {
-        !matches!(
-            self.stack,
-            STACK_BORINGSSL | STACK_GO | STACK_AWS_LC | STACK_RING | STACK_SOCKET
-        )
+        !is_of_key(self.stack) && !matches!(self.stack, STACK_BORINGSSL | STACK_GO | STACK_SOCKET)
     }
 
     /// Whether anything says that this flow is AI.
@@ -247,22 +251,27 @@ impl Flow {
             losses: &mut self.losses,
             repository: &mut self.repository,
         };
-        let answer = direction == Direction::Received;
-        if answer && tells_entry(self.stack) && (!self.early.is_empty() || reader.expects_request()) {
-            if self.early.keep(now_ns, &step) {
-                return fresh;
+        let (early, mut at_ns) = (&mut self.early, now_ns);
+        match direction {
+            Direction::Received => {
+                let waits = tells_entry(self.stack) && (!early.is_empty() || reader.expects_request());
+                if waits && early.keep(now_ns, &step) {
+                    return fresh;
+                }
+                reader.release(early, &mut hooks);
             }
-            release(&mut self.early, reader, &mut hooks);
-        }
-        let mut at_ns = now_ns;
-        if !answer && self.early.is_behind(data.entered_ns(now_ns)) {
-            at_ns = data.entered_ns(now_ns);
-        } else if !answer {
-            release(&mut self.early, reader, &mut hooks);
+            Direction::Sent => {
+                let entered_ns = data.entered_ns(now_ns);
+                if early.is_behind(entered_ns) {
+                    at_ns = entered_ns;
+                } else {
+                    reader.release(early, &mut hooks);
+                }
+            }
         }
         reader.piece(direction, step.gap, step.data, at_ns, &mut hooks);
-        if !answer && !reader.expects_request() {
-            release(&mut self.early, reader, &mut hooks);
+        if !reader.expects_request() {
+            reader.release(early, &mut hooks);
         }
         self.unsupported = reader.unsupported();
         match reader.scope() {
@@ -314,7 +323,7 @@ impl Flow {
             losses: &mut self.losses,
             repository: &mut self.repository,
         };
-        release(&mut self.early, &mut reader, &mut hooks);
+        reader.release(&mut self.early, &mut hooks);
         for direction in [Direction::Sent, Direction::Received] {
             // A hole at the very end is known only now; it ends an open message as "lost", not as "closed early".
             if self.reassembly.missing_at_end(direction) > 0 {
@@ -365,19 +374,6 @@ impl Flow {
 /// Whether writes of a stack are known when they return, or when their socket is, with the time at which they were entered.
 fn tells_entry(stack: u8) -> bool {
     is_of_key(stack) || matches!(stack, STACK_OPENSSL | STACK_BORINGSSL | STACK_GNUTLS | STACK_NSS)
-}
-
-/// What waited is read now.
-fn release(early: &mut Early, reader: &mut Reader, hooks: &mut Hooks<'_>) {
-    for waiting in early.take() {
-        reader.piece(
-            Direction::Received,
-            waiting.gap,
-            &waiting.bytes,
-            waiting.at_ns,
-            hooks,
-        );
-    }
 }
 
 fn side(direction: Direction) -> Side {

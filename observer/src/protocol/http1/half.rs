@@ -59,6 +59,11 @@ pub(super) enum Method {
 }
 
 impl Half {
+    /// Whether the next byte begins a message.
+    pub(super) fn is_between_messages(&self) -> bool {
+        matches!(self.state, State::Start) && self.head.is_empty()
+    }
+
     /// `bytes` more belong to the current message. Holes of absurd length may have come before.
     pub(super) fn count(&mut self, bytes: usize) {
         self.wire = self.wire.saturating_add(bytes as u64);

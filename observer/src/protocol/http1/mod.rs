@@ -64,13 +64,12 @@ impl Http1Connection {
         matches!(
             half.state,
             State::Seeking | State::Rejoin | State::Tunnel | State::Over
-        ) || (matches!(half.state, State::Start) && half.head.is_empty())
+        ) || half.is_between_messages()
     }
 
     /// Whether nothing was asked that is not answered, and no answer is being read: the next one would be to a request that is not here.
     pub fn expects_request(&self) -> bool {
-        let answering = &self.response;
-        self.awaiting.is_empty() && matches!(answering.state, State::Start) && answering.head.is_empty()
+        self.awaiting.is_empty() && self.response.is_between_messages()
     }
 
     /// Takes the next bytes of one direction.
