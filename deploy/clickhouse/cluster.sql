@@ -383,6 +383,9 @@ ALTER TABLE ai_evidence_local.ai_interactions ON CLUSTER '{cluster}'
 ALTER TABLE ai_evidence_local.ai_connections ON CLUSTER '{cluster}'
   ADD COLUMN IF NOT EXISTS model_repository String CODEC(ZSTD(1)) AFTER container_image_name;
 
+ALTER TABLE ai_evidence_local.ai_interactions ON CLUSTER '{cluster}'
+  ADD COLUMN IF NOT EXISTS role LowCardinality(String) AFTER client_request_id;
+
 CREATE TABLE IF NOT EXISTS ai_evidence_local.schema_migrations ON CLUSTER '{cluster}' (
   version UInt32, name String, sha256 FixedString(32),
   applied_at DateTime64(3,'UTC') DEFAULT now64(3,'UTC')
@@ -615,6 +618,33 @@ CREATE OR REPLACE VIEW ai_evidence.pv_gateway_calls ON CLUSTER '{cluster}' AS
     GROUP BY o.ts, o.host_id, o.record_hash, c.record_hash
   );
 
+CREATE OR REPLACE VIEW ai_evidence.pv_gateway_calls ON CLUSTER '{cluster}' AS
+  SELECT *, count() OVER (PARTITION BY host_id, record_hash) AS callers FROM (
+    SELECT o.ts AS ts, o.host_id AS host_id, any(o.host_name) AS host_name, o.record_hash AS record_hash,
+      any(o.server_address) AS server_address, any(o.gen_ai_provider_name) AS gen_ai_provider_name, any(o.gen_ai_request_model) AS gen_ai_request_model, any(o.policy_verdict) AS policy_verdict,
+      any(o.process_executable_path) AS gateway_executable_path, any(o.process_pid) AS gateway_pid, any(o.user_name) AS gateway_user_name,
+      c.record_hash AS caller_record_hash, any(c.ts) AS caller_ts, any(c.host_id) AS caller_host_id, any(c.host_name) AS caller_host_name,
+      any(c.server_address) AS caller_server_address, any(c.process_executable_path) AS caller_executable_path,
+      any(c.process_pid) AS caller_pid, if(any(c.role) = 'server', any(c.network_peer_address), toIPv6('::')) AS caller_address, any(c.user_name) AS caller_user_name, any(c.login_user_name) AS caller_login_user_name, any(c.agent_name) AS caller_agent_name,
+      any(c.client_name) AS caller_client_name, any(c.k8s_namespace_name) AS caller_namespace_name, any(c.k8s_workload_name) AS caller_workload_name,
+      any(c.account_hmac) AS caller_account_hmac, any(c.policy_verdict) AS caller_policy_verdict,
+      arraySort(groupUniqArray(tie.1)) AS joined_by
+    FROM (SELECT *, arrayJoin(arrayFilter(t -> t.2 != '', [('response_id', toString(gen_ai_response_id)), ('request_id', toString(client_request_id)), ('request_id', toString(response_request_id)),
+          ('trace_id', toString(trace_id)), ('prompt', if(prompt_hmac = toFixedString('', 32), '', concat(hmac_key_id, hex(prompt_hmac))))])) AS tie
+        FROM ai_evidence.v_interactions WHERE ts >= {from:DateTime64(9,'UTC')} AND ts < {to:DateTime64(9,'UTC')}) AS o
+    INNER JOIN (SELECT *, arrayJoin(arrayFilter(t -> t.2 != '', [('response_id', toString(gen_ai_response_id)), ('request_id', toString(client_request_id)), ('request_id', toString(response_request_id)),
+          ('trace_id', toString(trace_id)), ('prompt', if(prompt_hmac = toFixedString('', 32), '', concat(hmac_key_id, hex(prompt_hmac))))])) AS tie
+        FROM ai_evidence.v_interactions WHERE ts >= {from:DateTime64(9,'UTC')} - INTERVAL 1 HOUR AND ts < {to:DateTime64(9,'UTC')} + INTERVAL 2 SECOND) AS c
+      ON o.tie = c.tie
+    WHERE o.role != 'server' AND if(o.host_id = c.host_id,
+        ((o.process_pid, o.process_start_ns) = (c.process_pid, c.process_start_ns)) = (c.role = 'server')
+          AND c.ts <= o.ts AND toUnixTimestamp64Nano(c.ts) + c.duration_ns >= toUnixTimestamp64Nano(o.ts) + o.duration_ns,
+        c.role != 'server' AND c.duration_ns > o.duration_ns
+          AND c.ts <= o.ts + INTERVAL 2 SECOND
+          AND toUnixTimestamp64Nano(c.ts) + c.duration_ns + 2000000000 >= toUnixTimestamp64Nano(o.ts) + o.duration_ns)
+    GROUP BY o.ts, o.host_id, o.record_hash, c.record_hash
+  );
+
 -- migrations that are in it
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 1, 'records', unhex('0deca859ae365dd3c54cdfdfa27f194f9c03a977c1218f7ec087aa803041ea38') WHERE 1 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 2, 'registers', unhex('99837c2b15c0b81783314d05a6d5466d869deaffe6be1bae5a8fc2749a23aefd') WHERE 2 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
@@ -634,3 +664,5 @@ INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 15, 'co
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 16, 'mcp', unhex('8ecf228d5c31ee96de23be8f9ed140591e0fed86064e1747083e106e907fd958') WHERE 16 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 17, 'gateways', unhex('bfc19ba0115a28bccb8485d8e4da444802645fced85ded00130d5b54d4c90651') WHERE 17 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
 INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 18, 'gateways_elsewhere', unhex('a6ddf4a7f07d6e436d775ea188d8bd5c25dfcbf54cab99dae0bff87ef6dbb6a4') WHERE 18 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 19, 'served', unhex('8810e77c31f78697489522cfafbf5c078550ea6945863d5605dd776d309aa96f') WHERE 19 NOT IN (SELECT version FROM ai_evidence.schema_migrations);
+INSERT INTO ai_evidence.schema_migrations (version, name, sha256) SELECT 20, 'gateways_served', unhex('fe0407a98fde79fbb375dcbf7e71af8be34a200635c24c1bf8062a8af77c3408') WHERE 20 NOT IN (SELECT version FROM ai_evidence.schema_migrations);

@@ -62,6 +62,10 @@ pub struct KernelOffsets {
     pub inode_mode: u32,
     /// `socket.sk`
     pub socket_sk: u32,
+    /// `task_struct.real_parent`
+    pub task_parent: u32,
+    /// `task_struct.tgid`
+    pub task_tgid: u32,
 }
 
 impl FlowKey {
@@ -92,7 +96,7 @@ impl FlowKey {
 
 impl KernelOffsets {
     /// The fields in order, as the kernel programs' constant holds them.
-    pub fn to_words(&self) -> [u32; 17] {
+    pub fn to_words(&self) -> [u32; 19] {
         [
             self.task_group_leader,
             self.task_start,
@@ -111,6 +115,8 @@ impl KernelOffsets {
             self.file_inode,
             self.inode_mode,
             self.socket_sk,
+            self.task_parent,
+            self.task_tgid,
         ]
     }
 }
@@ -223,7 +229,7 @@ impl Socket {
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 24);
-const _: () = assert!(size_of::<KernelOffsets>() == 68);
+const _: () = assert!(size_of::<KernelOffsets>() == 76);
 const _: () = assert!(size_of::<Gate>() == 64 && size_of::<Flow>() == 88 && size_of::<Socket>() == 88);
 const _: () = assert!(size_of::<Stdio>() == 88 && offset_of!(Stdio, gate) == 0);
 const _: () = assert!(offset_of!(Socket, gate) == 0 && offset_of!(Gate, bytes) == 8);

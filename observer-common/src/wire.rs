@@ -70,8 +70,8 @@ record! {
         tid: u32,
         /// User id in the initial user namespace.
         uid: u32,
-        /// Group id in the initial user namespace.
-        gid: u32,
+        /// Process id of the parent, in records that begin a connection or an image; else 0: who is gone is named by its parent.
+        parent_pid: u32,
         /// Command name of the thread, NUL-padded.
         comm: [u8; COMM_LEN],
     }
@@ -100,6 +100,8 @@ pub const KIND_DNS: u16 = 10;
 
 /// A connection was denied, or would have been in a dry run: body [`Enforced`].
 pub const KIND_ENFORCED: u16 = 11;
+/// A connection that a process began is there: body [`Established`].
+pub const KIND_ESTABLISHED: u16 = 12;
 
 /// Bytes that the process sent.
 pub const DIRECTION_SENT: u8 = 0;
@@ -286,12 +288,22 @@ record! {
 impl Connect {
     /// Address of the peer, IPv4 as mapped.
     pub fn peer(&self) -> Ipv6Addr {
-        if self.family == AF_INET {
-            let [a, b, c, d, ..] = self.peer_address;
-            Ipv4Addr::new(a, b, c, d).to_ipv6_mapped()
-        } else {
-            Ipv6Addr::from(self.peer_address)
-        }
+        mapped(self.family, self.peer_address)
+    }
+
+    /// Local address, IPv4 as mapped.
+    pub fn local(&self) -> Ipv6Addr {
+        mapped(self.family, self.local_address)
+    }
+}
+
+/// An address as the kernel holds it, IPv4 as mapped.
+fn mapped(family: u16, address: [u8; 16]) -> Ipv6Addr {
+    if family == AF_INET {
+        let [a, b, c, d, ..] = address;
+        Ipv4Addr::new(a, b, c, d).to_ipv6_mapped()
+    } else {
+        Ipv6Addr::from(address)
     }
 }
 
@@ -309,6 +321,27 @@ record! {
         flags: u32,
         /// Local port.
         local_port: u32,
+    }
+}
+
+record! {
+    /// This end of a connection, known once it is established.
+    Established, 24 {
+        /// Local address; IPv4 in the first four bytes.
+        local_address: [u8; 16],
+        /// `AF_INET` or `AF_INET6`.
+        family: u16,
+        /// Local port.
+        local_port: u16,
+        /// Named padding, 0.
+        pad: [u8; 4],
+    }
+}
+
+impl Established {
+    /// Local address, IPv4 as mapped.
+    pub fn local(&self) -> Ipv6Addr {
+        mapped(self.family, self.local_address)
     }
 }
 
@@ -360,6 +393,8 @@ pub enum Body<'a> {
     Dns(Dns, &'a [u8]),
     /// Call denied, or let go in a dry run.
     Enforced(Enforced),
+    /// Connection established.
+    Established(Established),
 }
 
 /// Why bytes are not a record.
@@ -405,6 +440,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Body<'_>), DecodeError> {
             Body::Dns(dns, r.bytes(dns.len as usize)?)
         }
         KIND_ENFORCED => Body::Enforced(Enforced::read(&mut r)?),
+        KIND_ESTABLISHED => Body::Established(Established::read(&mut r)?),
         other => return Err(DecodeError::UnknownKind(other)),
     };
     Ok((header, body))

@@ -5,10 +5,7 @@
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 use observer_common::wire::{DIRECTION_RECEIVED, DIRECTION_SENT};
 
-use crate::{
-    maps::offsets,
-    net::{booked, field},
-};
+use crate::{maps::offsets, net::booked, task::field};
 
 /// A program for the end of a function whose first argument is a `struct socket *`, with the number of its arguments, behind which its
 /// result stands.

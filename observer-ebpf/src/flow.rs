@@ -10,7 +10,7 @@ use observer_common::{
 use crate::{
     emit,
     gate::{self, Delivery, Passed, Source},
-    maps::{FLOWS, HOSTS, Thread, count, prefix_large},
+    maps::{FLOWS, HOSTS, Thread, count, prefix_large, served_calls},
     task::{header, observed_pid, process_start_ns, thread},
     tie,
 };
@@ -80,7 +80,8 @@ pub(crate) fn deliver(key: &FlowKey, thread: &mut Thread, call: &Plaintext) {
     }
     let side = (direction & 1) as usize;
     let offset = flow.gate.bytes[side];
-    if offset == 0 && direction == DIRECTION_SENT && begins_with_body_request(buffer) {
+    // Of a server it is what it received.
+    if offset == 0 && (direction == DIRECTION_SENT || served_calls()) && begins_with_body_request(buffer) {
         flow.gate.prefix = [prefix_large(); 2];
     }
     let allowed = gate::pass(&mut flow.gate, side, n);
@@ -111,7 +112,7 @@ pub(crate) fn deliver(key: &FlowKey, thread: &mut Thread, call: &Plaintext) {
     gate::pieces(delivery, steps);
 }
 
-/// Whether the first bytes sent are worth the large prefix.
+/// Whether the first bytes are worth the large prefix.
 #[inline(always)]
 fn begins_with_body_request(buffer: u64) -> bool {
     // SAFETY: bpf_probe_read_user checks the address.

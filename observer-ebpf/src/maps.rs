@@ -145,11 +145,15 @@ static OFFSETS: KernelOffsets = KernelOffsets {
     file_inode: 0,
     inode_mode: 0,
     socket_sk: 0,
+    task_parent: 0,
+    task_tgid: 0,
 };
 #[unsafe(no_mangle)]
 static PREFIX_LARGE: u64 = 262_144;
 #[unsafe(no_mangle)]
 static PREFIX_SMALL: u64 = 4_096;
+#[unsafe(no_mangle)]
+static SERVED_CALLS: u32 = 0;
 
 /// Process id of the daemon, which never observes itself.
 pub(crate) fn daemon_pid() -> u32 {
@@ -173,6 +177,12 @@ pub(crate) fn prefix_large() -> u64 {
 pub(crate) fn prefix_small() -> u64 {
     // SAFETY: as in `daemon_pid`.
     unsafe { core::ptr::read_volatile(&raw const PREFIX_SMALL) }
+}
+
+/// Whether calls that a process answers are read, beside those that it makes.
+pub(crate) fn served_calls() -> bool {
+    // SAFETY: as in `daemon_pid`.
+    unsafe { core::ptr::read_volatile(&raw const SERVED_CALLS) != 0 }
 }
 
 /// Adds to a counter of `observer_common::counters`.

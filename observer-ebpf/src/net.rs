@@ -2,7 +2,7 @@
 //! crosses a socket without TLS.
 
 use aya_ebpf::{
-    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel},
+    helpers::bpf_get_current_pid_tgid,
     macros::{raw_tracepoint, tracepoint},
     programs::{RawTracePointContext, TracePointContext},
 };
@@ -11,18 +11,18 @@ use observer_common::{
     maps::{SOCKET_ACCEPTED, SOCKET_OPENED, SOCKET_QUIET, Socket},
     wire::{
         AF_INET, AF_INET6, AF_UNIX, CLASS_OTHER, CLOSE_WAS_ESTABLISHED, CONNECT_ACCEPTED, CONNECT_EXISTING,
-        Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, KIND_CLOSE, KIND_CONNECT, STACK_SOCKET,
-        TIE_SOCKET, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_UNIX,
+        Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, Established, Header, KIND_CLOSE, KIND_CONNECT,
+        KIND_ESTABLISHED, STACK_SOCKET, TIE_SOCKET, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_UNIX,
     },
 };
 
 use crate::{
     emit,
     gate::{self, Passed},
-    maps::{SOCKETS, count, offsets, prefix_large, prefix_small},
+    maps::{SOCKETS, count, offsets, prefix_large, prefix_small, served_calls},
     process::read_arg,
     syscall,
-    task::{header, known_thread, observed_pid, process_start_ns, thread},
+    task::{field, header, known_thread, observed_pid, parent_pid, process_start_ns, thread},
     tie, udp,
 };
 
@@ -93,7 +93,8 @@ fn connecting(socket: u64) {
         Some(t) if t.connect_fd != 0 => t.connect_fd as i32 - 1,
         _ => -1,
     };
-    new_socket(socket, process_start_ns(), fd, 0);
+    let process = [process_start_ns(), u64::from(parent_pid())];
+    new_socket(socket, process, fd, 0);
 }
 
 /// May run in any context: only the entry counts. The local port is known now and gone when the socket is closed.
@@ -105,7 +106,37 @@ fn established(socket: u64) {
             (*entry).flags |= CLOSE_WAS_ESTABLISHED;
             (*entry).local_port = u32::from(field::<u16>(socket, offsets().sock_num));
         }
+        if served_calls() {
+            // SAFETY: as above.
+            says_its_end(socket, unsafe { &*entry });
+        }
     }
+}
+
+/// Reports this end of a connection: the process at the other end may be on this host, too, and its calls are the same.
+#[inline(never)]
+fn says_its_end(socket: u64, entry: &Socket) -> u32 {
+    let Some(connect) = describe(socket, -1, 0) else {
+        return 0;
+    };
+    let head = of_entry(KIND_ESTABLISHED, entry);
+    let body = Established {
+        local_address: connect.local_address,
+        family: connect.family,
+        local_port: connect.local_port,
+        pad: [0; 4],
+    };
+    u32::from(emit::plain(head, body))
+}
+
+/// Header of a record about a socket that may be written in any context.
+#[inline(always)]
+fn of_entry(kind: u16, entry: &Socket) -> Header {
+    let mut head = header(kind, entry.process_start_ns);
+    head.pid = entry.pid;
+    head.tid = entry.pid;
+    head.connection_id = entry.gate.id;
+    head
 }
 
 /// Runs where the packet arrived: which process serves it shows with its first call.
@@ -131,12 +162,8 @@ fn closed(socket: u64) {
     if entry.pid == 0 {
         return;
     }
-    let mut head = header(KIND_CLOSE, entry.process_start_ns);
-    head.pid = entry.pid;
-    head.tid = entry.pid;
-    head.connection_id = entry.gate.id;
     emit::plain(
-        head,
+        of_entry(KIND_CLOSE, &entry),
         Close {
             sent: entry.gate.bytes[0],
             received: entry.gate.bytes[1],
@@ -207,6 +234,7 @@ fn takes_over(socket: u64, entry: &mut Socket, pid: u32) -> u32 {
     entry.process_start_ns = process_start_ns();
     let mut head = header(KIND_CONNECT, entry.process_start_ns);
     head.connection_id = entry.gate.id;
+    head.parent_pid = parent_pid();
     u32::from(emit::plain(head, connect))
 }
 
@@ -256,9 +284,8 @@ fn in_clear(entry: &mut Socket, offset: u64, n: u64, direction: u8) -> u32 {
 #[inline(always)]
 fn opens_with(entry: &mut Socket, first: &[u8; 4], direction: u8) {
     const TLS_HANDSHAKE: u8 = 22;
-    if direction == DIRECTION_RECEIVED {
-        // Whoever is spoken to first serves, and its peer is the one to look at. What is older than the programs may be
-        // in the middle of an answer: the next request decides.
+    if direction == DIRECTION_RECEIVED && !(served_calls() && is_request(first)) {
+        // Whoever is spoken to first serves. What is older than the programs may be in the middle of an answer: the next request decides.
         if entry.state & SOCKET_ACCEPTED == 0 && !is_request(first) {
             entry.state &= !SOCKET_OPENED;
         } else {
@@ -301,10 +328,12 @@ fn unknown_socket(socket: u64, n: u32, direction: u8) -> u64 {
         (AF_INET | AF_INET6, TRANSPORT_TCP) if i32::from(field::<u8>(socket, at.sock_state)) == TCP_CLOSE => {
             0
         }
-        (AF_INET | AF_INET6, TRANSPORT_TCP) => new_socket(socket, process_start_ns(), -1, CONNECT_EXISTING),
+        (AF_INET | AF_INET6, TRANSPORT_TCP) => {
+            new_socket(socket, [process_start_ns(), 0], -1, CONNECT_EXISTING)
+        }
         (AF_INET | AF_INET6, TRANSPORT_UDP) => udp::transferred(socket, n, direction),
         (AF_UNIX, _) if direction == DIRECTION_SENT && speaks_http(n) => {
-            new_socket(socket, process_start_ns(), -1, 0)
+            new_socket(socket, [process_start_ns(), 0], -1, 0)
         }
         _ => 0,
     }
@@ -331,18 +360,18 @@ fn new_entry() -> Socket {
 }
 
 /// Enters a socket of the current process and reports it. Gives its connection id, 0 when it is of no known kind, not
-/// readable or the table is full.
+/// readable or the table is full. `process` is its start, and its parent where there is room on the stack to ask for it.
 #[inline(always)]
-pub(crate) fn new_socket(socket: u64, process_start_ns: u64, fd: i32, flags: u16) -> u64 {
+pub(crate) fn new_socket(socket: u64, process: [u64; 2], fd: i32, flags: u16) -> u64 {
     let Some(connect) = describe(socket, fd, flags) else {
         return 0;
     };
-    enter_socket(socket, process_start_ns, &connect)
+    enter_socket(socket, process, &connect)
 }
 
 /// As [`new_socket`], with what is known about the connection.
 #[inline(always)]
-pub(crate) fn enter_socket(socket: u64, process_start_ns: u64, connect: &Connect) -> u64 {
+pub(crate) fn enter_socket(socket: u64, [process_start_ns, parent]: [u64; 2], connect: &Connect) -> u64 {
     let mut entry = new_entry();
     entry.process_start_ns = process_start_ns;
     entry.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
@@ -361,6 +390,7 @@ pub(crate) fn enter_socket(socket: u64, process_start_ns: u64, connect: &Connect
     }
     let mut head = header(KIND_CONNECT, process_start_ns);
     head.connection_id = connection_id;
+    head.parent_pid = parent as u32;
     emit::plain(head, *connect);
     connection_id
 }
@@ -409,12 +439,4 @@ pub(crate) fn describe(socket: u64, fd: i32, flags: u16) -> Option<Connect> {
         _ => return None,
     }
     matches!(connect.transport, TRANSPORT_TCP | TRANSPORT_UDP).then_some(connect)
-}
-
-/// A field of a structure of the kernel; zero when it cannot be read.
-#[inline(always)]
-pub(crate) fn field<T: Copy + Default>(structure: u64, offset: u32) -> T {
-    // SAFETY: bpf_probe_read_kernel checks the address.
-    unsafe { bpf_probe_read_kernel((structure as *const u8).wrapping_add(offset as usize).cast::<T>()) }
-        .unwrap_or_default()
 }

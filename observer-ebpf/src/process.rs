@@ -13,13 +13,13 @@ use crate::{
     emit,
     maps::THREADS,
     stdio,
-    task::{header, observed_pid, process_start_ns},
+    task::{header, observed_pid, parent_pid, process_start_ns},
 };
 
 /// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub(crate) fn process_exec(ctx: RawTracePointContext) -> i32 {
-    process_event(KIND_EXEC);
+    process_event(KIND_EXEC, parent_pid());
     stdio::begins();
     debug!(&ctx, "process {}: new image", ctx.tgid());
     0
@@ -33,7 +33,7 @@ pub(crate) fn process_exit(_ctx: RawTracePointContext) -> i32 {
     let _ = THREADS.remove(&id);
     if (id >> 32) as u32 == id as u32 {
         stdio::ends((id >> 32) as u32);
-        process_event(KIND_EXIT);
+        process_event(KIND_EXIT, 0);
     }
     0
 }
@@ -45,7 +45,7 @@ pub(crate) fn map_exec(ctx: TracePointContext) -> u32 {
     // SAFETY: the offsets are those of the tracepoint's format file, the same on all 64-bit kernels.
     let (prot, fd) = unsafe { (read_arg(&ctx, 32), read_arg(&ctx, 48)) };
     if prot & PROT_EXEC != 0 && fd as i32 >= 0 {
-        process_event(KIND_MAP_EXEC);
+        process_event(KIND_MAP_EXEC, 0);
     }
     0
 }
@@ -61,8 +61,10 @@ pub(crate) unsafe fn read_arg(ctx: &TracePointContext, offset: usize) -> u64 {
 }
 
 #[inline(always)]
-fn process_event(kind: u16) {
+fn process_event(kind: u16, parent_pid: u32) {
     if observed_pid().is_some() {
-        emit::plain(header(kind, process_start_ns()), ());
+        let mut head = header(kind, process_start_ns());
+        head.parent_pid = parent_pid;
+        emit::plain(head, ());
     }
 }

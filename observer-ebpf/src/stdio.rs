@@ -19,9 +19,8 @@ use observer_common::{
 use crate::{
     gate::{self, Passed, Source},
     maps::{STDIO, count, offsets, prefix_large},
-    net::field,
     syscall,
-    task::{observed_pid, process_start_ns, thread},
+    task::{field, observed_pid, process_start_ns, thread},
 };
 
 const TYPE: u16 = 0o170_000;

@@ -1,11 +1,8 @@
 //! Facts about the current task.
 
-use aya_ebpf::{
-    bindings::task_struct,
-    helpers::{
-        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task,
-        bpf_get_current_uid_gid, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
-    },
+use aya_ebpf::helpers::{
+    bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task,
+    bpf_get_current_uid_gid, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
 };
 use observer_common::wire::Header;
 
@@ -35,21 +32,34 @@ pub(crate) fn process_start_ns() -> u64 {
     if at.task_start == 0 {
         return 0;
     }
-    // SAFETY: helper without arguments.
-    let task = unsafe { bpf_get_current_task() } as *const u8;
-    let leader_at = task
-        .wrapping_add(at.task_group_leader as usize)
-        .cast::<*const task_struct>();
-    // SAFETY: bpf_probe_read_kernel checks the address.
-    let Ok(leader) = (unsafe { bpf_probe_read_kernel(leader_at) }) else {
+    leader().map_or(0, |leader| field(leader, at.task_start))
+}
+
+/// Id of the parent of the current process; 0 when the kernel did not say where it stands.
+#[inline(never)]
+pub(crate) fn parent_pid() -> u32 {
+    let at = offsets();
+    if at.task_parent == 0 || at.task_tgid == 0 {
         return 0;
-    };
-    let start_at = leader
-        .cast::<u8>()
-        .wrapping_add(at.task_start as usize)
-        .cast::<u64>();
-    // SAFETY: as above.
-    unsafe { bpf_probe_read_kernel(start_at) }.unwrap_or(0)
+    }
+    leader().map_or(0, |leader| field(field(leader, at.task_parent), at.task_tgid))
+}
+
+/// Address of the `task_struct` of the current process's first thread.
+#[inline(always)]
+fn leader() -> Option<u64> {
+    // SAFETY: helper without arguments.
+    let task = unsafe { bpf_get_current_task() };
+    let leader: u64 = field(task, offsets().task_group_leader);
+    (leader != 0).then_some(leader)
+}
+
+/// A field of a structure of the kernel; zero when it cannot be read.
+#[inline(always)]
+pub(crate) fn field<T: Copy + Default>(structure: u64, offset: u32) -> T {
+    // SAFETY: bpf_probe_read_kernel checks the address.
+    unsafe { bpf_probe_read_kernel((structure as *const u8).wrapping_add(offset as usize).cast::<T>()) }
+        .unwrap_or_default()
 }
 
 /// State of the current thread, made when it is new; `None` when the table is full (counted).
@@ -79,7 +89,6 @@ pub(crate) fn known_thread(id: u64) -> Option<&'static mut Thread> {
 #[inline(always)]
 pub(crate) fn header(kind: u16, process_start_ns: u64) -> Header {
     let id = bpf_get_current_pid_tgid();
-    let owner = bpf_get_current_uid_gid();
     Header {
         kind,
         flags: 0,
@@ -92,8 +101,8 @@ pub(crate) fn header(kind: u16, process_start_ns: u64) -> Header {
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
         pid: (id >> 32) as u32,
         tid: id as u32,
-        uid: owner as u32,
-        gid: (owner >> 32) as u32,
+        uid: bpf_get_current_uid_gid() as u32,
+        parent_pid: 0,
         comm: bpf_get_current_comm().unwrap_or_default(),
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn transferred(socket: u64, n: u32, direction: u8) -> u64 {
         set_peer(&mut connect, &peer);
     }
     match (connect.peer_port, direction) {
-        (PORT_QUIC, DIRECTION_SENT) => enter_socket(socket, process_start_ns(), &connect),
+        (PORT_QUIC, DIRECTION_SENT) => enter_socket(socket, [process_start_ns(), 0], &connect),
         (PORT_DNS, DIRECTION_RECEIVED) => {
             if let Some(source) = call.and_then(|c| c.source(u64::from(n)))
                 && let Some(start) = first_buffer(&source)

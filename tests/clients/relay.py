@@ -1,8 +1,8 @@
 """A gateway: takes calls in clear on a free port of loopback and asks the service behind it, over TLS.
 
-relay.py MODE: `as-is` hands bodies through; `renamed` gives answers numbers of its own and passes the caller's heads on; `prompt` adds
+relay.py MODE [CERTIFICATE]: `as-is` hands bodies through; `renamed` gives answers numbers of its own and passes the caller's heads on; `prompt` adds
 nothing, passes no heads on and renames too, so that the prompt alone ties the two; `another` asks something else.
-Prints the port, then serves until its input ends.
+With a certificate (PEM, key included) it is asked over TLS, too. Prints the port, then serves until its input ends.
 """
 
 import http.client
@@ -45,6 +45,10 @@ class Relay(http.server.BaseHTTPRequestHandler):
 
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Relay)
+if len(sys.argv) > 2:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[2])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 print(server.server_address[1], flush=True)
 sys.stdin.read()

@@ -42,6 +42,19 @@ fn ask(host: &Host, mode: &str, prompt: &str) -> Result<u32> {
     Ok(pid)
 }
 
+/// Waits until so many calls are stored, whatever they are of.
+fn wait_for_rows(host: &Host, count: usize) -> Result<()> {
+    let begun = Instant::now();
+    while host.rows("ai_interactions", "ts").map_or(0, |rows| rows.len()) < count {
+        ensure!(
+            begun.elapsed() < Duration::from_secs(20),
+            "not all rows are stored"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}
+
 /// Calls of the last hour that are part of another one.
 fn joined(host: &Host) -> Result<Vec<Value>> {
     let store = host.store.as_ref().context("no store")?;
@@ -65,14 +78,7 @@ fn the_caller_of_a_gateway_is_named_by_what_both_calls_have_in_common() -> Resul
     for (mode, prompt, _) in &cases {
         relays.push(ask(&host, mode, prompt)?);
     }
-    let begun = Instant::now();
-    while host.rows("ai_interactions", "ts").map_or(0, |rows| rows.len()) < 8 {
-        ensure!(
-            begun.elapsed() < Duration::from_secs(20),
-            "not all rows are stored"
-        );
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    wait_for_rows(&host, 8)?;
     host.wait_for_schema()?;
     let found = joined(&host)?;
     for (pid, (mode, _, wanted)) in relays.iter().zip(&cases) {
@@ -97,6 +103,94 @@ fn the_caller_of_a_gateway_is_named_by_what_both_calls_have_in_common() -> Resul
     }
     let stored = format!("{record:?}");
     ensure!(!stored.contains("2+2"), "a prompt is stored in clear");
+    Ok(())
+}
+
+/// Asks the relay of somebody who is not observed: this program is excluded.
+fn ask_unseen(host: &Host, relay: &[&str], scheme: &str) -> Result<u32> {
+    let mut relay = host.python("relay.py").args(relay).start()?;
+    let port = relay.next_line()?;
+    let body =
+        json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "what is 6+6?"}]}).to_string();
+    host.program("curl")
+        .args([
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--insecure",
+            "--max-time",
+            "60",
+        ])
+        .args(["--header", "content-type: application/json", "--data", &body])
+        .arg(format!("{scheme}://127.0.0.1:{port}/v1/chat/completions"))
+        .run()?;
+    let pid = relay.pid();
+    relay.finish()?;
+    Ok(pid)
+}
+
+#[test]
+fn a_call_whose_caller_is_not_read_here_is_a_row_of_who_answers_it() -> Result<()> {
+    let Some(_live) = live() else { return Ok(()) };
+    let host = Host::start(Options {
+        more: "  exclude_executables: [\"*/curl\"]\n".to_owned(),
+        ..Options::default()
+    })?;
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
+    let certificate = host.dir().join("relay.pem");
+    let pem = format!("{}{}", made.signing_key.serialize_pem(), made.cert.pem());
+    std::fs::write(&certificate, pem)?;
+    let certificate = certificate.to_str().context("a path of text")?;
+    let relays = [
+        ask_unseen(&host, &["as-is"], "http")?,
+        ask_unseen(&host, &["as-is", certificate], "https")?,
+    ];
+    wait_for_rows(&host, 4)?;
+    host.wait_for_schema()?;
+    let store = host.store.as_ref().context("no store")?;
+    let callers = store.query(&format!(
+        "SELECT gateway_pid, caller_pid, toString(caller_address) AS caller_address, joined_by FROM \
+         {DATABASE}.pv_gateway_calls(from=toString(now64(9, 'UTC') - INTERVAL 1 HOUR), to=toString(now64(9, 'UTC') + INTERVAL 1 MINUTE)) ORDER BY ts"
+    ))?;
+    let record = host.finish(2)?;
+    for (pid, stack) in relays.iter().zip(["none", "openssl"]) {
+        let of_relay = |row: &&Value| row["process_pid"] == *pid;
+        let mut roles: Vec<&str> = record
+            .all_interactions
+            .iter()
+            .filter(of_relay)
+            .map(|row| text(row, "role"))
+            .collect();
+        roles.sort_unstable();
+        assert_eq!(roles, ["client", "server"], "{:#?}", record.all_interactions);
+        let mut rows = record.all_interactions.iter().filter(of_relay);
+        let served = rows.find(|row| row["role"] == "server");
+        let served = served.context("no row of the server")?;
+        assert_eq!(
+            [
+                text(served, "tls_stack"),
+                text(served, "visibility"),
+                text(served, "gen_ai_request_model")
+            ],
+            [stack, "decoded", "gpt-4o"]
+        );
+        assert_eq!(text(served, "network_peer_address"), "::ffff:127.0.0.1");
+        let id = &served["connection_id"];
+        let connection = record
+            .all_connections
+            .iter()
+            .find(|row| row["connection_id"] == *id);
+        let connection = connection.context("no connection")?;
+        assert_eq!(
+            [text(connection, "endpoint_class"), text(connection, "visibility")],
+            ["served", "decoded"]
+        );
+        let caller = callers.iter().find(|row| row["gateway_pid"] == *pid);
+        let caller = caller.with_context(|| format!("no caller of {pid}: {callers:#?}"))?;
+        assert_eq!(text(caller, "caller_address"), "::ffff:127.0.0.1");
+        assert_eq!(caller["joined_by"], json!(["prompt", "response_id"]));
+    }
+    assert_eq!(callers.len(), 2, "{callers:#?}");
     Ok(())
 }
 

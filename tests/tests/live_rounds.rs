@@ -49,6 +49,7 @@ fn load_programs(perf_events: bool) -> Result<(Programs, Records)> {
         hosts: vec![("api.openai.com".to_owned(), false)],
         enforcement: false,
         stdio: true,
+        served_calls: true,
     })?;
     ensure!(loaded.programs.on_perf_events() == perf_events, "the other way");
     Ok((loaded.programs, Records::new(loaded.records)))

@@ -25,7 +25,7 @@ use crate::{
     alerts::Alerts,
     cli::setup::Loaded,
     evidence::{Dropped, SealKind, Sequencer},
-    identity::{Host, ProcessKey, Processes},
+    identity::{Host, ProcessKey, Processes, Told},
     kernel::{
         attach::Inventory,
         clock::{boot_ns, wall_ns},
@@ -112,6 +112,7 @@ impl Worker {
             rules_version: loaded.rules.version().to_owned(),
             rules_digest: loaded.rules.digest(),
             exclude_executables: loaded.config.capture.exclude_executables.clone(),
+            served_calls: loaded.config.capture.served_calls,
             host_name: host.name,
             engine,
             key,
@@ -302,7 +303,12 @@ impl State {
             }
             _ => {}
         }
-        let mut identity = self.processes.identify(key, header.uid, || comm(header));
+        let told = Told {
+            uid: header.uid,
+            parent_pid: header.parent_pid,
+            is_new_image: matches!(body, Body::Exec),
+        };
+        let mut identity = self.processes.identify(key, told, || comm(header));
         if matches!(body, Body::Connect(_)) {
             self.processes.want_digest(&mut identity);
         }

@@ -166,6 +166,8 @@ pub struct Capture {
     pub function_probes: FunctionProbes,
     /// Whether MCP over standard input and output is read.
     pub mcp_stdio: bool,
+    /// Whether calls that programs of this host answer are read, too.
+    pub served_calls: bool,
     /// Executables that are not looked at, by full path.
     pub exclude_executables: Vec<Glob>,
 }
@@ -429,6 +431,7 @@ impl Default for Config {
                 ring_buffer_bytes: 16 * 1024 * 1024,
                 function_probes: FunctionProbes::Auto,
                 mcp_stdio: true,
+                served_calls: true,
                 exclude_executables: Vec::new(),
             },
             store: Store {

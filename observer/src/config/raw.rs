@@ -24,6 +24,7 @@ pub(super) struct Raw {
     pub(super) ring_buffer_bytes: Text,
     pub(super) function_probes: Option<usize>,
     pub(super) mcp_stdio: Option<usize>,
+    pub(super) served_calls: Option<usize>,
     pub(super) exclude_executables: Vec<At<String>>,
     pub(super) store: RawStore,
     pub(super) alerts_to: Text,
@@ -161,6 +162,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
         "ring_buffer_bytes",
         "function_probes",
         "mcp_stdio",
+        "served_calls",
         "exclude_executables",
     ];
     if let Some(capture) = section(reader, &root, "capture", &keys) {
@@ -168,6 +170,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Raw {
         raw.ring_buffer_bytes = reader.text_of(&capture, "ring_buffer_bytes");
         raw.function_probes = reader.word_of(&capture, "function_probes", &super::FunctionProbes::NAMES);
         raw.mcp_stdio = reader.word_of(&capture, "mcp_stdio", &ON_OFF);
+        raw.served_calls = reader.word_of(&capture, "served_calls", &ON_OFF);
         raw.exclude_executables = reader.texts_of(&capture, "exclude_executables");
     }
     if let Some(store) = section(reader, &root, "store", &STORE) {

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Version of the canonical form; stored as `canon_v` in every record.
-pub const CANON_V: u8 = 7;
+pub const CANON_V: u8 = 8;
 
 /// First value of a record's canonical bytes.
 pub const RECORD_TAG: &str = "AIOBS-REC";

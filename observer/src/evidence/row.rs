@@ -426,6 +426,8 @@ record_row! {
         trace_id: String = since 7,
         /// Number that the client gave to the request.
         client_request_id: String = since 7,
+        /// client or server: whether the process asked or was asked.
+        role: String = since 8,
     }
 }
 

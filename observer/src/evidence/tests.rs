@@ -92,7 +92,7 @@ fn canonical_bytes_of_a_finding() {
     let mut bytes = Vec::new();
     row.canonical(&mut bytes);
     let expected = format!(
-        "9:AIOBS-REC,1:7,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
+        "9:AIOBS-REC,1:8,6:host-a,19:1700000000000000000,1:1,1:1,19:1700000000000000001,64:{},6:secret,7:aws-key,\
          1:1,64:{},1:4,7:pattern,6:prompt,21:$.messages[*].content,1:2,2:40,1:1,32:{},0:,0:,0:,0:,0:,",
         "ab".repeat(32),
         "00".repeat(32),
@@ -117,11 +117,11 @@ fn digests_of_empty_rows() {
     assert_eq!(
         hashes.map(hex::encode),
         [
-            "25eeb250f4f7da2c7ee65b5375c9c94beea4507884c367a51836f9a0e86f699d",
-            "fbccdd9b14d14aa4caae1280093de57f39b280f9adff20cd77d06487fa3ae1fd",
-            "5b067f58e94bdd218743eee0e5e5684d1a4688b87db4fd8dee568b9f4a1523f8",
-            "a62f4c12b8dd4c99e6c9d5fdf593295e8aff9ac8634399fb1a7fde21f63f1544",
-            "74b66608d00c92a0a81bea2deeca891f18e5091e5fa6611844f6760d49478edb",
+            "f530e48485a1607f2c672cf2217d273e31528b07cec0b47175d12ef04b1de208",
+            "2e81da5ac1ee067ba96fce1dbd56be30b45b24e88e193177fa01c3c00224cb19",
+            "02b671f1e65761baebf4cf508867aeae93a37f4f4381f4ee1b392ba260b499cb",
+            "4c62b9b58c598490193e16dc8bf4a181c3afb07adb5682c5364b0b6e08a31746",
+            "44c70e7837ade3ce5c3e9335c8fcad6b107d9a61a5ec1fd8ed483c2a0a5369b0",
         ]
     );
 }

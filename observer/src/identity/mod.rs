@@ -123,6 +123,17 @@ const MAX_SSH: usize = 1_024;
 /// Programs that give a command to another user.
 const SWITCHES: [&str; 6] = ["sudo", "su", "runuser", "doas", "pkexec", "sudo-rs"];
 
+/// What a record of the kernel says of its process. It is right even when the process is gone from `/proc`.
+#[derive(Debug, Clone, Copy)]
+pub struct Told {
+    /// Effective user.
+    pub uid: u32,
+    /// Parent; 0 where the record does not say.
+    pub parent_pid: u32,
+    /// The record is that of a new image.
+    pub is_new_image: bool,
+}
+
 /// Identities of the processes of this host.
 #[derive(Debug, Default)]
 pub struct Processes {
@@ -136,16 +147,15 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// Identity of a process that was seen in a kernel record. `uid` and `comm` are the record's: they are right
-    /// even when the process is gone from `/proc`.
-    pub fn identify(&mut self, key: ProcessKey, uid: u32, comm: impl FnOnce() -> String) -> Arc<Identity> {
+    /// Identity of a process that was seen in a kernel record, which also tells `comm`.
+    pub fn identify(&mut self, key: ProcessKey, told: Told, comm: impl FnOnce() -> String) -> Arc<Identity> {
         if let Some(known) = self.known.get(&key) {
             return Arc::clone(known);
         }
         if self.known.len() >= MAX_PROCESSES {
             self.known.clear();
         }
-        let identity = Arc::new(self.read(key, uid, comm()));
+        let identity = Arc::new(self.read(key, told, comm()));
         self.known.insert(key, Arc::clone(&identity));
         identity
     }
@@ -197,8 +207,12 @@ impl Processes {
             pid: of.pid,
             start_ns: of.start_ticks * ProcessKey::TICK_NS,
         });
-        let uid = proc::effective_uid(of.pid).unwrap_or(u32::MAX);
-        self.identify(key, uid, || of.comm.clone())
+        let told = Told {
+            uid: proc::effective_uid(of.pid).unwrap_or(u32::MAX),
+            parent_pid: 0,
+            is_new_image: false,
+        };
+        self.identify(key, told, || of.comm.clone())
     }
 
     /// Reads a process anew: it has another image since.
@@ -212,12 +226,13 @@ impl Processes {
         self.no_client.remove(&key);
     }
 
-    fn read(&mut self, key: ProcessKey, uid: u32, comm: String) -> Identity {
-        let stat = proc::stat(key.pid);
-        let parent_pid = stat.as_ref().map_or(0, |s| s.parent_pid);
+    fn read(&mut self, key: ProcessKey, told: Told, comm: String) -> Identity {
+        let Some(stat) = proc::stat(key.pid) else {
+            return self.inherited(key, told, comm);
+        };
         let login_uid = proc::login_uid(key.pid);
         let cgroup = proc::cgroup(key.pid).unwrap_or_default();
-        let ancestry = ancestry(parent_pid);
+        let ancestry = ancestry(stat.parent_pid);
         let login_user = if login_uid == u32::MAX {
             String::new()
         } else {
@@ -226,18 +241,18 @@ impl Processes {
         let lineage = Lineage {
             login_user,
             audit_session: proc::audit_session(key.pid),
-            tty: stat.as_ref().map_or_else(String::new, |s| proc::tty_name(s.tty)),
+            tty: proc::tty_name(stat.tty),
             ssh_client: self.ssh_client(&ancestry),
             invoking_uid: invoking_uid(&ancestry),
         };
         Identity {
             key,
-            parent_pid,
+            parent_pid: stat.parent_pid,
             comm,
             executable: executable(key.pid),
-            uid,
+            uid: told.uid,
             login_uid,
-            user: self.users.name(uid),
+            user: self.users.name(told.uid),
             ancestry,
             container_id: container_id(&cgroup).unwrap_or_default(),
             pod_uid: pod_uid(&cgroup).unwrap_or_default(),
@@ -245,6 +260,57 @@ impl Processes {
             stdio_client: None,
             executable_digest: FileDigest::default(),
         }
+    }
+
+    /// A process that is gone already, as a worker that was forked for one call: it has of its parent what a fork inherits. The image only
+    /// where nothing says that it had one of its own: that would have another name.
+    fn inherited(&mut self, key: ProcessKey, told: Told, comm: String) -> Identity {
+        let parent = self.parent(told.parent_pid, key.start_ns);
+        let mut identity = Identity {
+            key,
+            parent_pid: told.parent_pid,
+            uid: told.uid,
+            user: self.users.name(told.uid),
+            login_uid: u32::MAX,
+            comm,
+            ..Identity::default()
+        };
+        identity.lineage.audit_session = u32::MAX;
+        let Some(parent) = parent else {
+            return identity;
+        };
+        if !told.is_new_image && parent.comm == identity.comm {
+            identity.executable.clone_from(&parent.executable);
+            identity.executable_digest = Arc::clone(&parent.executable_digest);
+        }
+        identity.login_uid = parent.login_uid;
+        identity.container_id.clone_from(&parent.container_id);
+        identity.pod_uid.clone_from(&parent.pod_uid);
+        identity.lineage = parent.lineage.clone();
+        let above = Ancestor {
+            pid: parent.key.pid,
+            start_ticks: parent.key.start_ticks(),
+            comm: parent.comm.clone(),
+        };
+        let all = std::iter::once(above).chain(parent.ancestry.iter().cloned());
+        identity.ancestry = all.take(MAX_ANCESTORS).collect();
+        identity
+    }
+
+    /// The process that had this id when another was started.
+    fn parent(&mut self, pid: u32, child_start_ns: u64) -> Option<Arc<Identity>> {
+        let was_there = |key: &&ProcessKey| key.pid == pid && key.start_ns <= child_start_ns;
+        let known = self.known.keys().filter(was_there).max_by_key(|key| key.start_ns);
+        if let Some(key) = known {
+            return self.known.get(key).cloned();
+        }
+        let stat = proc::stat(pid)?;
+        let parent = Ancestor {
+            pid,
+            start_ticks: stat.start_ticks,
+            comm: stat.comm,
+        };
+        (stat.start_ticks * ProcessKey::TICK_NS <= child_start_ns).then(|| self.ancestor(&parent))
     }
 
     fn ssh_client(&mut self, ancestry: &[Ancestor]) -> Option<IpAddr> {
@@ -292,6 +358,51 @@ fn invoking_uid(ancestry: &[Ancestor]) -> Option<u32> {
 mod tests {
     use super::*;
 
+    fn told(uid: u32, parent_pid: u32) -> Told {
+        Told {
+            uid,
+            parent_pid,
+            is_new_image: false,
+        }
+    }
+
+    /// A process with the largest id, which nobody has.
+    fn gone(start_ns: u64) -> ProcessKey {
+        ProcessKey {
+            pid: u32::MAX - 1,
+            start_ns,
+        }
+    }
+
+    #[test]
+    fn a_worker_that_is_gone_has_what_it_inherited() {
+        let me = std::process::id();
+        let mut processes = Processes::default();
+        let comm = proc::stat(me).unwrap().comm;
+        let worker = processes.identify(gone(u64::MAX), told(7, me), || comm.clone());
+        let parent = processes.parent(me, u64::MAX).unwrap();
+        assert_eq!((worker.parent_pid, worker.uid), (me, 7));
+        assert_eq!(worker.executable, parent.executable);
+        assert!(!worker.executable.is_empty());
+        assert_eq!(worker.login_uid, parent.login_uid);
+        assert_eq!(
+            (worker.ancestry[0].pid, worker.ancestry.len()),
+            (me, parent.ancestry.len() + 1)
+        );
+        // Another name is that of another image, and so is what an exec says.
+        let other = processes.identify(gone(u64::MAX - 1), told(7, me), || "other".into());
+        let new = Told {
+            is_new_image: true,
+            ..told(7, me)
+        };
+        let new = processes.identify(gone(u64::MAX - 2), new, || comm.clone());
+        assert_eq!([other.executable.as_str(), &new.executable], ["", ""]);
+        assert_eq!([other.ancestry[0].pid, new.ancestry[0].pid], [me, me]);
+        // What began later is nobody's parent.
+        let early = processes.identify(gone(1), told(7, me), || comm.clone());
+        assert_eq!((early.executable.as_str(), early.ancestry.len()), ("", 0));
+    }
+
     #[test]
     fn this_process_is_known_with_its_parent_and_executable() {
         let key = ProcessKey {
@@ -299,7 +410,7 @@ mod tests {
             start_ns: 1,
         };
         let uid = rustix::process::geteuid().as_raw();
-        let identity = Processes::default().identify(key, uid, || "me".into());
+        let identity = Processes::default().identify(key, told(uid, 0), || "me".into());
         assert_eq!(
             identity.executable,
             std::env::current_exe().unwrap().to_string_lossy()
@@ -314,7 +425,7 @@ mod tests {
             pid: u32::MAX - 1,
             start_ns: 1,
         };
-        let identity = Processes::default().identify(key, 0, || "gone".into());
+        let identity = Processes::default().identify(key, told(0, 0), || "gone".into());
         assert_eq!(
             (identity.comm.as_str(), identity.executable.as_str()),
             ("gone", "")
@@ -330,7 +441,7 @@ mod tests {
             pid: u32::MAX - 1,
             start_ns: 1,
         };
-        let mut identity = processes.identify(key, 0, String::new);
+        let mut identity = processes.identify(key, told(0, 0), String::new);
         processes.want_stdio_client(&mut identity, 5);
         assert_eq!(processes.no_client[&key], 5 + NO_CLIENT_NS);
         processes.want_stdio_client(&mut identity, 6);
@@ -349,7 +460,7 @@ mod tests {
             start_ns: n,
         };
         for n in 0..=MAX_PROCESSES as u64 {
-            processes.identify(gone(n), 0, String::new);
+            processes.identify(gone(n), told(0, 0), String::new);
         }
         assert!(processes.known.len() <= MAX_PROCESSES);
     }

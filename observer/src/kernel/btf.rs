@@ -232,6 +232,8 @@ pub fn kernel_offsets(btf: &Btf<'_>) -> (KernelOffsets, Vec<String>) {
         file_inode: of("file", &["f_inode"]),
         inode_mode: of("inode", &["i_mode"]),
         socket_sk: of("socket", &["sk"]),
+        task_parent: of("task_struct", &["real_parent"]),
+        task_tgid: of("task_struct", &["tgid"]),
     };
     (offsets, missing)
 }

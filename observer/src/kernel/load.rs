@@ -43,6 +43,8 @@ pub struct LoadOptions {
     pub enforcement: bool,
     /// Reads MCP over standard input and output.
     pub stdio: bool,
+    /// Reads calls that processes answer.
+    pub served_calls: bool,
 }
 
 impl LoadOptions {
@@ -55,6 +57,7 @@ impl LoadOptions {
             hosts,
             enforcement: false,
             stdio: capture.mcp_stdio,
+            served_calls: capture.served_calls,
         }
     }
 }
@@ -211,6 +214,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     } else {
         0
     };
+    let served_calls = u32::from(options.served_calls);
     let (pid, small) = (std::process::id(), options.undecided_prefix_bytes.min(4096));
     let mut loader = EbpfLoader::new();
     for (map, size) in enforce::SIZES {
@@ -221,6 +225,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         .override_global("OFFSETS", words.as_slice(), true)
         .override_global("PREFIX_LARGE", &options.undecided_prefix_bytes, true)
         .override_global("PREFIX_SMALL", &small, true)
+        .override_global("SERVED_CALLS", &served_calls, true)
         // Level 0 takes the logging out of the programs when they are verified.
         .override_global(aya_log::LEVEL, &log_level, false)
         .map_max_entries("RECORDS", options.ring_buffer_bytes)

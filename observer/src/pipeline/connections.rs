@@ -7,9 +7,10 @@ use observer_common::wire::{
     TRANSPORT_UDP,
 };
 
-use super::{enforcement::Decided, flows::Flow};
+use super::{enforcement::Decided, flows::Flow, role::Role, rows, served::Place};
 use crate::{
     coverage::Readability,
+    evidence::InteractionRow,
     exchange::Exchange,
     flow::Direction,
     identity::{Identity, ProcessKey},
@@ -69,6 +70,10 @@ pub(super) struct Connection {
     /// TLS, by its handshake or by plaintext of a TLS stack.
     pub is_tls: bool,
     pub encrypted_hello: bool,
+    /// The process answers on it, as its flow says.
+    answers: bool,
+    /// This end of it, where the process made it.
+    pub local: Option<Place>,
     /// What the socket itself carries is known and not to be read: the kernel was told so.
     pub settled: bool,
     /// `wire::STACK_*` that gave plaintext; 0 for none.
@@ -114,6 +119,8 @@ impl Connection {
             partial: 0,
             is_tls: false,
             encrypted_hello: false,
+            answers: false,
+            local: None,
             settled: false,
             stack: STACK_UNKNOWN,
             lost: false,
@@ -135,8 +142,22 @@ impl Connection {
     }
 
     /// Whether the process serves on it.
-    pub(super) fn is_accepted(&self) -> bool {
-        self.connect.flags & CONNECT_ACCEPTED != 0
+    pub(super) fn serves(&self) -> bool {
+        self.answers || self.connect.flags & CONNECT_ACCEPTED != 0
+    }
+
+    /// Port of the end that serves.
+    pub(super) fn server_port(&self) -> u16 {
+        if self.serves() {
+            self.connect.local_port
+        } else {
+            self.connect.peer_port
+        }
+    }
+
+    /// Whether it is AI that is read here.
+    pub(super) fn is_read(&self) -> bool {
+        self.is_ai() && self.plaintext != [0, 0]
     }
 
     /// Whether anything says that this is AI.
@@ -147,7 +168,7 @@ impl Connection {
     /// Whether it goes to somebody unknown and cannot be read, so that nothing rules out that it is AI.
     pub(super) fn is_unknown(&self) -> bool {
         let sealed = self.is_tls || self.connect.transport == TRANSPORT_UDP || self.is_old_to_https();
-        sealed && self.name_source == NameSource::None && self.plaintext == [0, 0] && !self.is_accepted()
+        sealed && self.name_source == NameSource::None && self.plaintext == [0, 0] && !self.serves()
     }
 
     /// Whether it began before the agent did, to where TLS is spoken as a rule: its handshake is over.
@@ -302,6 +323,7 @@ impl Connections {
             return;
         };
         connection.is_tls |= flow.stack != STACK_SOCKET;
+        connection.answers |= flow.role == Role::Server;
         connection.stack = flow.stack;
         connection.speaks_ai |= flow.is_ai() && !flow.name_is_ai;
         connection.unsupported = connection.unsupported.or(flow.unsupported);
@@ -388,6 +410,27 @@ impl Connections {
             let known = connection.name_is_ai;
             connection.rename(NameSource::Host, &exchange.host, known);
         }
+    }
+
+    /// A call that the process answered is a row.
+    pub(super) fn answered(&mut self, row: &InteractionRow) {
+        let Some(connection) = self.0.get_mut(&row.connection_id) else {
+            return;
+        };
+        connection.speaks_ai = true;
+        connection.decoded += 1;
+        connection.partial += u32::from(row.visibility == rows::PARTIAL);
+        connection.rename(NameSource::Host, &row.server_address, false);
+    }
+
+    /// The process made this connection, and its end is known now. `false` when the connection is not.
+    pub(super) fn established(&mut self, id: u64, place: Place) -> bool {
+        let Some(connection) = self.0.get_mut(&id) else {
+            return false;
+        };
+        connection.connect.local_port = place.1;
+        connection.local = Some(place);
+        true
     }
 
     /// The connection, when it is known.

@@ -171,7 +171,7 @@ impl Pipeline {
         let Some(connection) = self
             .connections
             .peer(id)
-            .filter(|c| c.decided.is_none() && !c.is_accepted())
+            .filter(|c| c.decided.is_none() && !c.serves())
         else {
             return;
         };

@@ -10,17 +10,18 @@ use observer_common::{
     },
 };
 
-use super::{Rulebook, selftest::Tap};
+use super::{
+    Rulebook,
+    role::{Opened, Opening, Role},
+    selftest::Tap,
+};
 use crate::{
     coverage::Stage,
     dialect::{ConnectionHooks, ConnectionReader, NotAi, Place, PromptDigest, Scope, StdioReader, TextSink},
     exchange::Exchange,
-    flow::{Direction, Early, Reassembly},
+    flow::{Direction, Early, Reassembly, Step},
     identity::Identity,
-    protocol::{
-        Incomplete, Side,
-        sniff::{Sniff, sniff},
-    },
+    protocol::{Incomplete, Side},
     sensitive::{Engine, HmacKey, Scan, ScanReport},
 };
 
@@ -31,9 +32,6 @@ pub(super) enum Done {
     /// It was not.
     Other,
 }
-
-/// Received bytes of a flow that are looked at for a request line, while nothing was sent.
-const MAX_OPENING: usize = 4 * 1024;
 
 /// What reads a flow.
 enum Reader {
@@ -64,9 +62,8 @@ impl Reader {
         }
     }
 
-    /// Takes the next bytes of a direction, with the hole before them.
-    fn piece(&mut self, direction: Direction, gap: u64, data: &[u8], now_ns: u64, hooks: &mut Hooks<'_>) {
-        let side = side(direction);
+    /// Takes the next bytes of a side, with the hole before them.
+    fn piece(&mut self, side: Side, gap: u64, data: &[u8], now_ns: u64, hooks: &mut Hooks<'_>) {
         if gap > 0 {
             hooks.losses.push((Stage::Flow, "gap", gap));
             self.gap(side, Some(gap), now_ns, hooks);
@@ -79,8 +76,8 @@ impl Reader {
     /// Takes what waited.
     fn release(&mut self, early: &mut Early, hooks: &mut Hooks<'_>) {
         for waiting in early.take() {
-            let direction = Direction::Received;
-            self.piece(direction, waiting.gap, &waiting.bytes, waiting.at_ns, hooks);
+            let side = Side::Response;
+            self.piece(side, waiting.gap, &waiting.bytes, waiting.at_ns, hooks);
         }
     }
 
@@ -134,8 +131,10 @@ pub(super) struct Flow {
     pub repository: Option<String>,
     /// What is spoken here and not read.
     pub unsupported: Option<&'static str>,
-    /// First received bytes, while they may become a request; `None` once that is decided.
-    opening: Option<Vec<u8>>,
+    /// Whether the process asks or is asked.
+    pub role: Role,
+    /// Looks at the first bytes for that; `None` once it is known.
+    opening: Option<Opening>,
     /// `None` once the flow turned out not to be AI.
     reader: Option<Reader>,
     /// What was received before its request was reported.
@@ -180,8 +179,9 @@ impl Flow {
             losses: Vec::new(),
             repository: None,
             unsupported: None,
-            // The process at hand is the server.
-            opening: (stack != STACK_STDIO).then(Vec::new),
+            role: Role::Client,
+            // There the kernel turns the directions around.
+            opening: (stack != STACK_STDIO).then(Opening::default),
             reader: (!excluded).then(|| Reader::new(stack, book)),
             early: Early::default(),
             scans: HashMap::new(),
@@ -236,12 +236,48 @@ impl Flow {
         if let Some(tap) = &mut self.tap {
             tap.take(direction, step.data);
         }
-        if self.reader.is_some() && self.begins_as_server(direction, step.data) {
-            // The process serves: its peer's calls are seen at the peer, where there is one on this host.
+        let Some(waited) = self.role_by(direction, &step) else {
+            return fresh;
+        };
+        if self.role == Role::Server && !book.served_calls {
             self.stop(Scope::Other);
         }
+        if !waited.is_empty() {
+            let before = Step {
+                gap: 0,
+                data: &waited,
+                repeated: 0,
+            };
+            self.read(Direction::Received, &before, [now_ns; 2], book, done);
+        }
+        self.read(direction, &step, [data.entered_ns(now_ns), now_ns], book, done);
+        fresh
+    }
+
+    /// Finds the role out; gives received bytes that waited until it was known, or nothing while it is not.
+    fn role_by(&mut self, direction: Direction, step: &Step<'_>) -> Option<Vec<u8>> {
+        let Some(opening) = &mut self.opening else {
+            return Some(Vec::new());
+        };
+        let Opened::Is(role, waited) = opening.take(direction, step.gap, step.data) else {
+            return None;
+        };
+        self.opening = None;
+        self.role = role;
+        Some(waited)
+    }
+
+    /// Reads the next bytes of a direction, of a call with these times of its begin and its end.
+    fn read(
+        &mut self,
+        direction: Direction,
+        step: &Step<'_>,
+        [entered_ns, now_ns]: [u64; 2],
+        book: &Rulebook,
+        done: &mut Vec<Done>,
+    ) {
         let Some(reader) = &mut self.reader else {
-            return fresh;
+            return;
         };
         let mut hooks = Hooks {
             engine: &book.engine,
@@ -252,24 +288,20 @@ impl Flow {
             repository: &mut self.repository,
         };
         let (early, mut at_ns) = (&mut self.early, now_ns);
-        match direction {
-            Direction::Received => {
+        match (self.role, direction) {
+            // It reads what it is asked before it answers.
+            (Role::Server, _) => {}
+            (Role::Client, Direction::Received) => {
                 let waits = tells_entry(self.stack) && (!early.is_empty() || reader.expects_request());
-                if waits && early.keep(now_ns, &step) {
-                    return fresh;
+                if waits && early.keep(now_ns, step) {
+                    return;
                 }
                 reader.release(early, &mut hooks);
             }
-            Direction::Sent => {
-                let entered_ns = data.entered_ns(now_ns);
-                if early.is_behind(entered_ns) {
-                    at_ns = entered_ns;
-                } else {
-                    reader.release(early, &mut hooks);
-                }
-            }
+            (Role::Client, Direction::Sent) if early.is_behind(entered_ns) => at_ns = entered_ns,
+            (Role::Client, Direction::Sent) => reader.release(early, &mut hooks),
         }
-        reader.piece(direction, step.gap, step.data, at_ns, &mut hooks);
+        reader.piece(self.role.side(direction), step.gap, step.data, at_ns, &mut hooks);
         if !reader.expects_request() {
             reader.release(early, &mut hooks);
         }
@@ -279,28 +311,6 @@ impl Flow {
             Scope::Ai => self.learn(Scope::Ai),
             Scope::Other => self.stop(Scope::Other),
         }
-        fresh
-    }
-
-    /// Whether the flow's first bytes are a request that the process received.
-    fn begins_as_server(&mut self, direction: Direction, bytes: &[u8]) -> bool {
-        let Some(opening) = &mut self.opening else {
-            return false;
-        };
-        let (mut kept, mut is_request) = (false, false);
-        if direction == Direction::Received {
-            let room = MAX_OPENING - opening.len();
-            opening.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            match sniff(opening, Side::Request) {
-                Sniff::Http1Request | Sniff::Http2Preface => is_request = true,
-                Sniff::NeedMore => kept = opening.len() < MAX_OPENING,
-                Sniff::Http1Response | Sniff::Other => {}
-            }
-        }
-        if !kept {
-            self.opening = None;
-        }
-        is_request
     }
 
     /// The kernel's totals at the end of the handle.
@@ -327,7 +337,7 @@ impl Flow {
         for direction in [Direction::Sent, Direction::Received] {
             // A hole at the very end is known only now; it ends an open message as "lost", not as "closed early".
             if self.reassembly.missing_at_end(direction) > 0 {
-                reader.gap(side(direction), None, now_ns, &mut hooks);
+                reader.gap(self.role.side(direction), None, now_ns, &mut hooks);
             }
         }
         reader.close(now_ns, &mut hooks);
@@ -374,13 +384,6 @@ impl Flow {
 /// Whether writes of a stack are known when they return, or when their socket is, with the time at which they were entered.
 fn tells_entry(stack: u8) -> bool {
     is_of_key(stack) || matches!(stack, STACK_OPENSSL | STACK_BORINGSSL | STACK_GNUTLS | STACK_NSS)
-}
-
-fn side(direction: Direction) -> Side {
-    match direction {
-        Direction::Sent => Side::Request,
-        Direction::Received => Side::Response,
-    }
 }
 
 /// What hears the texts of an exchange.

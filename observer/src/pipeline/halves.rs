@@ -220,7 +220,7 @@ mod tests {
             pid: 7,
             tid: 7,
             uid: 0,
-            gid: 0,
+            parent_pid: 0,
             comm: [0; COMM_LEN],
         }
     }

@@ -15,14 +15,17 @@ mod names;
 mod opening;
 mod output;
 mod results;
+mod role;
 mod rows;
 mod selftest;
+mod served;
 mod sockets;
 
 use std::{collections::HashMap, sync::Arc};
 
 use observer_common::wire::{
-    Body, CLASS_AI, CLASS_OTHER, Header, STACK_SOCKET, STACK_UNKNOWN, TlsData, TlsFree, is_of_key,
+    Body, CLASS_AI, CLASS_OTHER, CONNECT_ACCEPTED, Header, STACK_SOCKET, STACK_UNKNOWN, TlsData, TlsFree,
+    is_of_key,
 };
 
 use crate::{
@@ -73,6 +76,8 @@ pub struct Rulebook {
     pub key: HmacKey,
     /// Executables that are not looked at.
     pub exclude_executables: Vec<Glob>,
+    /// Whether calls that processes answer are read.
+    pub served_calls: bool,
     /// `host.name`.
     pub host_name: String,
 }
@@ -103,6 +108,7 @@ pub struct Pipeline {
     by_process: HashMap<ProcessKey, Vec<u64>>,
     connections: Connections,
     sockets: Sockets,
+    served: served::Served,
     found: FoundBy,
     blind: BlindSpots,
     agents: Agents,
@@ -131,6 +137,7 @@ impl Pipeline {
             by_process: HashMap::new(),
             connections: Connections::default(),
             sockets: Sockets::default(),
+            served: served::Served::default(),
             found: FoundBy::default(),
             blind: BlindSpots::default(),
             agents: Agents::default(),
@@ -205,6 +212,10 @@ impl Pipeline {
                 if !self.connections.open(header, connect, process) {
                     self.ledger.lose(Stage::Flow, "connection_table_full", 0);
                 }
+                if connect.flags & CONNECT_ACCEPTED == 0 && connect.local_port != 0 {
+                    // It is older than the agent.
+                    self.established(header.connection_id, (connect.local(), connect.local_port));
+                }
                 self.name_by_address(header.connection_id, header.time_ns);
             }
             Body::Close(close) => self.connections.close(header, close),
@@ -215,6 +226,9 @@ impl Pipeline {
                 self.guard_process_ended(process);
             }
             Body::Enforced(enforced) => self.enforced(header, enforced, process),
+            Body::Established(end) => {
+                self.established(header.connection_id, (end.local(), end.local_port));
+            }
             Body::MapExec => {}
         }
         self.guard_connection(header.connection_id, header.time_ns);
@@ -241,6 +255,7 @@ impl Pipeline {
         for socket in self.connections.end_idle(now_ns) {
             self.outputs.push(Output::ForgetSocket { socket });
         }
+        self.answered_due(now_ns);
         for id in self.connections.due(now_ns) {
             self.end_connection(id, now_ns);
         }
@@ -258,6 +273,7 @@ impl Pipeline {
         for half in self.sockets.halves.all() {
             self.forget_half(half);
         }
+        self.answered_due(u64::MAX);
         for connection in self.connections.drain(now_ns) {
             self.connection_row(&connection);
         }

@@ -1,14 +1,23 @@
 //! What comes of a flow and of a connection when they are over: rows, findings and counts.
 
-use super::{Output, Pipeline, connections::Connection, flows::Done, rows};
+use super::{Output, Pipeline, connections::Connection, flows::Done, role::Role, rows};
 use crate::{
     coverage::{OpaqueReason, Stage},
     enforce::Action,
-    evidence::{ConnectionRow, InteractionRow},
+    evidence::{ConnectionRow, FindingRow, InteractionRow},
     exchange::Exchange,
     policy::Verdict,
+    protocol::Incomplete,
     sensitive::ScanReport,
 };
+
+/// The rows of an exchange, with what is counted of it.
+pub(super) struct Finished {
+    pub row: Box<InteractionRow>,
+    pub findings: Vec<FindingRow>,
+    pub incomplete: Option<Incomplete>,
+    pub report: ScanReport,
+}
 
 impl Pipeline {
     /// Takes what a flow read.
@@ -18,44 +27,70 @@ impl Pipeline {
         }
         for item in done {
             match item {
-                Done::Ai(exchange, report) => self.exchange(flow_id, &exchange, &report),
+                Done::Ai(exchange, report) => self.exchange(flow_id, &exchange, report),
                 Done::Other => self.totals.exchanges_other += 1,
             }
         }
     }
 
-    fn exchange(&mut self, flow_id: u64, exchange: &Exchange, report: &ScanReport) {
+    fn exchange(&mut self, flow_id: u64, exchange: &Exchange, report: ScanReport) {
         // What the self-test asks is never counted as use, whatever a catalogue says of its name.
         let Some(flow) = self.flows.get(&flow_id).filter(|flow| flow.tap.is_none()) else {
             return;
         };
-        let client = flow.client();
-        self.agents.learn(client, &exchange.client);
-        let session = self.agents.session(client);
+        let (client, served) = (flow.client(), flow.role == Role::Server);
+        let mut session = None;
+        if !served {
+            self.agents.learn(client, &exchange.client);
+            session = self.agents.session(client);
+        }
         let conversation = self.conversations.take(client, exchange, &self.book);
         let of = rows::Of {
             flow,
             connection: self.connections.peer(flow.connection_id),
             exchange,
-            report,
+            report: &report,
             session: session.as_ref(),
             conversation: &conversation,
             place: self.cluster.find(&client.container_id, &client.pod_uid),
         };
         let mut row = rows::interaction(&self.book, &of, self.wall_offset_ns);
         row.tls_found_by = self.found.of(flow.process.key, flow.stack).to_owned();
-        let place = self.attempts.take(flow.process.key, exchange);
-        (row.request_seq, row.attempt_number) = (place.request, place.attempt);
-        let findings = rows::findings(&self.book, &row, report);
-        self.connections
-            .exchange(flow, exchange, exchange.incomplete().is_some());
-        self.count_exchange(&row, exchange, report);
-        self.outputs.push(Output::Interaction(Box::new(row), findings));
+        if !served {
+            let place = self.attempts.take(flow.process.key, exchange);
+            (row.request_seq, row.attempt_number) = (place.request, place.attempt);
+        }
+        let finished = Finished {
+            findings: rows::findings(&self.book, &row, &report),
+            row: Box::new(row),
+            incomplete: exchange.incomplete(),
+            report,
+        };
+        if served {
+            self.answered(finished, exchange.ended_ns);
+        } else {
+            let partial = finished.incomplete.is_some();
+            self.connections.exchange(flow, exchange, partial);
+            self.put_out(finished);
+        }
     }
 
-    fn count_exchange(&mut self, row: &InteractionRow, exchange: &Exchange, report: &ScanReport) {
+    /// Lets the rows of an exchange go.
+    pub(super) fn put_out(&mut self, finished: Finished) {
+        self.count_exchange(&finished);
+        self.outputs
+            .push(Output::Interaction(finished.row, finished.findings));
+    }
+
+    fn count_exchange(&mut self, finished: &Finished) {
+        let Finished {
+            row,
+            incomplete,
+            report,
+            ..
+        } = finished;
         self.totals.exchanges += 1;
-        if let Some(why) = exchange.incomplete() {
+        if let Some(why) = incomplete {
             self.totals.exchanges_partial += 1;
             self.ledger.lose(Stage::Protocol, why.code(), 0);
         }
@@ -91,6 +126,11 @@ impl Pipeline {
         row.tls_found_by = self.found.of(process.key, connection.stack).to_owned();
         if let Some(session) = self.agents.session(process) {
             (row.agent_name, row.agent_session_id) = (session.agent, session.id);
+        }
+        if connection.serves() {
+            // No connection of a client: nothing that coverage is measured against.
+            self.outputs.push(Output::Connection(Box::new(row)));
+            return;
         }
         if !self.blind.connection(&row, connection.is_ai()) {
             self.ledger.lose(Stage::Flow, "blind_spot_table_full", 0);

@@ -241,7 +241,7 @@ impl Pipeline {
 
     /// Names a new connection by what name servers said about its address, until something better is known.
     pub(super) fn name_by_address(&mut self, id: u64, now_ns: u64) {
-        let may_be_named = |c: &&Connection| !c.is_accepted() && c.connect.transport != TRANSPORT_UNIX;
+        let may_be_named = |c: &&Connection| !c.serves() && c.connect.transport != TRANSPORT_UNIX;
         let Some(connection) = self.connections.peer(id).filter(may_be_named) else {
             return;
         };
@@ -292,6 +292,7 @@ impl Pipeline {
             if connection.settled {
                 self.outputs.push(Output::ForgetClass { connection_id: id });
             }
+            self.served.connection_ended(&connection, now_ns);
             self.connection_row(&connection);
         }
     }

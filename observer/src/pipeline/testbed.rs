@@ -89,6 +89,7 @@ pub(crate) fn book() -> Rulebook {
         rules_digest: RULES.digest(),
         key: HmacKey::from_bytes([3; 32]),
         exclude_executables: vec![Glob::new("/opt/secret/*", false).expect("glob")],
+        served_calls: true,
         host_name: "lab-1".to_owned(),
     }
 }
@@ -107,7 +108,7 @@ impl TestFlow {
             pid: self.process.key.pid,
             tid: self.process.key.pid,
             uid: self.process.uid,
-            gid: 1000,
+            parent_pid: 0,
             comm: [0; 16],
         }
     }
@@ -130,7 +131,19 @@ impl TestFlow {
 
 impl Bed {
     pub(crate) fn new() -> Self {
-        let mut pipeline = Pipeline::new(book());
+        Self::by(book())
+    }
+
+    /// Calls that processes answer are not wanted.
+    pub(crate) fn of_clients_only() -> Self {
+        Self::by(Rulebook {
+            served_calls: false,
+            ..book()
+        })
+    }
+
+    fn by(book: Rulebook) -> Self {
+        let mut pipeline = Pipeline::new(book);
         pipeline.set_wall_offset(WALL_OFFSET_NS);
         Self {
             pipeline,

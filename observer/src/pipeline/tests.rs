@@ -35,6 +35,7 @@ mod halves;
 mod names;
 mod pods;
 mod selftest;
+mod served;
 mod sockets;
 mod stdio;
 
@@ -593,10 +594,10 @@ fn excluded_executables_are_never_read() {
 }
 
 #[test]
-fn flows_of_servers_are_other() {
+fn flows_of_servers_are_other_where_they_are_not_wanted() {
     let request = chat("served");
     for first in [request.len(), 1, 30] {
-        let (mut bed, mut flow) = (Bed::new(), flow(1, &process(42)));
+        let (mut bed, mut flow) = (Bed::of_clients_only(), flow(1, &process(42)));
         bed.received(&mut flow, &request[..first]);
         bed.received(&mut flow, &request[first..]);
         bed.sent(&mut flow, &answer("b"));
@@ -609,7 +610,7 @@ fn flows_of_servers_are_other() {
         assert!(bed.interactions().is_empty());
     }
     // A client's answers never look like that, and HTTP/2 servers are known by the preface.
-    let (mut bed, mut flow) = (Bed::new(), flow(2, &process(42)));
+    let (mut bed, mut flow) = (Bed::of_clients_only(), flow(2, &process(42)));
     bed.received(&mut flow, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     assert_eq!(bed.decisions(), [(2, CLASS_OTHER)]);
 }

@@ -58,11 +58,16 @@ attributes! {
     McpServer = "mcp_server",
     /// Path of the executable of an MCP server that is called over its standard input and output.
     McpServerExecutable = "mcp_server_executable",
+    /// Whether the process asked (`client`) or was asked (`server`).
+    Role = "role",
     /// Entry or system of the register that the exchange fell under.
     System = "system",
     /// What the register says: a word of [`super::register::Standing`].
     Register = "register",
 }
+
+/// Words of [`Attribute::Role`].
+pub const ROLES: [&str; 2] = ["client", "server"];
 
 impl Attribute {
     /// Its key.

@@ -46,6 +46,7 @@ pub const LATE: Attributes = Attributes::of(&[
     Attribute::Client,
     Attribute::McpServer,
     Attribute::McpServerExecutable,
+    Attribute::Role,
     Attribute::ExecutableSha256,
 ]);
 /// What names whom a rule is about.

@@ -192,6 +192,7 @@ fn read_values(
 ) -> Option<Values> {
     let key = attribute.name();
     match attribute {
+        Attribute::Role => words(reader, map, what, key, &super::ROLES, budget),
         Attribute::Register => words(reader, map, what, key, &super::register::Standing::NAMES, budget),
         _ => texts(reader, map, what, key, &|text| fault(attribute, text), budget),
     }

@@ -20,7 +20,7 @@ mod rules;
 mod tests;
 mod values;
 
-pub use attributes::{Attribute, FindingFact, Subject};
+pub use attributes::{Attribute, FindingFact, ROLES, Subject};
 pub use before::{Attributes, LATE, StoppedBy};
 pub use dates::{end as parse_end, start as parse_time};
 pub use explain::Explanation;

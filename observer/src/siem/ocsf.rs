@@ -117,6 +117,16 @@ fn endpoint(name: &str, peer: Ipv6Addr, port: u16) -> Value {
     json!({"hostname": name, "ip": address(peer), "port": (port != 0).then_some(port)})
 }
 
+/// Source and destination of what a program of the observed host asked, or was asked.
+fn endpoints(is_server: bool, this: Value, name: &str, peer: Ipv6Addr, port: u16) -> [Value; 2] {
+    if is_server {
+        let service = json!({"hostname": name, "port": (port != 0).then_some(port)});
+        [json!({"ip": address(peer)}), service]
+    } else {
+        [this, endpoint(name, peer, port)]
+    }
+}
+
 impl InteractionRow {
     fn actor(&self) -> Value {
         let mut actor = actor!(self);
@@ -150,6 +160,13 @@ impl InteractionRow {
             .gen_ai_usage_input_tokens
             .zip(self.gen_ai_usage_output_tokens);
         let failed = !self.error_type.is_empty();
+        let [source, destination] = endpoints(
+            self.role == "server",
+            json!({"hostname": self.host_name, "uid": self.host_id}),
+            &self.server_address,
+            self.network_peer_address,
+            self.server_port,
+        );
         head!(self, 6003, OTHER, INFORMATIONAL, PROFILES).with(json!({
             "activity_name": self.gen_ai_operation_name,
             "status_id": if failed { 2 } else { 1 },
@@ -164,8 +181,8 @@ impl InteractionRow {
                 "request": {"uid": self.response_request_id},
                 "response": {"code": self.http_response_status_code, "error": self.error_type},
             },
-            "src_endpoint": {"hostname": self.host_name, "uid": self.host_id},
-            "dst_endpoint": endpoint(&self.server_address, self.network_peer_address, self.server_port),
+            "src_endpoint": source,
+            "dst_endpoint": destination,
             "http_request": {"http_method": self.http_request_method, "user_agent": self.user_agent,
                 "url": {"hostname": self.server_address, "path": self.url_path_template}},
             "http_response": {"code": self.http_response_status_code},
@@ -278,6 +295,15 @@ impl ConnectionRow {
 
 impl Event for ConnectionRow {
     fn ocsf(&self) -> Vec<Value> {
+        let is_server = self.endpoint_class == "served";
+        let port = (self.network_local_port != 0).then_some(self.network_local_port);
+        let [source, destination] = endpoints(
+            is_server,
+            json!({"hostname": self.host_name, "port": port}),
+            &self.server_address,
+            self.network_peer_address,
+            self.server_port,
+        );
         // Traffic (6): what went over it, told at its end.
         let head = head!(self, 4001, 6, INFORMATIONAL, &["host", "container"]);
         vec![head.with(json!({
@@ -288,9 +314,9 @@ impl Event for ConnectionRow {
             "device": device(&self.host_name, &self.host_id),
             "container": {"uid": self.container_id, "image": {"name": self.container_image_name}, "pod_uuid": self.k8s_pod_uid},
             "actor": actor!(self),
-            "src_endpoint": {"hostname": self.host_name, "port": (self.network_local_port != 0).then_some(self.network_local_port)},
-            "dst_endpoint": endpoint(&self.server_address, self.network_peer_address, self.server_port),
-            "connection_info": {"protocol_name": self.network_transport, "direction_id": 2},
+            "src_endpoint": source,
+            "dst_endpoint": destination,
+            "connection_info": {"protocol_name": self.network_transport, "direction_id": if is_server { 1 } else { 2 }},
             "traffic": {"bytes_out": self.bytes_sent, "bytes_in": self.bytes_received,
                 "bytes": self.bytes_sent.zip(self.bytes_received).map(|(sent, received)| sent.saturating_add(received))},
             "unmapped": {"endpoint_class": self.endpoint_class, "visibility": self.visibility, "opaque_reason": self.opaque_reason, "enforcement": self.enforcement, "enforcement_rule_id": self.enforcement_rule_id,

@@ -115,6 +115,7 @@ fn call(row: &InteractionRow) -> Value {
         ("user_agent.original", json!(row.user_agent)),
         ("error.type", json!(row.error_type)),
         ("mcp.method.name", json!(row.mcp_method_name)),
+        ("observer.role", json!(row.role)),
         ("observer.duration_ns", json!(row.duration_ns)),
         ("observer.policy.verdict", json!(row.policy_verdict)),
         ("observer.policy.rule_id", json!(row.policy_rule_id)),

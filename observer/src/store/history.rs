@@ -35,6 +35,7 @@ pub struct Judged {
     client_name: String,
     mcp_server_name: String,
     mcp_server_executable: String,
+    role: String,
     login_user_name: String,
     account: String,
     account_evidence: String,
@@ -57,7 +58,7 @@ impl Judged {
     const SELECT: &'static str = "ts, host_name, k8s_namespace_name, k8s_workload_name, k8s_service_account, \
         process_executable_path, lower(hex(process_executable_sha256)) AS executable_sha256, user_id, login_uid, user_name, \
         server_address, url_path_template, gen_ai_provider_name, gen_ai_operation_name, gen_ai_request_model, \
-        gen_ai_response_model, client_name, mcp_server_name, mcp_server_executable, login_user_name, if(account_hmac = unhex('00000000000000000000000000000000'), '', lower(hex(account_hmac))) AS account, account_evidence, account_organization, account_organization_source, account_project, account_claimed_subject, policy_verdict, policy_rule_id, policy_reason, found AS findings";
+        gen_ai_response_model, client_name, mcp_server_name, mcp_server_executable, if(role = '', 'client', role) AS role, login_user_name, if(account_hmac = unhex('00000000000000000000000000000000'), '', lower(hex(account_hmac))) AS account, account_evidence, account_organization, account_organization_source, account_project, account_claimed_subject, policy_verdict, policy_rule_id, policy_reason, found AS findings";
 
     /// Name of the user, else the number.
     pub fn user(&self) -> String {
@@ -108,6 +109,7 @@ impl Judged {
             (Attribute::Client, &self.client_name),
             (Attribute::McpServer, &self.mcp_server_name),
             (Attribute::McpServerExecutable, &self.mcp_server_executable),
+            (Attribute::Role, &self.role),
             (Attribute::ClaimedAccount, &self.account_claimed_subject),
             (sure(self.account_evidence == "credential"), &self.account),
             (

@@ -118,6 +118,16 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "gateways_elsewhere",
         sql: include_str!("schema/0018_gateways_elsewhere.sql"),
     },
+    Migration {
+        version: 19,
+        name: "served",
+        sql: include_str!("schema/0019_served.sql"),
+    },
+    Migration {
+        version: 20,
+        name: "gateways_served",
+        sql: include_str!("schema/0020_gateways_served.sql"),
+    },
 ];
 
 pub(super) const CREATE_DATABASE: &str = "CREATE DATABASE IF NOT EXISTS ai_evidence";

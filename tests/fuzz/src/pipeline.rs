@@ -40,6 +40,7 @@ fn book() -> Rulebook {
         rules_digest: [1; 32],
         key: HmacKey::from_bytes([3; 32]),
         exclude_executables: Glob::new("/opt/excluded", false).into_iter().collect(),
+        served_calls: true,
         host_name: "host".to_owned(),
     }
 }
@@ -151,7 +152,7 @@ impl Script<'_> {
             pid: process.key.pid,
             tid: process.key.pid,
             uid: 0,
-            gid: 0,
+            parent_pid: 0,
             comm: [0; 16],
         }
     }
@@ -240,13 +241,15 @@ impl Script<'_> {
                 self.renew(at);
             }
             2 => {
+                // One end of it may be the other end of another one: a caller and who answers it.
+                let ends = self.input.byte();
                 let connect = Connect {
                     peer_address: [at as u8; 16],
-                    local_address: [0; 16],
+                    local_address: [ends >> 4; 16],
                     family: u16::from(self.input.byte()),
                     peer_port: 443,
-                    local_port: 0,
-                    flags: 0,
+                    local_port: 443 * u16::from(ends & 1),
+                    flags: u16::from(ends >> 1 & 3),
                     fd: 3,
                     transport: 6,
                     pad: [0; 3],

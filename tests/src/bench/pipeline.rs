@@ -131,6 +131,7 @@ impl Bench<'_> {
             rules_digest: self.rules.digest(),
             key: HmacKey::generate().context("no random bytes")?,
             exclude_executables: Vec::new(),
+            served_calls: true,
             host_name: "bench".to_owned(),
         })
     }

@@ -196,7 +196,7 @@ impl Recording {
             pid: 1234,
             tid: 1234,
             uid: 1000,
-            gid: 1000,
+            parent_pid: 0,
             comm,
         };
         header.write(&mut self.bytes);

@@ -92,6 +92,9 @@ pub(super) fn exchange(
     let endpoint = endpoint(workload, random);
     let mut row = answered(asked(place, workload, endpoint, random), endpoint, random);
     row.ts = ts;
+    if endpoint.port != 443 && row.duration_ns.is_multiple_of(4) {
+        served(&mut row);
+    }
     let found: Vec<usize> = (0..usize::from(random.one_in(25)) + usize::from(random.one_in(90)))
         .map(|_| random.below(FINDINGS.len()).min(random.below(FINDINGS.len())))
         .collect();
@@ -167,8 +170,20 @@ fn asked(place: &Place, workload: &Workload, endpoint: &Endpoint, random: &mut R
         policy_verdict: verdict.into(),
         catalog_version: "2026-11-01".into(),
         visibility: "decoded".into(),
+        role: "client".into(),
         ..InteractionRow::unknown()
     }
+}
+
+/// Makes it a call that a model server of the host answered to a notebook (RFC 5737).
+fn served(row: &mut InteractionRow) {
+    row.role = "server".into();
+    row.network_peer_address =
+        Ipv4Addr::new(198, 51, 100, 10 + row.process_pid.to_le_bytes()[0] % 8).to_ipv6_mapped();
+    row.process_comm = "ollama".into();
+    row.process_executable_path = "/usr/bin/ollama".into();
+    row.process_executable_sha256 = part("/usr/bin/ollama");
+    (row.user_id, row.user_name) = (998, "ollama".into());
 }
 
 fn answered(mut row: InteractionRow, endpoint: &Endpoint, random: &mut Random) -> InteractionRow {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{super::log, Failure, Format, Source, out};
 use crate::{
     kernel::clock::wall_ns,
-    policy::{Attribute, Attributes, Explanation, FindingFact, Judge, StoppedBy, Subject, parse_time},
+    policy::{Attribute, Attributes, Explanation, FindingFact, Judge, ROLES, StoppedBy, Subject, parse_time},
     report::text,
     sensitive::{Class, Severity},
 };
@@ -84,6 +84,9 @@ pub(super) struct Args {
     /// Path of the executable of an MCP server over standard input and output.
     #[arg(long)]
     mcp_server_executable: Option<String>,
+    /// Whether the process asked or was asked.
+    #[arg(long, value_parser = ROLES, default_value = ROLES[0])]
+    role: String,
     /// Sensitive data in the call, may be given several times.
     #[arg(long, value_name = "CLASS[:SEVERITY[:PLACE]]")]
     finding: Vec<String>,
@@ -147,6 +150,7 @@ fn facts<'a>(args: &'a Args, host: &'a str, provider: Option<&'a str>) -> Vec<(A
             Attribute::McpServerExecutable,
             args.mcp_server_executable.as_deref(),
         ),
+        (Attribute::Role, Some(&args.role)),
     ];
     let many = [
         (Attribute::User, &args.user),

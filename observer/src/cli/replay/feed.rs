@@ -209,7 +209,7 @@ impl Feed {
             pid: who.key.pid,
             tid: who.key.pid,
             uid: who.uid,
-            gid: 0,
+            parent_pid: 0,
             comm,
         };
         self.pipeline.record(&header, body, who);

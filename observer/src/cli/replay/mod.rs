@@ -144,6 +144,7 @@ fn replay(loaded: setup::Loaded, steps: &[Step]) -> anyhow::Result<Outcome> {
         // Hashes of one replay can be compared with each other and with nothing else.
         key: HmacKey::generate().map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?,
         exclude_executables: loaded.config.capture.exclude_executables,
+        served_calls: loaded.config.capture.served_calls,
         host_name: "replay".to_owned(),
     };
     let mut feed = Feed::new(Pipeline::new(book), catalog);

@@ -16,7 +16,8 @@ use crate::{
     kubernetes::Where,
 };
 
-/// Row of a connection: of one that is AI, and of one of which nothing says that it is not. `None` for others.
+/// Row of a connection: of one that is AI, and of one of which nothing says that it is not. `None` for others, and for one on which the
+/// process answered nothing but what is read at the caller's side.
 pub(in super::super) fn connection(
     book: &Rulebook,
     of: &Connection,
@@ -25,7 +26,12 @@ pub(in super::super) fn connection(
 ) -> Option<ConnectionRow> {
     let end = of.end?;
     let is_hub = is_hub(book, of);
-    if !of.is_ai() && !of.is_unknown() && of.decided.is_none() && !is_hub {
+    let is_wanted = if of.serves() {
+        of.decoded > 0
+    } else {
+        of.is_ai() || of.is_unknown() || of.decided.is_some() || is_hub
+    };
+    if !is_wanted {
         return None;
     }
     let mut row = ConnectionRow::unknown();
@@ -75,19 +81,21 @@ fn set_connection_network(row: &mut ConnectionRow, of: &Connection) {
     .to_owned();
     row.network_peer_address = of.peer();
     row.network_local_port = of.connect.local_port;
-    row.server_port = of.connect.peer_port;
+    row.server_port = of.server_port();
     row.server_address = text(&of.server_name);
     row.name_source = of.name_source.name().to_owned();
 }
 
 /// Whether a connection goes to a hub of models and data sets, and asks no model there.
 pub(in super::super) fn is_hub(book: &Rulebook, of: &Connection) -> bool {
-    let is_other = !of.is_ai() && of.decided.is_none() && !of.is_accepted();
+    let is_other = !of.is_ai() && of.decided.is_none() && !of.serves();
     is_other && book.catalog.host_is_hub(&of.server_name)
 }
 
 fn endpoint_class(book: &Rulebook, of: &Connection) -> &'static str {
-    if is_hub(book, of) {
+    if of.serves() {
+        "served"
+    } else if is_hub(book, of) {
         "model_hub"
     } else if book.catalog.host_is_ai(&of.server_name) {
         "ai_known"

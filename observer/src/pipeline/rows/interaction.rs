@@ -123,7 +123,8 @@ fn set_network(row: &mut InteractionRow, flow: &Flow, connection: Option<&Connec
     }
     .to_owned();
     row.network_peer_address = connection.map_or(Ipv6Addr::UNSPECIFIED, Connection::peer);
-    row.server_port = connection.map_or(0, |c| c.connect.peer_port);
+    flow.role.name().clone_into(&mut row.role);
+    row.server_port = connection.map_or(0, Connection::server_port);
     (row.server_address, row.name_source) = if !exchange.host.is_empty() {
         (text(&exchange.host), "http_host".to_owned())
     } else if let Some(name) = &flow.server_name {

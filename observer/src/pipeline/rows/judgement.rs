@@ -31,6 +31,7 @@ pub(super) fn set_judgement(row: &mut InteractionRow, book: &Rulebook, of: &Of<'
         (Attribute::Client, &row.client_name),
         (Attribute::McpServer, &row.mcp_server_name),
         (Attribute::McpServerExecutable, &row.mcp_server_executable),
+        (Attribute::Role, &row.role),
         (Attribute::ClaimedAccount, &row.account_claimed_subject),
     ];
     facts

@@ -340,9 +340,9 @@ fn a_unix_socket_has_no_address() {
 }
 
 #[test]
-fn who_serves_has_no_interaction_and_no_row() {
+fn who_serves_has_no_interaction_and_no_row_where_that_is_not_wanted() {
     for flags in [CONNECT_ACCEPTED, CONNECT_EXISTING] {
-        let (mut bed, mut flow) = (Bed::new(), socket(1, &process(42)));
+        let (mut bed, mut flow) = (Bed::of_clients_only(), socket(1, &process(42)));
         let connect = Connect { flags, ..to(&flow) };
         open(
             &mut bed,

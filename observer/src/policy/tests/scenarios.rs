@@ -14,6 +14,7 @@ rules:
   - {id: browser-agent, verdict: unsanctioned, client: [browser-agent]}
   - {id: no-shell-server, verdict: unsanctioned, mcp_server: ["*shell*"]}
   - {id: approved-server, verdict: sanctioned, mcp_server_executable: ["/usr/lib/mcp/*"]}
+  - {id: own-server, verdict: sanctioned, role: [server], executable: ["/usr/bin/ollama"]}
   - {id: no-root, verdict: unsanctioned, user: [root, "0"]}
   - {id: no-root-login, verdict: unsanctioned, login_user: ["0"]}
   - {id: azure, verdict: sanctioned, provider: [azure.ai.openai], host: ["*.openai.azure.com"]}
@@ -87,6 +88,18 @@ const BOTH: &[Scenario] = &[
         "operation=mcp mcp_server=files mcp_server_executable=/usr/lib/mcp/files",
         "",
         ["sanctioned", "rule", "approved-server", ""],
+    ),
+    (
+        "what a model server answers",
+        "role=server executable=/usr/bin/ollama provider=ollama",
+        "",
+        ["sanctioned", "rule", "own-server", ""],
+    ),
+    (
+        "what it asks itself",
+        "role=client executable=/usr/bin/ollama provider=ollama",
+        "",
+        ["unsanctioned", "not_in_register", "", ""],
     ),
     (
         "a server of somebody's own",

@@ -239,7 +239,7 @@ impl Kernel {
             pid: key.pid,
             tid: key.pid,
             uid: self.process.uid,
-            gid: 0,
+            parent_pid: 0,
             comm,
         }
     }
@@ -299,6 +299,7 @@ fn rulebook(catalog: Arc<Catalog>) -> Result<Rulebook> {
         rules_digest: rules.digest(),
         key: HmacKey::from_bytes([7; 32]),
         exclude_executables: Vec::new(),
+        served_calls: true,
         host_name: "eval".to_owned(),
     })
 }
