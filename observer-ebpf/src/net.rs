@@ -69,6 +69,16 @@ pub(crate) fn socket_state(ctx: RawTracePointContext) -> i32 {
     0
 }
 
+/// The same, of connections that a process made. It is a program of its own since `socket_state` has no room left on its stack, and
+/// attached only where calls are read that processes answer. It does not matter which of the two runs first.
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub(crate) fn socket_established(ctx: RawTracePointContext) -> i32 {
+    if ctx.arg::<i32>(1) == TCP_SYN_SENT && ctx.arg::<i32>(2) == TCP_ESTABLISHED {
+        says_its_end(ctx.arg(0));
+    }
+    0
+}
+
 /// `sock_send_length(struct sock *sk, int ret, int flags)`, Linux 6.3 and later.
 #[raw_tracepoint(tracepoint = "sock_send_length")]
 pub(crate) fn socket_send(ctx: RawTracePointContext) -> i32 {
@@ -106,27 +116,27 @@ fn established(socket: u64) {
             (*entry).flags |= CLOSE_WAS_ESTABLISHED;
             (*entry).local_port = u32::from(field::<u16>(socket, offsets().sock_num));
         }
-        if served_calls() {
-            // SAFETY: as above.
-            says_its_end(socket, unsafe { &*entry });
-        }
     }
 }
 
 /// Reports this end of a connection: the process at the other end may be on this host, too, and its calls are the same.
-#[inline(never)]
-fn says_its_end(socket: u64, entry: &Socket) -> u32 {
-    let Some(connect) = describe(socket, -1, 0) else {
-        return 0;
+#[inline(always)]
+fn says_its_end(socket: u64) {
+    // SAFETY: the value is copied at once.
+    let Some(entry) = (unsafe { SOCKETS.get(&socket).copied() }) else {
+        return;
     };
-    let head = of_entry(KIND_ESTABLISHED, entry);
+    let Some(connect) = describe(socket, -1, 0) else {
+        return;
+    };
+    let head = of_entry(KIND_ESTABLISHED, &entry);
     let body = Established {
         local_address: connect.local_address,
         family: connect.family,
         local_port: connect.local_port,
         pad: [0; 4],
     };
-    u32::from(emit::plain(head, body))
+    emit::plain(head, body);
 }
 
 /// Header of a record about a socket that may be written in any context.

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use observer::kernel::discover::Discovery;
 use observer::kernel::known::KnownFiles;
 use observer::kernel::load::{LoadOptions, Programs, load};
-use observer::kernel::probes::{HOST_PROBES, SOCKET_TRACEPOINTS, function_programs};
+use observer::kernel::probes::{HOST_PROBES, SERVED_CALLS, SOCKET_TRACEPOINTS, function_programs};
 use observer::kernel::records::Records;
 use observer_common::wire::{Body, decode};
 use observer_tests::endpoint::answer::ANSWER;
@@ -143,7 +143,7 @@ fn start_attacher(host: &Host, way: &str) -> Result<Running> {
 
 /// Ids of the programs of Observer that the kernel has.
 fn programs() -> BTreeSet<u32> {
-    let host = HOST_PROBES.iter().chain(SOCKET_TRACEPOINTS);
+    let host = HOST_PROBES.iter().chain(SOCKET_TRACEPOINTS).chain(SERVED_CALLS);
     let mut names: BTreeSet<&str> = host.map(|probe| probe.program).collect();
     names.extend(function_programs());
     // The kernel keeps 15 bytes of a name.

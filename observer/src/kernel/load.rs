@@ -15,7 +15,7 @@ use super::{
     host,
     links::{self, Link},
     multi::MultiPrograms,
-    probes::{HostProbe, ProbeState, function_programs},
+    probes::{HostProbe, ProbeState, SERVED_CALLS, function_programs},
     refusal::{BTF_FILE, LoadError, chain, in_words, is_denied, loader_error},
     stdio,
     tables::{Counters, Scopes, fill_hosts, take},
@@ -234,6 +234,9 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     fill_hosts(&mut ebpf, &options.hosts)?;
     let host_probes = with_tracefs(|| {
         let mut probes = host::attach(&mut ebpf, socket_tracepoints)?;
+        if options.served_calls {
+            probes.extend(host::attach_all(&mut ebpf, SERVED_CALLS, None)?);
+        }
         if options.stdio {
             probes.extend(stdio::attach(&mut ebpf, options.undecided_prefix_bytes)?);
         }

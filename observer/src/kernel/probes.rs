@@ -68,6 +68,14 @@ pub const HOST_PROBES: &[HostProbe] = &[
     },
 ];
 
+/// What tells that both ends of a connection are on this host, for calls that processes answer.
+pub const SERVED_CALLS: &[HostProbe] = &[HostProbe {
+    program: "socket_established",
+    hook: Hook::RawTracepoint("inet_sock_set_state"),
+    required: false,
+    without: "a call between two programs of this host is two rows, one of each",
+}];
+
 const NO_BYTES: &str = "bytes of connections are unknown and TLS handles are not tied to sockets";
 
 const fn exit(program: &'static str, function: &'static str, without: &'static str) -> HostProbe {

@@ -51,8 +51,11 @@ fn request() -> Vec<u8> {
     post("/v1/chat/completions", "10.0.0.5:11434", body)
 }
 
-/// Role, server, port, peer and class of connection of all rows.
-fn seen(bed: &Bed) -> (Vec<(&str, &str, u16, String)>, Vec<(&str, u16, u32)>) {
+/// Role, server, port and peer of a call.
+type Call<'a> = (&'a str, &'a str, u16, String);
+
+/// All calls; and all connections: class, port and calls that were decoded.
+fn seen(bed: &Bed) -> (Vec<Call<'_>>, Vec<(&str, u16, u32)>) {
     let calls = bed.interactions().into_iter().map(|r| {
         let peer = r.network_peer_address.to_canonical().to_string();
         (r.role.as_str(), r.server_address.as_str(), r.server_port, peer)
@@ -62,7 +65,7 @@ fn seen(bed: &Bed) -> (Vec<(&str, &str, u16, String)>, Vec<(&str, u16, u32)>) {
     (calls.collect(), connections.collect())
 }
 
-fn served_row() -> (&'static str, &'static str, u16, String) {
+fn served_row() -> Call<'static> {
     ("server", "10.0.0.5", 11_434, "192.0.2.9".to_owned())
 }
 
