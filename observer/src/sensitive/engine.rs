@@ -1,14 +1,15 @@
 //! Compiled rules made ready for one thread: vectorscan's scratch memory, and the machines that try patterns.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use vectorscan_rs::{BlockScanner, Scan as Flow};
 
-use super::find::machine::{End, Machine, Pairs, Tried};
+use super::find::machine::{End, Machine, Tried};
+use super::find::words::Finder;
 use super::key::HmacKey;
-use super::rules::{MAX_LITERAL, Plan, Rule, Rules};
+use super::rules::{Group, MAX_LITERAL, Plan, Rule, Rules};
 use super::scan::Scan;
 
 /// The engine could not be set up: out of memory, or a processor that vectorscan does not know.
@@ -31,8 +32,9 @@ struct Inner {
     scanner: Option<RefCell<BlockScanner<'static>>>,
     /// The machine of each rule, once it was needed.
     machines: RefCell<Vec<Option<Machine>>>,
-    /// The machine that tries all rules of numbers together.
-    numbers: RefCell<Option<Machine>>,
+    /// The machines that try the rules of numbers together: those that need no word, and the others.
+    numbers: [RefCell<Option<Machine>>; 2],
+    finder: RefCell<Finder<'static>>,
     costs: RefCell<Vec<Cost>>,
 }
 
@@ -67,7 +69,8 @@ impl Engine {
         Ok(Self {
             inner: Rc::new(Inner {
                 machines: RefCell::new(list.iter().map(|_| None).collect()),
-                numbers: RefCell::new(None),
+                numbers: Default::default(),
+                finder: RefCell::new(Finder::new(&plan.words)?),
                 costs: RefCell::new(vec![Cost::default(); list.len()]),
                 rules: list,
                 plan,
@@ -139,35 +142,56 @@ impl Engine {
         machine.ends(text, start, limit, ends)
     }
 
-    /// Tries all rules of numbers at one place. The patterns in `ends` are places in [`Plan::numbers`].
+    /// Tries all rules of numbers of one group at one place. The patterns in `ends` are places in [`Plan::numbers`].
     pub(super) fn try_numbers(
         &self,
+        kin: Kin,
         text: &[u8],
         (start, limit): (usize, usize),
         ends: &mut Vec<End>,
     ) -> (Tried, usize) {
-        let mut machine = self.inner.numbers.borrow_mut();
-        let plan = self.inner.plan;
-        let cores = || {
-            let cores: Vec<&str> = plan
-                .numbers
-                .iter()
-                .map(|n| self.inner.rules[*n].form.core())
-                .collect();
-            Machine::of_many(&cores)
-        };
-        let Some(machine) = made(&mut machine, cores) else {
+        let group = self.group(kin);
+        let mut machine = self.inner.numbers[kin as usize].borrow_mut();
+        let Some(machine) = made(&mut machine, || self.machine_of(group)) else {
             return (Tried::Cut, 0);
         };
-        let begins = plan.begins.get_or_init(|| Pairs::of(machine));
-        if begins
-            .as_ref()
-            .is_some_and(|pairs| !pairs.may_begin(&text[start..limit]))
-        {
-            return (Tried::Whole, 2);
+        let first = ends.len();
+        let tried = machine.ends(text, start, limit, ends);
+        for end in &mut ends[first..] {
+            end.pattern = group.places[end.pattern];
         }
-        machine.ends(text, start, limit, ends)
+        tried
     }
+
+    pub(super) fn group(&self, kin: Kin) -> &'static Group {
+        match kin {
+            Kin::Free => &self.inner.plan.free,
+            Kin::Wanting => &self.inner.plan.wanting,
+        }
+    }
+
+    fn machine_of(&self, group: &Group) -> Option<Machine> {
+        let number = |place: &usize| self.inner.plan.numbers[*place];
+        let cores = group
+            .places
+            .iter()
+            .map(|place| self.inner.rules[number(place)].form.core());
+        Machine::of_many(&cores.collect::<Vec<_>>())
+    }
+
+    /// What finds words near numbers.
+    pub(super) fn finder(&self) -> RefMut<'_, Finder<'static>> {
+        self.inner.finder.borrow_mut()
+    }
+}
+
+/// Which of the two groups of rules of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kin {
+    /// Those that need no word near the value.
+    Free,
+    /// Those that want one.
+    Wanting,
 }
 
 /// What is in a place, made where it is not there yet.

@@ -9,6 +9,8 @@
 //! What is found depends on the text alone: places are settled in their order, each one sees the same bytes before and
 //! behind it, however the text was cut into pieces.
 
+mod numbers;
+
 use super::Confidence;
 use super::context::{AFTER_BYTES, ALONE_BYTES, Around, only_values};
 use super::engine::{Engine, Hit};
@@ -18,21 +20,21 @@ use super::find::words::Near;
 use super::judge::{Verdict, judge};
 use super::key::HmacKey;
 use super::overlap;
-use super::rules::{Begin, MAX_LITERAL, Plan, Rule, Target};
+use super::rules::{Begin, MAX_LITERAL, Rule, Target};
 
 /// Bytes before and behind a place that are there when it is settled.
 pub(super) const LOOK_BACK: usize = 8 * 1024;
 const LOOK_AHEAD: usize = 8 * 1024;
 /// Longest match, in bytes. The longest common value is a JSON Web Token of some kilobytes; private keys are recognised by
 /// their head.
-const REACH: usize = 7 * 1024;
+pub(super) const REACH: usize = 7 * 1024;
 /// Bytes before a value in which its surroundings are looked at.
 const SURROUNDINGS: usize = 1024;
 /// Most bytes between the first byte of a match and its literal.
 const BEFORE_LITERAL: usize = 4 * 1024;
 /// Small pieces are put together until this many bytes wait: a call into vectorscan costs more than it looks at
 /// in a streamed answer's four-byte pieces.
-const SCAN_AT: usize = 1024;
+const SCAN_AT: usize = 8 * 1024;
 /// Most bytes taken over at once, so that a text of any size needs a bounded buffer.
 const STEP: usize = 4 * 1024;
 /// Buffer size at which everything but the look-back is dropped.
@@ -108,8 +110,6 @@ pub(super) struct Scratch {
     hits: Vec<Hit>,
     places: Vec<usize>,
     ends: Vec<End>,
-    /// By place in `Plan::numbers`, whether a word of the rule is near.
-    wanted: Vec<bool>,
 }
 
 /// What stays the same for all texts of a scan.
@@ -267,7 +267,12 @@ impl Tape {
         let ready = self.waiting.partition_point(|hit| hit.end <= horizon);
         hits.extend(self.waiting.drain(..ready));
         if let Some(signs) = tools.engine.plan().signs.as_ref().filter(|_| !self.broken) {
-            signs.starts(&self.buffer, self.settled, horizon, &mut places);
+            let heads = &tools.engine.plan().heads;
+            signs.starts(&self.buffer, (self.settled, horizon), |place, near| {
+                if heads.may_begin(&self.buffer, place, near) {
+                    places.push(place);
+                }
+            });
         }
         let mut rest = places.as_slice();
         for hit in &hits {
@@ -297,27 +302,46 @@ impl Tape {
             return;
         };
         let start = hit.end - length;
-        for Target { rule, at } in targets {
-            let first_and_last = match at {
-                Begin::Before(least, most, lead) => {
-                    let most = most.unwrap_or(BEFORE_LITERAL).min(BEFORE_LITERAL).min(start);
-                    // What was tried in vain before the literal was so from the same begin on.
-                    let known = if most > 0 {
-                        self.vain_until(*rule, start)
-                    } else {
-                        0
-                    };
-                    let before = &self.buffer[known.max(start - most)..start];
-                    let most = lead.count_at_end(before);
-                    start.checked_sub(*least).map(|last| (start - most, last))
-                }
-                Begin::Behind(span) => Some((hit.end, (hit.end + *span).min(self.buffer.len()))),
-            };
-            if let Some((first, last)) = first_and_last
-                && !self.is_in_value_of(*rule, start, hit.end)
-            {
-                self.settle_rule(*rule, (first, last), hit.end, tools);
+        let before = start.checked_sub(1).and_then(|at| self.buffer.get(at)).copied();
+        let behind = self.buffer.get(hit.end).copied();
+        for target in targets {
+            let (first, last) = target.beside;
+            // At the ends of the text nothing is told.
+            if before.is_some_and(|byte| !first.has(byte)) || behind.is_some_and(|byte| !last.has(byte)) {
+                continue;
             }
+            if let Some(run) = &target.behind {
+                let stretch = u64::try_from(run.stretch()).unwrap_or(u64::MAX);
+                tools.meter.spend(stretch / WALK);
+                if !run.is_behind(hit.end, &self.buffer) {
+                    continue;
+                }
+            }
+            if let Some((first, last)) = self.begins(target, (start, hit.end))
+                && !self.is_in_value_of(target.rule, start, hit.end)
+            {
+                self.settle_rule(target.rule, (first, last), hit.end, tools);
+            }
+        }
+    }
+
+    /// The first and the last place at which a match may begin that a literal from `start` to `end` leads to.
+    fn begins(&self, target: &Target, (start, end): (usize, usize)) -> Option<(usize, usize)> {
+        match target.at {
+            Begin::Before(least, most, lead) => {
+                let most = most.unwrap_or(BEFORE_LITERAL).min(BEFORE_LITERAL).min(start);
+                let last = start.checked_sub(least)?;
+                // What was tried in vain before the literal was so from the same begin on.
+                let known = if most > 0 {
+                    self.vain_until(target.rule, start)
+                } else {
+                    0
+                };
+                let before = &self.buffer[known.max(start - most)..start];
+                let first = start - lead.count_at_end(before);
+                (first <= last).then_some((first, last))
+            }
+            Begin::Behind(span) => Some((end, (end + span).min(self.buffer.len()))),
         }
     }
 
@@ -391,96 +415,6 @@ impl Tape {
             self.vain.add(number, (self.offset(first), self.offset(last)));
         }
         tools.meter.undecided += u64::from(undecided);
-    }
-
-    /// A word begins here, and a sign is near: tries all rules of numbers.
-    fn settle_place(&mut self, start: usize, tools: &mut Tools<'_>) {
-        if tools.meter.is_spent() {
-            tools.meter.undecided += 1;
-            return;
-        }
-        let limit = (start + REACH).min(self.buffer.len());
-        let mut ends = std::mem::take(&mut tools.scratch.ends);
-        let (tried, bytes) = tools.engine.try_numbers(&self.buffer, (start, limit), &mut ends);
-        tools.meter.spend(TRY + u64::try_from(bytes).unwrap_or(u64::MAX));
-        let ended = !ends.is_empty();
-        self.keep_wanted(start, &mut ends, tools);
-        if !ends.is_empty() {
-            ends.sort_unstable();
-            self.settle_numbers(start, &ends, tools);
-        }
-        // The machine tries many rules; that one of them could go on says nothing where another one ended.
-        if tried == Tried::Cut && !ended {
-            tools.meter.undecided += 1;
-        }
-        ends.clear();
-        tools.scratch.ends = ends;
-    }
-
-    /// Drops the ends of rules that want a word near the value, where none of theirs is: most numbers of most texts are
-    /// nobody's, and a hundred rules fit each of them.
-    fn keep_wanted(&mut self, start: usize, ends: &mut Vec<End>, tools: &mut Tools<'_>) {
-        let plan = tools.engine.plan();
-        let wordless = |end: &End| plan.wordless.get(end.pattern) != Some(&false);
-        if self.alone || ends.iter().all(wordless) {
-            return;
-        }
-        let wanted = &mut tools.scratch.wanted;
-        wanted.clear();
-        wanted.resize(plan.numbers.len(), false);
-        let around = Self::surroundings(plan, start, ends);
-        for (word, _) in self.near.of(&plan.words, &self.buffer, around) {
-            let places = usize::try_from(*word)
-                .ok()
-                .and_then(|word| plan.wanted_by.get(word));
-            for place in places.into_iter().flatten() {
-                wanted[*place] = true;
-            }
-        }
-        ends.retain(|end| wordless(end) || wanted[end.pattern]);
-    }
-
-    /// The stretch in which words for a value may stand that begins at `start` and has one of these ends.
-    fn surroundings(plan: &Plan, start: usize, ends: &[End]) -> (usize, usize) {
-        let last = ends.iter().map(|end| end.at).max().unwrap_or(start);
-        let within = ends.iter().filter_map(|end| plan.within.get(end.pattern)).max();
-        (
-            start.saturating_sub(within.copied().unwrap_or(0)),
-            last + AFTER_BYTES,
-        )
-    }
-
-    fn settle_numbers(&mut self, start: usize, ends: &[End], tools: &mut Tools<'_>) {
-        let engine = tools.engine.clone();
-        let plan = engine.plan();
-        let around = Self::surroundings(plan, start, ends);
-        for of_rule in ends.chunk_by(|a, b| a.pattern == b.pattern) {
-            let number = plan.numbers[of_rule[0].pattern];
-            let rule = &engine.rules()[number];
-            engine.cost(number, |cost| cost.tries += 1);
-            if let Some(context) = rule
-                .context
-                .as_ref()
-                .filter(|c| c.required && !(c.alone && self.alone))
-            {
-                let near = |(word, at): &(u32, usize)| {
-                    at + context.within + REACH >= start
-                        && (context.after || *at < start + REACH)
-                        && context.numbers.binary_search(word).is_ok()
-                };
-                if !self.near.of(&plan.words, &self.buffer, around).any(near) {
-                    continue;
-                }
-            }
-            if rule.form.fits(self.byte_before(start), None) {
-                let found = self.longest(number, rule, start, of_rule, tools);
-                tools.meter.undecided += u64::from(found == Longest::Undecided);
-            }
-        }
-    }
-
-    fn byte_before(&self, place: usize) -> Option<u8> {
-        self.buffer.get(place.checked_sub(1)?).copied()
     }
 
     fn offset(&self, place: usize) -> u64 {

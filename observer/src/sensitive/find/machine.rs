@@ -2,10 +2,8 @@
 
 use regex_automata::MatchKind;
 use regex_automata::hybrid::dfa::{Cache, DFA};
-use regex_automata::util::{start, syntax};
+use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, nfa::thompson};
-
-use crate::sensitive::rules::ByteSet;
 
 /// Most bytes of states that a machine of one rule keeps; then it begins anew.
 const CACHE: usize = 1024 * 1024;
@@ -19,53 +17,6 @@ const MAX_ENDS: usize = 256;
 pub(crate) struct Machine {
     dfa: DFA,
     cache: Cache,
-}
-
-/// With which two bytes a match of a machine may begin. Most words begin like no number, and a look at a table is cheaper than a try.
-pub(crate) struct Pairs(Box<[ByteSet]>);
-
-impl std::fmt::Debug for Pairs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Pairs({})",
-            self.0.iter().map(|seconds| seconds.len()).sum::<u32>()
-        )
-    }
-}
-
-impl Pairs {
-    /// The pairs after which the machine is not dead. `None` where it cannot be asked. Takes some milliseconds for many patterns.
-    pub(crate) fn of(machine: &mut Machine) -> Option<Self> {
-        let Machine { dfa, cache } = machine;
-        let mut pairs = vec![ByteSet::default(); 256];
-        // What may stand before decides where the machine begins: one byte of each kind.
-        for before in [None, Some(b' '), Some(b'a'), Some(b'\n'), Some(b'\r')] {
-            let begin = start::Config::new().anchored(Anchored::Yes).look_behind(before);
-            let state = dfa.start_state(cache, &begin).ok()?;
-            for (first, seconds) in (0..=u8::MAX).zip(&mut pairs) {
-                let one = dfa.next_state(cache, state, first).ok()?;
-                if one.is_dead() {
-                    continue;
-                }
-                for second in 0..=u8::MAX {
-                    if !dfa.next_state(cache, one, second).ok()?.is_dead() {
-                        seconds.add(second);
-                    }
-                }
-            }
-        }
-        // States that were dropped meanwhile would have been asked for in vain.
-        (cache.clear_count() == 0).then(|| Self(pairs.into_boxed_slice()))
-    }
-
-    /// Whether a match may begin at the begin of this text. `true` for a text that is too short to tell.
-    pub(crate) fn may_begin(&self, text: &[u8]) -> bool {
-        let [first, second, ..] = text else { return true };
-        self.0
-            .get(usize::from(*first))
-            .is_none_or(|seconds| seconds.has(*second))
-    }
 }
 
 impl std::fmt::Debug for Machine {
@@ -194,34 +145,6 @@ mod tests {
         assert_eq!(ends(&patterns, "123x", 0, 4).0, [(0, 2), (0, 3), (1, 3), (1, 4)]);
         assert_eq!(ends(&patterns, "zz", 0, 2).0, [(2, 2)]);
         assert_eq!(ends(&patterns, " 12", 0, 3), (vec![], Tried::Whole));
-    }
-
-    #[test]
-    fn a_look_at_two_bytes_loses_no_match() {
-        let patterns = [
-            "[0-9]{3}-[0-9]{2}",
-            "[A-Z]{2}[0-9]+",
-            "x",
-            r"\bq[a-z]",
-            "(?:\\+|00)[1-9]",
-        ];
-        let mut machine = Machine::of_many(&patterns).unwrap();
-        let pairs = Pairs::of(&mut machine).unwrap();
-        let text = b"x 123-45 AB7 1234 AB qa aqa +49 0049 x7 \nqz\xff\x00x";
-        let (mut found, mut skipped) = (0, 0);
-        for start in 0..text.len() {
-            for limit in start..=text.len() {
-                let mut ends = Vec::new();
-                let (tried, _) = machine.ends(text, start, limit, &mut ends);
-                found += ends.len();
-                if !pairs.may_begin(&text[start..limit]) {
-                    assert_eq!((ends, tried), (vec![], Tried::Whole), "{start} {limit}");
-                    skipped += 1;
-                }
-            }
-        }
-        assert!(found > 100 && skipped > 100, "{found} {skipped}");
-        assert!(!pairs.may_begin(b"th") && !pairs.may_begin(b"0-") && pairs.may_begin(b"AB"));
     }
 
     #[test]

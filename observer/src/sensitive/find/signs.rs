@@ -10,6 +10,9 @@ const BLOCK: usize = 64;
 /// Most signs beside the digits, and most bytes other than letters and digits with which a match may begin.
 pub(crate) const MAX_EXTRA: usize = 4;
 
+/// Most bytes between the first byte of a match and its sign in most rules. Few words have one so near.
+pub(crate) const NEAR: usize = 5;
+
 /// What to look for.
 #[derive(Debug, Clone)]
 pub(crate) struct Signs {
@@ -79,8 +82,9 @@ impl Signs {
         true
     }
 
-    /// Adds to `out` the places in `from..to` at which a match may begin. Looks at what is before and behind them.
-    pub(crate) fn starts(&self, text: &[u8], from: usize, to: usize, out: &mut Vec<usize>) {
+    /// Gives `found` the places in `from..to` at which a match may begin, each with whether a sign is [`NEAR`]. Looks at what is
+    /// before and behind them.
+    pub(crate) fn starts(&self, text: &[u8], (from, to): (usize, usize), mut found: impl FnMut(usize, bool)) {
         let mut next = self.masks(text, from);
         let mut before = from
             .checked_sub(1)
@@ -90,7 +94,7 @@ impl Signs {
         while at < to {
             let this = next;
             next = self.masks(text, at + BLOCK);
-            let signs = self.spread(this.signs, next.signs);
+            let [near, signs] = self.spread(this.signs, next.signs);
             let behind = |mask: u64, carried: bool| mask << 1 | u64::from(carried);
             let mut starts = this.words & !behind(this.words, before[0]) | this.openers;
             if self.inside_words {
@@ -99,31 +103,34 @@ impl Signs {
             before = [this.words >> 63 == 1, this.digits >> 63 == 1];
             starts &= signs;
             while starts != 0 {
-                let place = at + starts.trailing_zeros() as usize;
+                let bit = starts.trailing_zeros();
+                let place = at + bit as usize;
                 starts &= starts - 1;
                 if place < to && self.first.has(text[place]) {
-                    out.push(place);
+                    found(place, near >> bit & 1 == 1);
                 }
             }
             at += BLOCK;
         }
     }
 
-    /// A bit for each place that has a sign at it or at most `self.at` bytes behind it.
-    fn spread(&self, this: u64, next: u64) -> u64 {
+    /// A bit for each place that has a sign at it or not far behind it: at most [`NEAR`], and at most `self.at` bytes.
+    fn spread(&self, this: u64, next: u64) -> [u64; 2] {
         if this == 0 && next == 0 {
-            return 0;
+            return [0; 2];
         }
         let mut mask = u128::from(next) << 64 | u128::from(this);
         let mut done = 0;
-        while done < self.at {
-            let step = (self.at - done).min(done + 1);
-            mask |= mask >> step;
-            done += step;
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
-        let low = mask as u64;
-        low
+        [NEAR.min(self.at), self.at].map(|at| {
+            while done < at {
+                let step = (at - done).min(done + 1);
+                mask |= mask >> step;
+                done += step;
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+            let low = mask as u64;
+            low
+        })
     }
 
     fn masks(&self, text: &[u8], at: usize) -> Masks {
@@ -255,7 +262,14 @@ mod tests {
                 (5, 5),
             ] {
                 let mut found = Vec::new();
-                signs.starts(&text, from, to, &mut found);
+                signs.starts(&text, (from, to), |place, near| {
+                    let behind = &text[place..text.len().min(place + NEAR + 1)];
+                    let is_near = behind
+                        .iter()
+                        .any(|b| b.is_ascii_digit() || signs.extra.contains(b));
+                    assert_eq!(near, is_near, "{at} {place}");
+                    found.push(place);
+                });
                 assert_eq!(found, slowly(&signs, &text, from, to), "{at} {from} {to}");
             }
             assert!(slowly(&signs, &text, 0, 3_000).len() > 20);

@@ -1,28 +1,69 @@
 //! The words that rules want near a value, of all rules together: looked for once for each place, not once for each rule.
 
-use aho_corasick::automaton::{Automaton, StateID};
-use aho_corasick::nfa::contiguous::NFA;
-use aho_corasick::{Anchored, MatchKind};
+use vectorscan_rs::{BlockDatabase, BlockScanner, Error, Flag, Pattern, Scan};
+
+/// Bytes that are gone through ahead, so that few calls are needed.
+const AHEAD: usize = 512;
 
 /// Words of all rules.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Words(Option<NFA>);
+pub(crate) struct Words {
+    database: Option<BlockDatabase>,
+    /// By number, the length in bytes.
+    lengths: Vec<usize>,
+    longest: usize,
+}
 
 /// A word that was found: its number, and the offset of its first byte.
 pub(crate) type Seen = (u32, usize);
 
 impl Words {
-    /// Looks for these words in any case. Their places in the list are their numbers. `None` where they are too many.
-    pub(crate) fn new(words: &[String]) -> Option<Self> {
+    /// Looks for these words in any case. Their places in the list are their numbers.
+    pub(crate) fn new(words: &[String]) -> Result<Self, Error> {
         if words.is_empty() {
-            return Some(Self::default());
+            return Ok(Self::default());
         }
-        let automaton = NFA::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .build(words)
-            .ok()?;
-        Some(Self(Some(automaton)))
+        let patterns = (0..).zip(words).map(|(number, word)| {
+            let escaped: String = word.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+            Pattern::new(escaped.into_bytes(), Flag::CASELESS, Some(number))
+        });
+        Ok(Self {
+            database: Some(BlockDatabase::new(patterns.collect())?),
+            lengths: words.iter().map(String::len).collect(),
+            longest: words.iter().map(String::len).max().unwrap_or(0),
+        })
+    }
+}
+
+/// Looks for words, on one thread.
+pub(crate) struct Finder<'a> {
+    words: &'a Words,
+    scanner: Option<BlockScanner<'a>>,
+}
+
+impl<'a> Finder<'a> {
+    pub(crate) fn new(words: &'a Words) -> Result<Self, Error> {
+        let scanner = words.database.as_ref().map(BlockScanner::new).transpose()?;
+        Ok(Self { words, scanner })
+    }
+
+    /// Adds the words that end in this stretch of the text, and are not longer than what is before their end.
+    fn find(&mut self, text: &[u8], (from, to): (usize, usize), seen: &mut Vec<Seen>) -> Result<(), Error> {
+        let Some(scanner) = &mut self.scanner else {
+            return Ok(());
+        };
+        let first = from.saturating_sub(self.words.longest.saturating_sub(1));
+        let lengths = &self.words.lengths;
+        scanner.scan(&text[first..to], |word, _, end, _| {
+            let length = usize::try_from(word).ok().and_then(|word| lengths.get(word));
+            if let (Some(length), Ok(end)) = (length, usize::try_from(end))
+                && first + end > from
+            {
+                seen.push((word, first + end - length));
+            }
+            Scan::Continue
+        })?;
+        Ok(())
     }
 }
 
@@ -34,48 +75,37 @@ pub(crate) struct Near {
     /// The stretch that was gone through.
     from: usize,
     to: usize,
-    /// Where the automaton stands behind it.
-    state: Option<StateID>,
 }
 
 impl Near {
-    /// The words that begin in this stretch of a text, and maybe some that end behind it.
+    /// The words that begin in this stretch of a text, save some that end behind it. `None` where vectorscan failed.
     pub(crate) fn of<'a>(
         &'a mut self,
-        words: &Words,
+        finder: &mut Finder<'_>,
         text: &[u8],
         (from, to): (usize, usize),
-    ) -> impl Iterator<Item = &'a Seen> {
+    ) -> Option<impl Iterator<Item = &'a Seen> + use<'a>> {
         let to = to.min(text.len());
         if from < self.from || from > self.to {
             self.seen.clear();
-            (self.from, self.to, self.state) = (from, from, None);
+            (self.from, self.to) = (from, from);
         }
         if to > self.to {
             self.seen.retain(|(_, at)| *at >= from);
             self.from = from;
-            self.go_on(words, text, to);
-        }
-        self.seen.iter().filter(move |(_, at)| (from..to).contains(at))
-    }
-
-    /// Goes through the text up to `to`.
-    fn go_on(&mut self, words: &Words, text: &[u8], to: usize) {
-        let stretch = self.to..to;
-        self.to = to;
-        let Some(automaton) = &words.0 else { return };
-        let Some(mut state) = self.state.or_else(|| automaton.start_state(Anchored::No).ok()) else {
-            return;
-        };
-        for (end, byte) in (stretch.start + 1..).zip(&text[stretch]) {
-            state = automaton.next_state(Anchored::No, state, *byte);
-            if automaton.is_match(state) {
-                for word in (0..automaton.match_len(state)).map(|i| automaton.match_pattern(state, i)) {
-                    self.seen.push((word.as_u32(), end - automaton.pattern_len(word)));
-                }
+            let stretch = (self.to, text.len().min(to.max(self.to + AHEAD)));
+            self.to = stretch.1;
+            if finder.find(text, stretch, &mut self.seen).is_err() {
+                *self = Self::default();
+                return None;
             }
         }
-        self.state = Some(state);
+        Some(self.seen.iter().filter(move |(_, at)| (from..to).contains(at)))
+    }
+
+    /// Whether the words of this stretch were looked for before.
+    pub(crate) fn knows(&self, (from, to): (usize, usize), text: &[u8]) -> bool {
+        self.from <= from && to.min(text.len()) <= self.to
     }
 
     /// So many bytes at the begin of the text are gone.
@@ -85,9 +115,6 @@ impl Near {
             *at -= gone;
         }
         self.from = self.from.saturating_sub(gone);
-        if self.to < gone {
-            self.state = None;
-        }
         self.to = self.to.saturating_sub(gone);
     }
 }
@@ -96,9 +123,9 @@ impl Near {
 mod tests {
     use super::*;
 
-    fn all(words: &Words, text: &[u8], from: usize, to: usize) -> Vec<Seen> {
-        let mut near = Near::default();
-        let mut seen: Vec<Seen> = near.of(words, text, (from, to)).copied().collect();
+    fn seen(near: &mut Near, words: &Words, text: &[u8], stretch: (usize, usize)) -> Vec<Seen> {
+        let mut finder = Finder::new(words).unwrap();
+        let mut seen: Vec<Seen> = near.of(&mut finder, text, stretch).unwrap().copied().collect();
         seen.sort_unstable();
         seen
     }
@@ -106,7 +133,7 @@ mod tests {
     #[test]
     fn what_was_seen_before_is_what_a_new_look_sees() {
         let words = Words::new(&["tax".to_owned(), "tax id".to_owned(), "phone".to_owned()]).unwrap();
-        let text = "my tax id and Phone, taxi, the phone of the TAX ID office; ".repeat(9);
+        let text = "my tax id and Phone, taxi, the phone of the TAX ID office; ".repeat(90);
         let mut near = Near::default();
         // Forward as the scan does, and back again.
         for (from, to) in [
@@ -115,24 +142,23 @@ mod tests {
             (3, 30),
             (5, 20),
             (20, 64),
-            (70, 90),
-            (71, 300),
+            (70, 1_090),
+            (71, 2_300),
             (10, 50),
-            (299, 531),
+            (299, 5_310),
         ] {
-            let mut seen: Vec<Seen> = near.of(&words, text.as_bytes(), (from, to)).copied().collect();
-            seen.sort_unstable();
-            let whole = all(&words, text.as_bytes(), from, to);
-            for word in &whole {
-                assert!(seen.contains(word), "{word:?} from {from} to {to}");
+            let seen_here = seen(&mut near, &words, text.as_bytes(), (from, to));
+            for word in seen(&mut Near::default(), &words, text.as_bytes(), (from, to)) {
+                assert!(seen_here.contains(&word), "{word:?} from {from} to {to}");
             }
-            assert!(seen.iter().all(|(_, at)| (from..to).contains(at)));
+            assert!(seen_here.iter().all(|(_, at)| (from..to).contains(at)));
+            assert!(to - from < 59 || seen_here.len() >= 6);
         }
         near.trim(290);
         let text = &text.as_bytes()[290..];
-        let seen: Vec<Seen> = near.of(&words, text, (20, 200)).copied().collect();
-        for word in all(&words, text, 20, 200) {
-            assert!(seen.contains(&word), "{word:?} after trimming");
+        let seen_here = seen(&mut near, &words, text, (20, 200));
+        for word in seen(&mut Near::default(), &words, text, (20, 200)) {
+            assert!(seen_here.contains(&word), "{word:?} after trimming");
         }
     }
 }

@@ -48,6 +48,11 @@ impl ByteSet {
         self
     }
 
+    /// All bytes that are not in it.
+    pub(crate) fn others(self) -> Self {
+        Self(self.0.map(|word| !word))
+    }
+
     /// How many bytes at the end of the text, without a gap, are in this set.
     pub(crate) fn count_at_end(&self, text: &[u8]) -> usize {
         if *self == Self::ALL {

@@ -1,14 +1,16 @@
 //! All rules together: which literal, sign or word leads to which of them.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use vectorscan_rs::{BlockDatabase, Flag, Pattern};
 
-use super::{ByteSet, Literal, Problem, Rule, Trigger, probe};
-use crate::sensitive::find::machine::Pairs;
-use crate::sensitive::find::signs::{Need, Signs};
+use super::run::Run;
+use super::{ByteSet, Context, Form, Literal, Problem, Rule, Trigger, probe};
+use crate::sensitive::context::AFTER_BYTES;
+use crate::sensitive::find::heads::{BITS, Head, Heads, Which};
+use crate::sensitive::find::signs::{NEAR, Need, Signs};
 use crate::sensitive::find::words::Words;
+use crate::sensitive::locate::REACH;
 
 /// How to find where rules are tried.
 #[derive(Debug, Default)]
@@ -23,16 +25,47 @@ pub(crate) struct Plan {
     pub(crate) signs: Option<Signs>,
     /// Rules that are tried there, by their place in the machine that tries them together.
     pub(crate) numbers: Vec<usize>,
-    /// With which bytes a number may begin, once it was needed; inside `None` where that cannot be told.
-    pub(crate) begins: OnceLock<Option<Pairs>>,
+    /// How their matches begin.
+    pub(crate) heads: Heads,
+    /// By that place, the bits that the rule has in `heads`.
+    pub(crate) bits: Vec<Which>,
+    /// Those that find something without a word near the value, and those that want one.
+    pub(crate) free: Group,
+    pub(crate) wanting: Group,
     /// By that place, whether the rule finds something without a word near the value.
     pub(crate) wordless: Vec<bool>,
-    /// By the number of a word, the places of the rules that want it.
-    pub(crate) wanted_by: Vec<Vec<usize>>,
+    /// By the number of a word, the rules of numbers that want it.
+    pub(crate) wanted_by: Vec<Wanted>,
     /// Finds words near values.
     pub(crate) words: Words,
-    /// By that place, how many bytes before the value the rule looks for words.
-    pub(crate) within: Vec<usize>,
+    /// By place in `numbers`, how many bytes before and behind the begin of a number a word may begin that the rule wants.
+    pub(crate) around: Vec<(usize, usize)>,
+    /// The most of both.
+    pub(crate) widest: (usize, usize),
+}
+
+impl Plan {
+    /// The stretch in which the words stand that rules of numbers want near a number that begins here.
+    pub(crate) fn stretch(&self, start: usize) -> (usize, usize) {
+        let (before, behind) = self.widest;
+        (start.saturating_sub(before), start + behind)
+    }
+}
+
+/// Rules of numbers that one machine tries together.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    /// Their places in [`Plan::numbers`], by their number in the machine.
+    pub(crate) places: Vec<usize>,
+    /// The same as a set.
+    pub(crate) all: Which,
+}
+
+/// Rules of numbers that want a word, by their places in [`Plan::numbers`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    pub(crate) all: Which,
+    pub(crate) list: Vec<usize>,
 }
 
 /// Where a rule is tried once a literal was found.
@@ -42,6 +75,10 @@ pub(crate) struct Target {
     pub(crate) rule: usize,
     /// Where the match may begin.
     pub(crate) at: Begin,
+    /// Bytes of which one is directly before and directly behind the literal wherever there is a match.
+    pub(crate) beside: (ByteSet, ByteSet),
+    /// What is behind the literal wherever there is a match.
+    pub(crate) behind: Option<Run>,
 }
 
 /// See [`Target`].
@@ -74,8 +111,9 @@ pub(super) fn compile(rules: &mut Vec<Rule>, left_out: &mut Vec<Problem>) -> Pla
     let by_sign = |rule: &Rule| matches!(rule.form.trigger(), Trigger::Sign(..));
     plan.numbers = (0..rules.len()).filter(|n| by_sign(&rules[*n])).collect();
     plan.signs = signs.filter(|_| !plan.numbers.is_empty());
-    if !words(rules, &mut plan) {
-        return none(rules, left_out, "too many words of context");
+    begins(rules, &mut plan);
+    if let Err(error) = words(rules, &mut plan) {
+        return none(rules, left_out, &format!("vectorscan refuses the words: {error}"));
     }
     plan
 }
@@ -122,7 +160,12 @@ fn literals(rules: &[Rule]) -> Result<Plan, String> {
             Trigger::Sign(..) => continue,
         };
         for literal in list {
-            targets.entry(literal).or_default().push(Target { rule, at });
+            targets.entry(literal).or_default().push(Target {
+                rule,
+                at,
+                beside: form.beside,
+                behind: form.behind,
+            });
         }
     }
     let mut plan = Plan {
@@ -146,8 +189,8 @@ fn literals(rules: &[Rule]) -> Result<Plan, String> {
     Ok(plan)
 }
 
-/// Gives each word of context its number. `false` where they are too many.
-fn words(rules: &mut [Rule], plan: &mut Plan) -> bool {
+/// Gives each word of context its number, and each rule of numbers its group.
+fn words(rules: &mut [Rule], plan: &mut Plan) -> Result<(), vectorscan_rs::Error> {
     let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
     let contexts = || rules.iter().filter_map(|rule| rule.context.as_ref());
     for word in contexts().flat_map(|c| c.words.iter().chain(&c.whole)) {
@@ -156,7 +199,7 @@ fn words(rules: &mut [Rule], plan: &mut Plan) -> bool {
     for (number, place) in (0..).zip(numbers.values_mut()) {
         *place = number;
     }
-    plan.wanted_by = vec![Vec::new(); numbers.len()];
+    plan.wanted_by = vec![Wanted::default(); numbers.len()];
     for context in rules.iter_mut().filter_map(|rule| rule.context.as_mut()) {
         let all = context.words.iter().chain(&context.whole);
         context.numbers = all.filter_map(|word| numbers.get(word).copied()).collect();
@@ -165,22 +208,66 @@ fn words(rules: &mut [Rule], plan: &mut Plan) -> bool {
     for (place, rule) in plan.numbers.iter().map(|number| &rules[*number]).enumerate() {
         let context = rule.context.as_ref().filter(|context| context.required);
         plan.wordless.push(context.is_none());
-        plan.within.push(context.map_or(0, |context| context.within));
+        let group = match context {
+            Some(_) => &mut plan.wanting,
+            None => &mut plan.free,
+        };
+        group.places.push(place);
+        group.all.add_all(plan.bits[place]);
+        let around = context.map_or((0, 0), |context| (context.within, ahead(rule, context)));
+        plan.around.push(around);
+        plan.widest = (plan.widest.0.max(around.0), plan.widest.1.max(around.1));
         for word in context.iter().flat_map(|context| &context.numbers) {
-            if let Some(list) = usize::try_from(*word)
+            let wanted = usize::try_from(*word)
                 .ok()
-                .and_then(|word| plan.wanted_by.get_mut(word))
-            {
-                list.push(place);
+                .and_then(|word| plan.wanted_by.get_mut(word));
+            if let Some(wanted) = wanted {
+                wanted.all.add_all(plan.bits[place]);
+                wanted.list.push(place);
             }
         }
     }
     let list: Vec<String> = numbers.into_keys().collect();
-    match Words::new(&list) {
-        Some(words) => {
-            plan.words = words;
-            true
+    plan.words = Words::new(&list)?;
+    Ok(())
+}
+
+/// How matches of the rules of numbers begin. Each rule has one bit, or one for each of its alternatives; those that begin like
+/// most text go first where there are not enough bits.
+fn begins(rules: &[Rule], plan: &mut Plan) {
+    let forms: Vec<&Form> = plan.numbers.iter().map(|number| &rules[*number].form).collect();
+    let mut order: Vec<usize> = (0..forms.len()).collect();
+    order.sort_by(|a, b| forms[*a].head.rarity().total_cmp(&forms[*b].head.rarity()));
+    let mut spare = BITS.saturating_sub(forms.len());
+    plan.bits = vec![Which::default(); forms.len()];
+    let mut all: Vec<Head<'_>> = Vec::new();
+    for place in order {
+        let form = forms[place];
+        let more = form.branches.len().saturating_sub(1);
+        let heads = if more <= spare && more > 0 {
+            spare -= more;
+            form.branches.as_slice()
+        } else {
+            std::slice::from_ref(&form.head)
+        };
+        for head in heads {
+            plan.bits[place].add(all.len());
+            all.push(Head {
+                before: form.before,
+                sets: head.sets(),
+                far: matches!(form.trigger(), Trigger::Sign(_, at) if *at > NEAR),
+            });
         }
-        None => false,
+    }
+    plan.heads = Heads::of(all.into_iter());
+}
+
+/// How far behind the begin of a match a word that the rule wants may begin.
+fn ahead(rule: &Rule, context: &Context) -> usize {
+    let longest = rule.form.longest.unwrap_or(REACH).min(REACH);
+    match (context.after, rule.form.is_grouped()) {
+        (true, _) => longest + AFTER_BYTES,
+        (false, true) => longest,
+        (false, false) => 0,
     }
 }

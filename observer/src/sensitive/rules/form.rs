@@ -4,11 +4,11 @@ use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder};
 use regex_automata::nfa::thompson::{self, NFA};
-use regex_automata::util::syntax;
 use regex_syntax::hir::{Hir, HirKind};
 
 use super::bytes::ByteSet;
 use super::head::Head;
+use super::run::Run;
 use super::trigger::{self, Trigger};
 use super::{Context, MAX_PATTERN};
 
@@ -47,7 +47,16 @@ pub(crate) struct Form {
     pub(crate) after: ByteSet,
     pub(crate) first: ByteSet,
     trigger: Trigger,
+    /// What must be directly before and directly behind a literal of the trigger.
+    pub(crate) beside: (ByteSet, ByteSet),
+    /// What must be behind a literal of the trigger.
+    pub(crate) behind: Option<Run>,
     pub(crate) head: Head,
+    /// Of a pattern that begins with alternatives and is looked for by a sign, the head of each: what may be at some place often
+    /// depends on the one before, and all together hardly refuse anything.
+    pub(crate) branches: Vec<Head>,
+    /// Bytes of the longest match.
+    pub(crate) longest: Option<usize>,
     /// The byte with which every match begins, where there is only one.
     only_first: Option<u8>,
     /// What each byte may be: [`FIRST`], [`BEFORE`].
@@ -60,7 +69,7 @@ impl Form {
     /// Checks the parts; what is wrong with them otherwise.
     pub(super) fn new(parts: Parts<'_>) -> Result<Self, String> {
         let hir = parse(&parts.core)?;
-        let head = Head::of(&automaton(&parts.core)?);
+        let head = Head::of(&automaton(&hir)?);
         if hir.properties().minimum_len() == Some(0) {
             return Err("its pattern fits the empty text".to_owned());
         }
@@ -75,15 +84,23 @@ impl Form {
             }
             None => trigger::of_pattern(&hir).or_else(|| parts.context.and_then(of_context)),
         };
+        let trigger = trigger.ok_or(TOO_SLOW)?;
         let (first, before) = (ByteSet::first_of(&hir), edge(&parts.before)?);
         Ok(Self {
+            branches: match trigger {
+                Trigger::Sign(..) => heads(&hir)?,
+                _ => Vec::new(),
+            },
+            beside: beside(&trigger, before),
+            behind: behind(&trigger, &hir),
+            longest: hir.properties().maximum_len(),
             grouped: hir.properties().explicit_captures_len() > 0,
             only_first: first.iter().next().filter(|_| first.len() == 1),
             roles: roles(first, before),
             before,
             after: edge(&parts.after)?,
             first,
-            trigger: trigger.ok_or(TOO_SLOW)?,
+            trigger,
             head,
             core: parts.core,
             edges: (parts.before, parts.after),
@@ -97,8 +114,10 @@ impl Form {
 
     /// The trigger is a sign that cannot be looked for together with those of the other rules: literals instead.
     pub(super) fn without_sign(&mut self) -> Result<(), String> {
-        let literals = parse(&self.core).ok().and_then(|hir| trigger::literals_of(&hir));
-        self.trigger = Trigger::Inside(literals.ok_or(TOO_SLOW)?);
+        let hir = parse(&self.core)?;
+        self.trigger = Trigger::Inside(trigger::literals_of(&hir).ok_or(TOO_SLOW)?);
+        self.beside = beside(&self.trigger, self.before);
+        self.behind = behind(&self.trigger, &hir);
         Ok(())
     }
 
@@ -165,6 +184,57 @@ impl Form {
     }
 }
 
+/// The heads of all alternatives with which a pattern begins.
+fn heads(hir: &Hir) -> Result<Vec<Head>, String> {
+    let branches = branches(hir);
+    branches
+        .iter()
+        .map(|hir| Ok(Head::of(&automaton(hir)?)))
+        .collect()
+}
+
+/// A pattern as alternatives.
+fn branches(hir: &Hir) -> Vec<Hir> {
+    match hir.kind() {
+        HirKind::Capture(group) => branches(&group.sub),
+        HirKind::Alternation(all) => all.iter().flat_map(branches).collect(),
+        HirKind::Concat(parts) => {
+            let first = parts.first().map(branches).unwrap_or_default();
+            let rest = parts.get(1..).unwrap_or_default();
+            let whole = |one: Hir| Hir::concat([&[one], rest].concat());
+            first.into_iter().map(whole).collect()
+        }
+        _ => vec![hir.clone()],
+    }
+}
+
+/// The bytes that can be directly before and directly behind a literal of the trigger.
+fn beside(trigger: &Trigger, before: ByteSet) -> (ByteSet, ByteSet) {
+    let Trigger::Inside(literals) = trigger else {
+        return (ByteSet::ALL, ByteSet::ALL);
+    };
+    let first = match (literals.least, literals.most) {
+        (0, Some(0)) => before.others(),
+        (0, _) => ByteSet::ALL,
+        _ => literals.lead,
+    };
+    let least = literals.rest.properties().minimum_len();
+    let last = match least {
+        Some(1..) => ByteSet::first_of(&literals.rest),
+        _ => ByteSet::ALL,
+    };
+    (first, last)
+}
+
+/// What is behind a literal of the trigger wherever there is a match.
+fn behind(trigger: &Trigger, hir: &Hir) -> Option<Run> {
+    match trigger {
+        Trigger::Inside(literals) => Run::of(&literals.rest),
+        Trigger::Before(_, span) => Run::of(hir).and_then(|run| run.within(*span)),
+        Trigger::Sign(..) => None,
+    }
+}
+
 fn roles(first: ByteSet, before: ByteSet) -> Box<[u8; 256]> {
     let mut roles = Box::new([0; 256]);
     for (byte, role) in (0..=u8::MAX).zip(roles.iter_mut()) {
@@ -217,16 +287,15 @@ pub(super) fn last_line(error: &dyn std::fmt::Display) -> String {
 }
 
 /// The automaton of a pattern, which must not be too large.
-fn automaton(pattern: &str) -> Result<NFA, String> {
+fn automaton(pattern: &Hir) -> Result<NFA, String> {
     let built = NFA::compiler()
-        .syntax(syntax::Config::new().unicode(false).utf8(false))
         .configure(
             thompson::Config::new()
                 .utf8(false)
                 .which_captures(thompson::WhichCaptures::None)
                 .nfa_size_limit(Some(SIZE)),
         )
-        .build(pattern);
+        .build_from_hir(pattern);
     built.map_err(|error| match error.size_limit() {
         Some(_) => format!("too large: more than {SIZE} bytes when compiled"),
         None => last_line(&error),

@@ -7,6 +7,7 @@ use regex_automata::nfa::thompson::{NFA, State};
 use regex_automata::util::primitives::StateID;
 
 use super::bytes::ByteSet;
+use super::run::rarity;
 
 /// Most places that are told apart.
 const MAX_PLACES: usize = 40;
@@ -30,6 +31,19 @@ impl Head {
             }
         }
         Self(runs.into_boxed_slice())
+    }
+
+    /// What may be at each of the first places of a match, one set for each.
+    pub(crate) fn sets(&self) -> Vec<&ByteSet> {
+        let runs = self.0.iter();
+        runs.flat_map(|(set, times)| std::iter::repeat_n(set, *times))
+            .collect()
+    }
+
+    /// How rare the begin of a match is in ordinary text, in bits and roughly.
+    pub(crate) fn rarity(&self) -> f64 {
+        const TOLD: usize = 6;
+        self.sets().into_iter().take(TOLD).map(|set| rarity(*set)).sum()
     }
 
     /// Whether a match may begin at the begin of this text. What is behind its end could be anything.

@@ -16,6 +16,7 @@ mod form;
 mod head;
 mod probe;
 mod read;
+mod run;
 mod spelling;
 mod trigger;
 
@@ -36,7 +37,7 @@ pub use example::expand_example;
 pub use trigger::{Literal, Literals, Trigger};
 
 pub(super) use bytes::ByteSet;
-pub(super) use compile::{Begin, Plan, Target};
+pub(super) use compile::{Begin, Group, Plan, Target};
 pub(super) use form::Form;
 pub(super) use trigger::{MAX_LITERAL, MAX_SIGN_AT};
 

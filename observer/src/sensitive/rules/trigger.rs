@@ -5,7 +5,7 @@
 //! numbers has none; its matches hold a digit (or a rare sign) not far behind their first byte, and begin where a word
 //! begins: that is looked for 64 bytes at a time. The pattern itself is tried only where its trigger is.
 
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
 use super::bytes::ByteSet;
 
@@ -18,6 +18,13 @@ pub(crate) const MAX_SIGN_AT: usize = 16;
 /// Least weight of a literal that is preferred to a sign, and that is used at all.
 const GOOD: u32 = 10;
 const USABLE: u32 = 8;
+/// Weight from which few literals are better than rarer ones, and from which none is rarer than another.
+const RARE: u32 = 18;
+const RAREST: u32 = 24;
+/// Alternatives of one part that make it worth to look at what is before and behind it.
+const BRANCHES: usize = 3;
+/// Most digits of which many literals can consist and be better than a sign.
+const SHORT: usize = 3;
 
 /// A fixed text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,6 +46,8 @@ pub struct Literals {
     pub most: Option<usize>,
     /// Bytes that can be in the match before the literal.
     pub(crate) lead: ByteSet,
+    /// What follows the literal in the match.
+    pub(crate) rest: Hir,
 }
 
 /// What makes the scan look.
@@ -58,10 +67,19 @@ pub(super) fn of_pattern(hir: &Hir) -> Option<Trigger> {
     let sign = sign(hir, 0).filter(|(_, at)| *at <= MAX_SIGN_AT);
     match (literals, sign) {
         (Some((weight, literals)), None) if weight >= USABLE => Some(Trigger::Inside(literals)),
-        (Some((weight, literals)), Some(_)) if weight >= GOOD => Some(Trigger::Inside(literals)),
+        (Some((weight, literals)), Some(_)) if weight >= GOOD && !are_digits(&literals.list) => {
+            Some(Trigger::Inside(literals))
+        }
         (_, Some((set, at))) => Some(Trigger::Sign(set, at)),
         (_, None) => None,
     }
+}
+
+/// Many short literals of digits: they are in nearly every number.
+fn are_digits(list: &[Literal]) -> bool {
+    let short =
+        |literal: &Literal| literal.bytes.len() <= SHORT && literal.bytes.iter().all(u8::is_ascii_digit);
+    list.len() > MAX_LITERALS / 4 && list.iter().all(short)
 }
 
 /// Literals of which every match holds one, even if they are not very rare.
@@ -173,15 +191,33 @@ fn product(first: &[Literal], second: &[Literal]) -> Option<Vec<Literal>> {
 /// The rarest literals of which every match holds one.
 fn best(hir: &Hir) -> Option<Literals> {
     if let Some(list) = exact(hir) {
-        return usable(Literals::at_start(list));
+        let whole = usable(Literals::at_start(list));
+        let part = match hir.kind() {
+            HirKind::Concat(parts) if whole.as_ref().is_none_or(|one| one.list.len() >= BRANCHES) => {
+                best_of_parts(parts)
+            }
+            _ => None,
+        };
+        let all = [whole, part].into_iter().flatten();
+        return all.max_by(|one, other| one.value().total_cmp(&other.value()));
     }
     match hir.kind() {
         HirKind::Literal(text) => {
-            let text = &text.0[..MAX_LITERAL.min(text.0.len())];
-            usable(Literals::at_start(vec![literal(text, false)]))
+            let (text, rest) = text.0.split_at(MAX_LITERAL.min(text.0.len()));
+            usable(Literals {
+                rest: Hir::literal(rest),
+                ..Literals::at_start(vec![literal(text, false)])
+            })
         }
         HirKind::Capture(group) => best(&group.sub),
-        HirKind::Repetition(repeated) if repeated.min > 0 => best(&repeated.sub),
+        HirKind::Repetition(repeated) if repeated.min > 0 => {
+            let more = Repetition {
+                min: 0,
+                max: None,
+                ..repeated.clone()
+            };
+            best(&repeated.sub).map(|one| one.followed_by(&[Hir::repetition(more)]))
+        }
         HirKind::Alternation(branches) => {
             let mut all: Option<Literals> = None;
             for branch in branches {
@@ -193,6 +229,7 @@ fn best(hir: &Hir) -> Option<Literals> {
                         all.least = all.least.min(one.least);
                         all.most = all.most.zip(one.most).map(|(a, b)| a.max(b));
                         all.lead = all.lead.union(one.lead);
+                        all.rest = Hir::alternation(vec![all.rest, one.rest]);
                         all
                     }
                 });
@@ -211,7 +248,29 @@ impl Literals {
             least: 0,
             most: Some(0),
             lead: ByteSet::default(),
+            rest: Hir::empty(),
         }
+    }
+
+    /// How good they are to be looked for: rare ones, then few, since what each of them costs is paid for every byte of text;
+    /// then those whose place is known best.
+    fn value(&self) -> f64 {
+        let (weight, count) = (f64::from(weight(&self.list)), self.list.len());
+        let cost = 2.0 * f64::from(u32::try_from(count).unwrap_or(u32::MAX)).log2();
+        let slack = self.most.map_or(u32::MAX, |most| {
+            u32::try_from(most - self.least).unwrap_or(u32::MAX)
+        });
+        let place = f64::from(slack.min(1 << 20)) / f64::from(1 << 21);
+        match weight >= f64::from(RARE) {
+            true => 100.0 + weight.min(f64::from(RAREST)) - cost - place,
+            false => weight - place,
+        }
+    }
+
+    /// The same in a longer pattern.
+    fn followed_by(mut self, parts: &[Hir]) -> Self {
+        self.rest = Hir::concat([&[self.rest], parts].concat());
+        self
     }
 }
 
@@ -223,51 +282,47 @@ fn usable(mut literals: Literals) -> Option<Literals> {
     fits.then_some(literals)
 }
 
-/// Of parts in a row: the rarest of the runs of parts that are exact, and of what single parts hold.
+/// Of parts in a row: the best of the runs of parts that are exact, and of what single parts hold.
 fn best_of_parts(parts: &[Hir]) -> Option<Literals> {
-    let mut found: Vec<Literals> = Vec::new();
-    let mut run: Option<Literals> = None;
+    // Each with the number of the part behind it.
+    let mut found: Vec<(Literals, usize)> = Vec::new();
+    let mut open: Vec<Literals> = Vec::new();
+    let mut begins = true;
     let (mut least, mut most, mut lead) = (0, Some(0usize), ByteSet::default());
-    for part in parts {
+    for (number, part) in parts.iter().enumerate() {
+        let here = |one: Literals| Literals {
+            least: least + one.least,
+            most: most.zip(one.most).map(|(a, b)| a + b),
+            lead: lead.union(one.lead),
+            ..one
+        };
         let set = exact(part);
-        let longer = run
-            .as_ref()
-            .zip(set.as_ref())
-            .and_then(|(run, set)| product(&run.list, set));
-        match (&mut run, longer, set) {
-            (Some(run), Some(longer), _) => run.list = longer,
-            (_, _, set) => {
-                found.extend(run.take());
-                match set {
-                    Some(list) => {
-                        run = Some(Literals {
-                            list,
-                            least,
-                            most,
-                            lead,
-                        });
-                    }
-                    None => found.extend(best(part).map(|one| Literals {
-                        least: least + one.least,
-                        most: most.zip(one.most).map(|(a, b)| a + b),
-                        lead: lead.union(one.lead),
-                        list: one.list,
-                    })),
-                }
+        let branches = set.as_ref().is_some_and(|set| set.len() >= BRANCHES);
+        for run in std::mem::take(&mut open) {
+            let longer = set.as_ref().and_then(|set| product(&run.list, set));
+            if branches || longer.is_none() {
+                found.push((run.clone(), number));
             }
+            open.extend(longer.map(|list| Literals { list, ..run }));
         }
+        match set {
+            Some(list) if begins || open.is_empty() => open.push(here(Literals::at_start(list))),
+            Some(_) => {}
+            None => found.extend(best(part).map(|one| (here(one), number + 1))),
+        }
+        // Behind a separator that may be one of many, what follows alone may do.
+        begins = branches;
         let properties = part.properties();
         least += properties.minimum_len().unwrap_or(0);
         most = most.zip(properties.maximum_len()).map(|(a, b)| a + b);
         lead = lead.union(ByteSet::any_of(part));
     }
-    found.extend(run);
-    let usable = found.into_iter().filter_map(usable);
-    // Where two are as rare as each other, the one whose place is known better.
-    usable.max_by_key(|one| {
-        let slack = one.most.map_or(usize::MAX, |most| most - one.least);
-        (weight(&one.list).min(40), std::cmp::Reverse(slack))
-    })
+    found.extend(open.into_iter().map(|run| (run, parts.len())));
+    let usable = found
+        .into_iter()
+        .filter_map(|(one, end)| Some((usable(one)?, end)));
+    let (one, end) = usable.max_by(|(one, _), (other, _)| one.value().total_cmp(&other.value()))?;
+    Some(one.followed_by(&parts[end..]))
 }
 
 /// A byte that every match holds, digits and signs only, and how far behind the first byte it is at most.
@@ -358,6 +413,9 @@ mod tests {
         assert_eq!(of("-----BEGIN[ A-Z]{0,9}PRIVATE KEY-----"), ["-----BEGIN"]);
         assert_eq!(of("(?:prefix-)?[a-z]{4}:AAAA[a-z]"), [":AAAA"]);
         assert_eq!(of("(?:abc-){3}x"), ["abc-abc-abc-x"]);
+        // Rare enough without all the ways to go on.
+        assert_eq!(of("(?i:genius[_. -]?access)=[a-z]{9}"), ["genius (any case)"]);
+        assert_eq!(of("a[_. -]?mediastack=[a-z]{9}"), ["mediastack="]);
         assert_eq!(of("a_very_long_literal_text_indeed"), ["a_very_long_lite"]);
     }
 
@@ -381,6 +439,7 @@ mod tests {
         assert_eq!(of("[0-9]{3}-[0-9]{2}-[0-9]{4}"), (10, 0));
         assert_eq!(of("[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2,7}"), (10, 2));
         assert_eq!(of("(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}"), (2, 2));
+        assert_eq!(of("[0-3][0-9][01][a-z][0-9]{3}"), (4, 0));
         assert_eq!(of("[A-Z]{1,3} ?[0-9]{6}|[0-9]{9}"), (10, 4));
     }
 
