@@ -126,7 +126,7 @@ pub(crate) fn deliver(key: &FlowKey, thread: &mut Thread, stack: u8, direction: 
         buffer,
         n,
         steps: TLS_RECORD,
-        entered_ns: 0,
+        entered_ns: None,
     };
     flow::deliver(key, thread, &plaintext);
 }

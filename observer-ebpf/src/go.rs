@@ -80,7 +80,7 @@ fn deliver(pid: u32, connection: u64, buffer: u64, len: u64, direction: u8) {
             TLS_RECORD
         },
         // A write is reported when it is entered.
-        entered_ns: 0,
+        entered_ns: None,
     };
     flow::deliver(&key, thread, &plaintext);
 }

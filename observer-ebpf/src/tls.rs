@@ -234,7 +234,11 @@ fn exit(ctx: &RetProbeContext, slot: usize, direction: u8, stack: u8) -> u32 {
         } else {
             WHOLE_BODY
         },
-        entered_ns: call.entered_ns,
+        entered_ns: if direction == DIRECTION_SENT {
+            Some(call.entered_ns)
+        } else {
+            None
+        },
     };
     flow::deliver(&key, thread, &plaintext);
     0
