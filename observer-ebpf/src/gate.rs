@@ -9,7 +9,7 @@ use observer_common::{
 
 use crate::{
     emit,
-    maps::{SCOPES, Thread, count, next_id, prefix_large, prefix_small},
+    maps::{SCOPES, Thread, count, most_pieces, next_id, prefix_large, prefix_small},
     share,
     task::header,
 };
@@ -178,11 +178,12 @@ pub(crate) fn delivery<'t>(thread: &'t mut Thread, gate: &Gate, call: Passed) ->
     delivery
 }
 
-/// Cuts what is to be delivered of one buffer into records with absolute offsets: whole ones, at most `steps`, and a rest.
+/// Cuts what is to be delivered of one buffer into records with absolute offsets: whole ones, at most `steps` and as many as this kernel's
+/// verifier walks, and a rest.
 #[inline(always)]
 pub(crate) fn pieces(delivery: &mut Delivery, steps: u32) {
-    for _ in 0..steps {
-        if rest(delivery) <= MAX_CHUNK as u64 {
+    for step in 0..steps {
+        if rest(delivery) <= MAX_CHUNK as u64 || step >= most_pieces() {
             break;
         }
         advance(delivery, MAX_CHUNK as u64);

@@ -154,6 +154,8 @@ static PREFIX_LARGE: u64 = 262_144;
 static PREFIX_SMALL: u64 = 4_096;
 #[unsafe(no_mangle)]
 static SERVED_CALLS: u32 = 0;
+#[unsafe(no_mangle)]
+static MOST_PIECES: u32 = 256;
 
 /// Process id of the daemon, which never observes itself.
 pub(crate) fn daemon_pid() -> u32 {
@@ -183,6 +185,12 @@ pub(crate) fn prefix_small() -> u64 {
 pub(crate) fn served_calls() -> bool {
     // SAFETY: as in `daemon_pid`.
     unsafe { core::ptr::read_volatile(&raw const SERVED_CALLS) != 0 }
+}
+
+/// Most whole pieces of one buffer that the verifier of this kernel walks.
+pub(crate) fn most_pieces() -> u32 {
+    // SAFETY: as in `daemon_pid`.
+    unsafe { core::ptr::read_volatile(&raw const MOST_PIECES) }
 }
 
 /// Adds to a counter of `observer_common::counters`.

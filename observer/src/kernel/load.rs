@@ -226,6 +226,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         .override_global("PREFIX_LARGE", &options.undecided_prefix_bytes, true)
         .override_global("PREFIX_SMALL", &small, true)
         .override_global("SERVED_CALLS", &served_calls, true)
+        .override_global("MOST_PIECES", &most_pieces(&release), true)
         // Level 0 takes the logging out of the programs when they are verified.
         .override_global(aya_log::LEVEL, &log_level, false)
         .map_max_entries("RECORDS", options.ring_buffer_bytes)
@@ -275,6 +276,15 @@ fn check_kernel(release: &str) -> Result<(), LoadError> {
         Some(version) if version < (5, 8) => Err(LoadError::KernelTooOld(release.to_owned())),
         // A release that is not understood is no reason to refuse: the kernel says itself what it cannot do.
         _ => Ok(()),
+    }
+}
+
+/// Most records that one buffer of a call gives. Verifiers before Linux 6.4 walk each of them anew, and a million steps are allowed: what a
+/// call has beyond 512 KiB is counted as lost there.
+fn most_pieces(release: &str) -> u32 {
+    match version(release) {
+        Some(version) if version < (6, 4) => 32,
+        _ => 256,
     }
 }
 

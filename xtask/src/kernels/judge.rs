@@ -160,6 +160,9 @@ impl Outcome {
         if tls.len() == 1 && tls[0]["gen_ai_provider_name"] != "openai" {
             self.fault(format!("TLS call: provider {}", tls[0]["gen_ai_provider_name"]));
         }
+        if sees.bytes && tls.len() == 1 && tls[0]["tie"] != "in_call" {
+            self.fault(format!("TLS call: tie {}", tls[0]["tie"]));
+        }
         self.one_call("TLS call", sections.get("tls_call"), &tls);
         if sees.clear {
             let plain: Vec<&Value> = of("tls_stack", "none");
@@ -174,7 +177,6 @@ impl Outcome {
             Some(row)
                 if second.is_none()
                     && row["visibility"] == "decoded"
-                    && row["tie"] == "in_call"
                     && row["bytes_sent"].as_u64() > Some(0)
                     && row["bytes_received"].as_u64() > Some(0) =>
             {
@@ -401,7 +403,7 @@ mod tests {
 
     fn rows() -> Rows {
         let call = |address: &str, stack: &str| {
-            json!({"server_address": address, "tls_stack": stack, "gen_ai_provider_name": "openai", "gen_ai_request_model": MODEL,
+            json!({"server_address": address, "tls_stack": stack, "tie": "in_call", "gen_ai_provider_name": "openai", "gen_ai_request_model": MODEL,
                 "gen_ai_response_id": "c-1", "gen_ai_usage_input_tokens": 3, "gen_ai_usage_output_tokens": 5, "visibility": "decoded"})
         };
         let seal = |kind: &str| {
@@ -411,7 +413,7 @@ mod tests {
         Rows {
             interactions: vec![call("api.openai.com", "openssl"), call("127.0.0.1", "none")],
             connections: vec![
-                json!({"server_port": 4443, "visibility": "decoded", "tie": "in_call", "bytes_sent": 9, "bytes_received": 9}),
+                json!({"server_port": 4443, "visibility": "decoded", "bytes_sent": 9, "bytes_received": 9}),
             ],
             seals: vec![seal("open"), seal("close")],
         }

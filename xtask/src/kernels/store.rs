@@ -72,7 +72,7 @@ impl Store {
                 "ts",
             )?,
             connections: of(
-                "server_address, server_port, tls_stack, tie, bytes_sent, bytes_received, visibility, opaque_reason",
+                "server_address, server_port, tls_stack, bytes_sent, bytes_received, visibility, opaque_reason",
                 "ai_connections",
                 "ts",
             )?,
