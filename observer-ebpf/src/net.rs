@@ -61,9 +61,13 @@ pub(crate) fn socket_state(ctx: RawTracePointContext) -> i32 {
     let socket: u64 = ctx.arg(0);
     match ctx.arg::<i32>(2) {
         TCP_SYN_SENT => connecting(socket),
-        TCP_ESTABLISHED if ctx.arg::<i32>(1) == TCP_SYN_RECV => accepted(socket),
+        TCP_ESTABLISHED if ctx.arg::<i32>(1) == TCP_SYN_RECV => {
+            accepted(socket);
+        }
         TCP_ESTABLISHED => established(socket),
-        TCP_CLOSE => closed(socket),
+        TCP_CLOSE => {
+            closed(socket);
+        }
         _ => {}
     }
     0
@@ -150,37 +154,34 @@ fn of_entry(kind: u16, entry: &Socket) -> Header {
 }
 
 /// Runs where the packet arrived: which process serves it shows with its first call.
-#[inline(always)]
-fn accepted(socket: u64) {
+#[inline(never)]
+fn accepted(socket: u64) -> bool {
     let mut entry = new_entry();
     entry.state = SOCKET_ACCEPTED;
     entry.flags = CLOSE_WAS_ESTABLISHED;
     entry.local_port = u32::from(field::<u16>(socket, offsets().sock_num));
-    if SOCKETS.insert(&socket, &entry, 0).is_err() {
+    let is_there = SOCKETS.insert(&socket, &entry, 0).is_ok();
+    if !is_there {
         count(counters::LOST_SOCKETS_FULL, 1);
     }
+    is_there
 }
 
 /// May run in any context: process and totals come from the entry, not from the current task.
-#[inline(always)]
-fn closed(socket: u64) {
+#[inline(never)]
+fn closed(socket: u64) -> bool {
     // SAFETY: the value is copied at once.
     let Some(entry) = (unsafe { SOCKETS.get(&socket).copied() }) else {
-        return;
+        return false;
     };
     let _ = SOCKETS.remove(&socket);
-    if entry.pid == 0 {
-        return;
-    }
-    emit::plain(
-        of_entry(KIND_CLOSE, &entry),
-        Close {
-            sent: entry.gate.bytes[0],
-            received: entry.gate.bytes[1],
-            flags: entry.flags,
-            local_port: entry.local_port,
-        },
-    );
+    let close = Close {
+        sent: entry.gate.bytes[0],
+        received: entry.gate.bytes[1],
+        flags: entry.flags,
+        local_port: entry.local_port,
+    };
+    entry.pid != 0 && emit::plain(of_entry(KIND_CLOSE, &entry), close)
 }
 
 /// Books the bytes of a socket call, ties the socket to the TLS handle in use on this thread, and delivers what crosses
@@ -189,7 +190,12 @@ fn closed(socket: u64) {
 fn transferred(socket: u64, ret: i32, direction: u8) {
     let Some(pid) = observed_pid() else { return };
     if ret > 0 && SOCKETS.get_ptr_mut(&socket).is_none() {
-        unknown_socket(socket, ret as u32, direction);
+        // Functions of their own, one after the other: kernels before 6.13 add the stacks of all that is running, to 512 bytes.
+        if is_udp(socket) {
+            udp::transferred(socket, ret as u32, direction);
+        } else {
+            unknown_socket(socket, ret as u32, direction);
+        }
     }
     if let Some((entry, offset)) = book(socket, ret, direction, pid)
         && entry.state & SOCKET_QUIET == 0
@@ -197,7 +203,7 @@ fn transferred(socket: u64, ret: i32, direction: u8) {
     {
         in_clear(entry, offset, ret as u64, direction);
     }
-    tie::socket_used(socket, ret, direction == DIRECTION_SENT);
+    used(socket, ret, direction);
 }
 
 /// As [`transferred`] without a look at what crosses the socket, for kernels whose verifier would not come to its end with it. Of
@@ -209,7 +215,7 @@ pub(crate) fn booked(socket: u64, ret: i32, direction: u8) {
     used(socket, ret, direction);
 }
 
-/// A function of its own: beside [`takes_over`] there is no room for it on the stack.
+/// Ties the socket to the TLS handle in use on this thread.
 #[inline(never)]
 fn used(socket: u64, ret: i32, direction: u8) -> u32 {
     tie::socket_used(socket, ret, direction == DIRECTION_SENT);
@@ -242,10 +248,8 @@ fn takes_over(socket: u64, entry: &mut Socket, pid: u32) -> u32 {
     };
     entry.pid = pid;
     entry.process_start_ns = process_start_ns();
-    let mut head = header(KIND_CONNECT, entry.process_start_ns);
-    head.connection_id = entry.gate.id;
-    head.parent_pid = parent_pid();
-    u32::from(emit::plain(head, connect))
+    let parent = u64::from(parent_pid());
+    tell(&connect, entry.process_start_ns, entry.gate.id, parent)
 }
 
 /// Delivers `n` bytes from `offset` on as long as the gate is open.
@@ -341,12 +345,20 @@ fn unknown_socket(socket: u64, n: u32, direction: u8) -> u64 {
         (AF_INET | AF_INET6, TRANSPORT_TCP) => {
             new_socket(socket, [process_start_ns(), 0], -1, CONNECT_EXISTING)
         }
-        (AF_INET | AF_INET6, TRANSPORT_UDP) => udp::transferred(socket, n, direction),
         (AF_UNIX, _) if direction == DIRECTION_SENT && speaks_http(n) => {
             new_socket(socket, [process_start_ns(), 0], -1, 0)
         }
         _ => 0,
     }
+}
+
+/// Whether this is a datagram socket of IPv4 or IPv6.
+#[inline(never)]
+fn is_udp(socket: u64) -> bool {
+    let at = offsets();
+    at.sock_family != 0
+        && matches!(field::<u16>(socket, at.sock_family), AF_INET | AF_INET6)
+        && transport(socket) == TRANSPORT_UDP
 }
 
 /// Whether the call in progress sends the start of a request with a body: most unix sockets carry other things.
@@ -382,6 +394,15 @@ pub(crate) fn new_socket(socket: u64, process: [u64; 2], fd: i32, flags: u16) ->
 /// As [`new_socket`], with what is known about the connection.
 #[inline(always)]
 pub(crate) fn enter_socket(socket: u64, [process_start_ns, parent]: [u64; 2], connect: &Connect) -> u64 {
+    let connection_id = insert(socket, process_start_ns, connect);
+    if connection_id != 0 {
+        tell(connect, process_start_ns, connection_id, parent);
+    }
+    connection_id
+}
+
+#[inline(never)]
+fn insert(socket: u64, process_start_ns: u64, connect: &Connect) -> u64 {
     let mut entry = new_entry();
     entry.process_start_ns = process_start_ns;
     entry.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
@@ -393,16 +414,21 @@ pub(crate) fn enter_socket(socket: u64, [process_start_ns, parent]: [u64; 2], co
         // QUIC is sealed from its first byte.
         entry.state = SOCKET_QUIET;
     }
-    let connection_id = entry.gate.id;
     if SOCKETS.insert(&socket, &entry, 0).is_err() {
         count(counters::LOST_SOCKETS_FULL, 1);
         return 0;
     }
-    let mut head = header(KIND_CONNECT, process_start_ns);
-    head.connection_id = connection_id;
-    head.parent_pid = parent as u32;
-    emit::plain(head, *connect);
-    connection_id
+    entry.gate.id
+}
+
+#[inline(never)]
+fn tell(connect: &Connect, process_start_ns: u64, connection_id: u64, parent: u64) -> u32 {
+    u32::from(emit::connect(
+        connect,
+        process_start_ns,
+        connection_id,
+        parent as u32,
+    ))
 }
 
 /// Protocol of a socket (`TRANSPORT_*`), as the kernel numbers it.

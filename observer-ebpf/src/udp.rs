@@ -25,7 +25,7 @@ struct SocketAddress {
 }
 
 /// A datagram of a socket that is not in the table. Gives the connection id of a new QUIC connection, else 0.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn transferred(socket: u64, n: u32, direction: u8) -> u64 {
     let Some(mut connect) = describe(socket, -1, 0) else {
         return 0;
