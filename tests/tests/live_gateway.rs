@@ -133,7 +133,7 @@ fn ask_unseen(host: &Host, relay: &[&str], scheme: &str) -> Result<u32> {
 fn a_call_whose_caller_is_not_read_here_is_a_row_of_who_answers_it() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
     let host = Host::start(Options {
-        more: "  exclude_executables: [\"*/curl\"]\n".to_owned(),
+        more: "  served_calls: on\n  exclude_executables: [\"*/curl\"]\n".to_owned(),
         ..Options::default()
     })?;
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;

@@ -431,7 +431,7 @@ impl Default for Config {
                 ring_buffer_bytes: 16 * 1024 * 1024,
                 function_probes: FunctionProbes::Auto,
                 mcp_stdio: true,
-                served_calls: true,
+                served_calls: false,
                 exclude_executables: Vec::new(),
             },
             store: Store {

@@ -115,7 +115,7 @@ host: {id: h-1, name: web}
 policy: {file: policy.yaml, register: ai.yaml}
 catalog: {extra_hosts: [{host: "*.LLM.corp.example", provider: openai}]}
 rules: {files: [/etc/observer/own.yaml], disable: [email_address]}
-capture: {undecided_prefix_bytes: 4096, ring_buffer_bytes: 32MiB, function_probes: auto, mcp_stdio: off, served_calls: off, exclude_executables: ["/usr/sbin/nginx", "*/java"]}
+capture: {undecided_prefix_bytes: 4096, ring_buffer_bytes: 32MiB, function_probes: auto, mcp_stdio: off, served_calls: on, exclude_executables: ["/usr/sbin/nginx", "*/java"]}
 store:
   url: https://ch.example:8443/
   database: evidence
@@ -168,7 +168,7 @@ log: {level: debug, format: json}
     assert_eq!(config.capture.undecided_prefix_bytes, 4096);
     assert_eq!(config.capture.ring_buffer_bytes, 32 << 20);
     assert_eq!(config.capture.function_probes, FunctionProbes::Auto);
-    assert!(!config.capture.mcp_stdio && !config.capture.served_calls);
+    assert!(!config.capture.mcp_stdio && config.capture.served_calls);
     assert!(config.capture.exclude_executables[1].matches("/opt/jdk/bin/java"));
     let store = &config.store;
     assert_eq!(store.url.as_deref(), Some("https://ch.example:8443"));

@@ -64,7 +64,7 @@ pub(super) fn validate(reader: &mut Reader, directory: &Path, raw: Raw) -> Confi
         .function_probes
         .map_or(capture.function_probes, |i| FunctionProbes::ALL[i]);
     capture.mcp_stdio = raw.mcp_stdio.unwrap_or(0) == 0;
-    capture.served_calls = raw.served_calls.unwrap_or(0) == 0;
+    capture.served_calls = raw.served_calls == Some(0);
     capture.exclude_executables = v.executables(raw.exclude_executables);
     if let Some(path) = raw.state_dir.and_then(|d| v.path(d, "state_dir")) {
         config.store.embedded.data_dir = path.join("store");
