@@ -8,13 +8,13 @@ use core::mem::{MaybeUninit, size_of};
 use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_probe_read_user_str};
 use observer_common::{
     counters,
-    wire::{Connect, Dns, Header, KIND_CONNECT, MAX_CHUNK, MAX_DNS, MAX_NAME_LEN, TlsData, TlsName},
+    wire::{Dns, Header, MAX_CHUNK, MAX_DNS, MAX_NAME_LEN, TlsData, TlsName},
 };
 
 use crate::{
     gate::Delivery,
     maps::{RECORDS, count},
-    task::header,
+    task::write_header,
 };
 
 /// A record without payload.
@@ -45,20 +45,24 @@ pub(crate) fn plain<B: 'static>(header: Header, body: B) -> bool {
     true
 }
 
-/// As [`plain`], of a connection that the current process begins: put together where it stays, with as little stack as can be.
+/// As [`plain`], put together where it stays: with as little stack as can be. `says` adds to the header what its record is about.
 #[inline(always)]
-pub(crate) fn connect(connect: &Connect, process_start_ns: u64, connection_id: u64, parent_pid: u32) -> bool {
-    let Some(mut entry) = RECORDS.reserve::<Plain<Connect>>(0) else {
+pub(crate) fn in_place<B: Copy + 'static>(
+    kind: u16,
+    process_start_ns: u64,
+    says: impl FnOnce(&mut Header),
+    body: &B,
+) -> bool {
+    let Some(mut entry) = RECORDS.reserve::<Plain<B>>(0) else {
         count(counters::LOST_RING, 1);
         return false;
     };
     let record = entry.as_mut_ptr();
     // SAFETY: `record` points to a reservation of the right size, all of which is written.
     unsafe {
-        (&raw mut (*record).header).write(header(KIND_CONNECT, process_start_ns));
-        (*record).header.connection_id = connection_id;
-        (*record).header.parent_pid = parent_pid;
-        (&raw mut (*record).body).write(*connect);
+        write_header(&raw mut (*record).header, kind, process_start_ns);
+        says(&mut (*record).header);
+        (&raw mut (*record).body).write(*body);
     }
     entry.submit(0);
     count(counters::RECORDS, 1);

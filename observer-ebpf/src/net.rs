@@ -133,24 +133,22 @@ fn says_its_end(socket: u64) {
     let Some(connect) = describe(socket, -1, 0) else {
         return;
     };
-    let head = of_entry(KIND_ESTABLISHED, &entry);
     let body = Established {
         local_address: connect.local_address,
         family: connect.family,
         local_port: connect.local_port,
         pad: [0; 4],
     };
-    emit::plain(head, body);
+    let says = |head: &mut Header| of_socket(head, &entry);
+    emit::in_place(KIND_ESTABLISHED, entry.process_start_ns, says, &body);
 }
 
-/// Header of a record about a socket that may be written in any context.
+/// Of a record about a socket that may be written in any context.
 #[inline(always)]
-fn of_entry(kind: u16, entry: &Socket) -> Header {
-    let mut head = header(kind, entry.process_start_ns);
+fn of_socket(head: &mut Header, entry: &Socket) {
     head.pid = entry.pid;
     head.tid = entry.pid;
     head.connection_id = entry.gate.id;
-    head
 }
 
 /// Runs where the packet arrived: which process serves it shows with its first call.
@@ -170,18 +168,21 @@ fn accepted(socket: u64) -> bool {
 /// May run in any context: process and totals come from the entry, not from the current task.
 #[inline(never)]
 fn closed(socket: u64) -> bool {
-    // SAFETY: the value is copied at once.
-    let Some(entry) = (unsafe { SOCKETS.get(&socket).copied() }) else {
+    // SAFETY: pointer into the map; nobody uses the socket any more.
+    let Some(entry) = SOCKETS.get_ptr(&socket).map(|entry| unsafe { &*entry }) else {
         return false;
     };
-    let _ = SOCKETS.remove(&socket);
     let close = Close {
         sent: entry.gate.bytes[0],
         received: entry.gate.bytes[1],
         flags: entry.flags,
         local_port: entry.local_port,
     };
-    entry.pid != 0 && emit::plain(of_entry(KIND_CLOSE, &entry), close)
+    let says = |head: &mut Header| of_socket(head, entry);
+    let told = entry.pid != 0 && emit::in_place(KIND_CLOSE, entry.process_start_ns, says, &close);
+    // Afterwards: a copy of it has no room on the stack.
+    let _ = SOCKETS.remove(&socket);
+    told
 }
 
 /// Books the bytes of a socket call, ties the socket to the TLS handle in use on this thread, and delivers what crosses
@@ -423,12 +424,11 @@ fn insert(socket: u64, process_start_ns: u64, connect: &Connect) -> u64 {
 
 #[inline(never)]
 fn tell(connect: &Connect, process_start_ns: u64, connection_id: u64, parent: u64) -> u32 {
-    u32::from(emit::connect(
-        connect,
-        process_start_ns,
-        connection_id,
-        parent as u32,
-    ))
+    let says = |head: &mut Header| {
+        head.connection_id = connection_id;
+        head.parent_pid = parent as u32;
+    };
+    u32::from(emit::in_place(KIND_CONNECT, process_start_ns, says, connect))
 }
 
 /// Protocol of a socket (`TRANSPORT_*`), as the kernel numbers it.

@@ -3,8 +3,9 @@
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task,
     bpf_get_current_uid_gid, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
+    generated,
 };
-use observer_common::wire::Header;
+use observer_common::wire::{COMM_LEN, Header};
 
 use crate::maps::{NEW_THREAD, THREADS, Thread, count, daemon_pid, offsets};
 
@@ -104,5 +105,30 @@ pub(crate) fn header(kind: u16, process_start_ns: u64) -> Header {
         uid: bpf_get_current_uid_gid() as u32,
         parent_pid: 0,
         comm: bpf_get_current_comm().unwrap_or_default(),
+    }
+}
+
+/// As [`header`], written where it stays.
+///
+/// # Safety
+/// `at` must be valid for writes.
+#[inline(always)]
+pub(crate) unsafe fn write_header(at: *mut Header, kind: u16, process_start_ns: u64) {
+    let id = bpf_get_current_pid_tgid();
+    // SAFETY: by the caller; the helper writes as many bytes as it is told.
+    unsafe {
+        (&raw mut (*at).kind).write(kind);
+        (&raw mut (*at).flags).write(0);
+        (&raw mut (*at).cpu).write(cpu());
+        (&raw mut (*at).time_ns).write(now_ns());
+        (&raw mut (*at).process_start_ns).write(process_start_ns);
+        (&raw mut (*at).flow_id).write(0);
+        (&raw mut (*at).connection_id).write(0);
+        (&raw mut (*at).cgroup_id).write(bpf_get_current_cgroup_id());
+        (&raw mut (*at).pid).write((id >> 32) as u32);
+        (&raw mut (*at).tid).write(id as u32);
+        (&raw mut (*at).uid).write(bpf_get_current_uid_gid() as u32);
+        (&raw mut (*at).parent_pid).write(0);
+        generated::bpf_get_current_comm((&raw mut (*at).comm).cast(), COMM_LEN as u32);
     }
 }
