@@ -22,7 +22,7 @@ use crate::{
     maps::{SOCKETS, count, offsets, prefix_large, prefix_small, served_calls},
     process::read_arg,
     syscall,
-    task::{field, header, known_thread, observed_pid, parent_pid, process_start_ns, thread},
+    task::{field, known_thread, observed_pid, parent_pid, process_start_ns, thread},
     tie, udp,
 };
 
