@@ -8,7 +8,7 @@ use core::mem::{MaybeUninit, size_of};
 use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_probe_read_user_str};
 use observer_common::{
     counters,
-    wire::{Dns, Header, MAX_CHUNK, MAX_DNS, MAX_NAME_LEN, TlsData, TlsName},
+    wire::{Dns, Header, KIND_DNS, MAX_CHUNK, MAX_DNS, MAX_NAME_LEN, TlsData, TlsName},
 };
 
 use crate::{
@@ -32,22 +32,10 @@ struct WithPayload<B, const N: usize> {
     payload: [MaybeUninit<u8>; N],
 }
 
-/// Emits a record that is header and body only.
+/// Emits a record that is header and body only. It is put together where it stays, with as little stack as can be; `says` adds to the
+/// header what the record is about.
 #[inline(always)]
-pub(crate) fn plain<B: 'static>(header: Header, body: B) -> bool {
-    let Some(mut entry) = RECORDS.reserve::<Plain<B>>(0) else {
-        count(counters::LOST_RING, 1);
-        return false;
-    };
-    entry.write(Plain { header, body });
-    entry.submit(0);
-    count(counters::RECORDS, 1);
-    true
-}
-
-/// As [`plain`], put together where it stays: with as little stack as can be. `says` adds to the header what its record is about.
-#[inline(always)]
-pub(crate) fn in_place<B: Copy + 'static>(
+pub(crate) fn plain<B: Copy + 'static>(
     kind: u16,
     process_start_ns: u64,
     says: impl FnOnce(&mut Header),
@@ -71,7 +59,12 @@ pub(crate) fn in_place<B: Copy + 'static>(
 
 /// Emits a record with `len` payload bytes read from `source` in the current process.
 #[inline(always)]
-fn with_payload<B: Copy + 'static, const N: usize>(header: &Header, body: &B, source: u64, len: u32) -> bool {
+fn with_payload<B: Copy + 'static, const N: usize>(
+    put_header: impl FnOnce(*mut Header),
+    body: &B,
+    source: u64,
+    len: u32,
+) -> bool {
     let Some(mut entry) = RECORDS.reserve::<WithPayload<B, N>>(0) else {
         count(counters::LOST_RING, 1);
         count(counters::LOST_RING_BYTES, u64::from(len));
@@ -81,7 +74,7 @@ fn with_payload<B: Copy + 'static, const N: usize>(header: &Header, body: &B, so
     // SAFETY: `record` points to a reservation of the right size; the payload is written by the helper, which gets a
     // length that is checked against N right here, where the verifier sees it.
     let read = unsafe {
-        (&raw mut (*record).header).write(*header);
+        put_header(&raw mut (*record).header);
         (&raw mut (*record).body).write(*body);
         let len = if len as usize > N { N as u32 } else { len };
         bpf_probe_read_user((&raw mut (*record).payload).cast(), len, source as *const _)
@@ -131,7 +124,9 @@ fn plaintext<const N: usize>(delivery: &Delivery, len: u32) -> bool {
         call_len: delivery.body.call_len + n,
         ..delivery.body
     };
-    with_payload::<TlsData, N>(&delivery.head, &body, delivery.source.base - n, len)
+    // SAFETY: the place is that of a header.
+    let head = |at: *mut Header| unsafe { at.write(delivery.head) };
+    with_payload::<TlsData, N>(head, &body, delivery.source.base - n, len)
 }
 
 const _: () =
@@ -139,13 +134,15 @@ const _: () =
 
 /// Emits the first bytes of a DNS message of `message_len` bytes at `source` in the current process.
 #[inline(always)]
-pub(crate) fn dns(header: &Header, source: u64, message_len: u32) -> bool {
+pub(crate) fn dns(process_start_ns: u64, source: u64, message_len: u32) -> bool {
     let len = if message_len as usize > MAX_DNS {
         MAX_DNS as u32
     } else {
         message_len
     };
-    with_payload::<Dns, MAX_DNS>(header, &Dns { len, message_len }, source, len)
+    // SAFETY: the place is that of a header.
+    let head = |at: *mut Header| unsafe { write_header(at, KIND_DNS, process_start_ns) };
+    with_payload::<Dns, MAX_DNS>(head, &Dns { len, message_len }, source, len)
 }
 
 /// Room for a server name and its terminating NUL.

@@ -19,7 +19,7 @@ use observer_common::{
 use crate::{
     emit,
     maps::count,
-    task::{header, now_ns, observed_pid, process_start_ns},
+    task::{now_ns, observed_pid, process_start_ns},
 };
 
 /// The daemon's word that it is there.
@@ -112,17 +112,15 @@ fn judge(ctx: &SockAddrContext, address: [u8; 16]) -> i32 {
         return ALLOW;
     };
     let denied = stop.action == STOP_DENY;
-    emit::plain(
-        header(KIND_ENFORCED, process_start_ns()),
-        Enforced {
-            peer_address: address,
-            rule: stop.rule,
-            peer_port: port,
-            transport,
-            action: if denied { ENFORCED_DENIED } else { ENFORCED_DRY_RUN },
-            pad: [0; 8],
-        },
-    );
+    let body = Enforced {
+        peer_address: address,
+        rule: stop.rule,
+        peer_port: port,
+        transport,
+        action: if denied { ENFORCED_DENIED } else { ENFORCED_DRY_RUN },
+        pad: [0; 8],
+    };
+    emit::plain(KIND_ENFORCED, process_start_ns(), |_| (), &body);
     if denied {
         count(counters::CALLS_DENIED, 1);
     } else {

@@ -4,7 +4,10 @@ use aya_ebpf::helpers::bpf_probe_read_user;
 use observer_common::{
     counters,
     maps::{Flow, FlowKey},
-    wire::{CLASS_UNDECIDED, DIRECTION_SENT, KIND_TLS_FREE, KIND_TLS_NAME, STACK_OPENSSL, TIE_NONE, TlsFree},
+    wire::{
+        CLASS_UNDECIDED, DIRECTION_SENT, Header, KIND_TLS_FREE, KIND_TLS_NAME, STACK_OPENSSL, TIE_NONE,
+        TlsFree,
+    },
 };
 
 use crate::{
@@ -186,17 +189,16 @@ pub(crate) fn free(pid: u32, handle: u64) {
 /// Reports the end of a flow with its totals.
 #[inline(always)]
 fn ended(key: &FlowKey, flow: &Flow) {
-    let mut head = header(KIND_TLS_FREE, key.process_start_ns);
-    head.flow_id = flow.gate.id;
-    head.connection_id = flow.connection_id;
-    emit::plain(
-        head,
-        TlsFree {
-            handle: key.handle,
-            sent: flow.gate.bytes[0],
-            received: flow.gate.bytes[1],
-            class: flow.gate.class,
-            tie: flow.tie,
-        },
-    );
+    let body = TlsFree {
+        handle: key.handle,
+        sent: flow.gate.bytes[0],
+        received: flow.gate.bytes[1],
+        class: flow.gate.class,
+        tie: flow.tie,
+    };
+    let says = |head: &mut Header| {
+        head.flow_id = flow.gate.id;
+        head.connection_id = flow.connection_id;
+    };
+    emit::plain(KIND_TLS_FREE, key.process_start_ns, says, &body);
 }

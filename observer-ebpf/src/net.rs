@@ -107,8 +107,7 @@ fn connecting(socket: u64) {
         Some(t) if t.connect_fd != 0 => t.connect_fd as i32 - 1,
         _ => -1,
     };
-    let process = [process_start_ns(), u64::from(parent_pid())];
-    new_socket(socket, process, fd, 0);
+    new_socket(socket, fd, 0);
 }
 
 /// May run in any context: only the entry counts. The local port is known now and gone when the socket is closed.
@@ -140,7 +139,7 @@ fn says_its_end(socket: u64) {
         pad: [0; 4],
     };
     let says = |head: &mut Header| of_socket(head, &entry);
-    emit::in_place(KIND_ESTABLISHED, entry.process_start_ns, says, &body);
+    emit::plain(KIND_ESTABLISHED, entry.process_start_ns, says, &body);
 }
 
 /// Of a record about a socket that may be written in any context.
@@ -179,7 +178,7 @@ fn closed(socket: u64) -> bool {
         local_port: entry.local_port,
     };
     let says = |head: &mut Header| of_socket(head, entry);
-    let told = entry.pid != 0 && emit::in_place(KIND_CLOSE, entry.process_start_ns, says, &close);
+    let told = entry.pid != 0 && emit::plain(KIND_CLOSE, entry.process_start_ns, says, &close);
     // Afterwards: a copy of it has no room on the stack.
     let _ = SOCKETS.remove(&socket);
     told
@@ -249,8 +248,7 @@ fn takes_over(socket: u64, entry: &mut Socket, pid: u32) -> u32 {
     };
     entry.pid = pid;
     entry.process_start_ns = process_start_ns();
-    let parent = u64::from(parent_pid());
-    tell(&connect, entry.process_start_ns, entry.gate.id, parent)
+    tell(&connect, entry.gate.id)
 }
 
 /// Delivers `n` bytes from `offset` on as long as the gate is open.
@@ -343,12 +341,8 @@ fn unknown_socket(socket: u64, n: u32, direction: u8) -> u64 {
         (AF_INET | AF_INET6, TRANSPORT_TCP) if i32::from(field::<u8>(socket, at.sock_state)) == TCP_CLOSE => {
             0
         }
-        (AF_INET | AF_INET6, TRANSPORT_TCP) => {
-            new_socket(socket, [process_start_ns(), 0], -1, CONNECT_EXISTING)
-        }
-        (AF_UNIX, _) if direction == DIRECTION_SENT && speaks_http(n) => {
-            new_socket(socket, [process_start_ns(), 0], -1, 0)
-        }
+        (AF_INET | AF_INET6, TRANSPORT_TCP) => new_socket(socket, -1, CONNECT_EXISTING),
+        (AF_UNIX, _) if direction == DIRECTION_SENT && speaks_http(n) => new_socket(socket, -1, 0),
         _ => 0,
     }
 }
@@ -383,29 +377,29 @@ fn new_entry() -> Socket {
 }
 
 /// Enters a socket of the current process and reports it. Gives its connection id, 0 when it is of no known kind, not
-/// readable or the table is full. `process` is its start, and its parent where there is room on the stack to ask for it.
+/// readable or the table is full.
 #[inline(always)]
-pub(crate) fn new_socket(socket: u64, process: [u64; 2], fd: i32, flags: u16) -> u64 {
+pub(crate) fn new_socket(socket: u64, fd: i32, flags: u16) -> u64 {
     let Some(connect) = describe(socket, fd, flags) else {
         return 0;
     };
-    enter_socket(socket, process, &connect)
+    enter_socket(socket, &connect)
 }
 
 /// As [`new_socket`], with what is known about the connection.
 #[inline(always)]
-pub(crate) fn enter_socket(socket: u64, [process_start_ns, parent]: [u64; 2], connect: &Connect) -> u64 {
-    let connection_id = insert(socket, process_start_ns, connect);
+pub(crate) fn enter_socket(socket: u64, connect: &Connect) -> u64 {
+    let connection_id = insert(socket, connect);
     if connection_id != 0 {
-        tell(connect, process_start_ns, connection_id, parent);
+        tell(connect, connection_id);
     }
     connection_id
 }
 
 #[inline(never)]
-fn insert(socket: u64, process_start_ns: u64, connect: &Connect) -> u64 {
+fn insert(socket: u64, connect: &Connect) -> u64 {
     let mut entry = new_entry();
-    entry.process_start_ns = process_start_ns;
+    entry.process_start_ns = process_start_ns();
     entry.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     entry.local_port = u32::from(connect.local_port);
     if connect.flags & CONNECT_EXISTING != 0 {
@@ -423,12 +417,13 @@ fn insert(socket: u64, process_start_ns: u64, connect: &Connect) -> u64 {
 }
 
 #[inline(never)]
-fn tell(connect: &Connect, process_start_ns: u64, connection_id: u64, parent: u64) -> u32 {
+fn tell(connect: &Connect, connection_id: u64) -> u32 {
+    let parent = parent_pid();
     let says = |head: &mut Header| {
         head.connection_id = connection_id;
-        head.parent_pid = parent as u32;
+        head.parent_pid = parent;
     };
-    u32::from(emit::in_place(KIND_CONNECT, process_start_ns, says, connect))
+    u32::from(emit::plain(KIND_CONNECT, process_start_ns(), says, connect))
 }
 
 /// Protocol of a socket (`TRANSPORT_*`), as the kernel numbers it.

@@ -7,13 +7,13 @@ use aya_ebpf::{
     programs::{RawTracePointContext, TracePointContext},
 };
 use aya_log_ebpf::debug;
-use observer_common::wire::{KIND_EXEC, KIND_EXIT, KIND_MAP_EXEC};
+use observer_common::wire::{Header, KIND_EXEC, KIND_EXIT, KIND_MAP_EXEC};
 
 use crate::{
     emit,
     maps::THREADS,
     stdio,
-    task::{header, observed_pid, parent_pid, process_start_ns},
+    task::{observed_pid, parent_pid, process_start_ns},
 };
 
 /// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
@@ -63,8 +63,7 @@ pub(crate) unsafe fn read_arg(ctx: &TracePointContext, offset: usize) -> u64 {
 #[inline(always)]
 fn process_event(kind: u16, parent_pid: u32) {
     if observed_pid().is_some() {
-        let mut head = header(kind, process_start_ns());
-        head.parent_pid = parent_pid;
-        emit::plain(head, ());
+        let says = |head: &mut Header| head.parent_pid = parent_pid;
+        emit::plain(kind, process_start_ns(), says, &());
     }
 }

@@ -1,9 +1,10 @@
 //! Facts about the current task.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::helpers::{
-    bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task,
-    bpf_get_current_uid_gid, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
-    generated,
+    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_uid_gid,
+    bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel, generated,
 };
 use observer_common::wire::{COMM_LEN, Header};
 
@@ -89,22 +90,11 @@ pub(crate) fn known_thread(id: u64) -> Option<&'static mut Thread> {
 /// A header for a record about the current task.
 #[inline(always)]
 pub(crate) fn header(kind: u16, process_start_ns: u64) -> Header {
-    let id = bpf_get_current_pid_tgid();
-    Header {
-        kind,
-        flags: 0,
-        cpu: cpu(),
-        time_ns: now_ns(),
-        process_start_ns,
-        flow_id: 0,
-        connection_id: 0,
-        // SAFETY: helper without arguments.
-        cgroup_id: unsafe { bpf_get_current_cgroup_id() },
-        pid: (id >> 32) as u32,
-        tid: id as u32,
-        uid: bpf_get_current_uid_gid() as u32,
-        parent_pid: 0,
-        comm: bpf_get_current_comm().unwrap_or_default(),
+    let mut head = MaybeUninit::uninit();
+    // SAFETY: all fields are written.
+    unsafe {
+        write_header(head.as_mut_ptr(), kind, process_start_ns);
+        head.assume_init()
     }
 }
 

@@ -3,13 +3,13 @@
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use observer_common::{
     maps::{Flow, FlowKey, SOCKET_ACCEPTED},
-    wire::{CLASS_OTHER, KIND_TIE, TIE_AFTER_CALL, TIE_IN_CALL, Tie, is_of_key},
+    wire::{CLASS_OTHER, Header, KIND_TIE, TIE_AFTER_CALL, TIE_IN_CALL, Tie, is_of_key},
 };
 
 use crate::{
     emit, flow,
     maps::{CALLS, FLOWS, SOCKETS, Thread},
-    task::{header, known_thread},
+    task::known_thread,
 };
 
 /// A socket call of this thread transferred bytes: ties the TLS handle in use to the socket.
@@ -84,17 +84,16 @@ fn tie_flow(flow: &mut Flow, key: &FlowKey, socket: u64, tie: u8) {
         // The first plaintext will say it.
         return;
     }
-    let mut head = header(KIND_TIE, key.process_start_ns);
-    head.flow_id = flow.gate.id;
-    head.connection_id = connection_id;
-    emit::plain(
-        head,
-        Tie {
-            handle: key.handle,
-            tie: u32::from(tie),
-            stack: flow.gate.stack,
-        },
-    );
+    let body = Tie {
+        handle: key.handle,
+        tie: u32::from(tie),
+        stack: flow.gate.stack,
+    };
+    let says = |head: &mut Header| {
+        head.flow_id = flow.gate.id;
+        head.connection_id = connection_id;
+    };
+    emit::plain(KIND_TIE, key.process_start_ns, says, &body);
 }
 
 /// Whether the connection of a flow is gone, so that its handle is another's now. Stacks that do not tell the end of

@@ -1,13 +1,13 @@
 //! UDP: QUIC connections, and the answers of name servers.
 
 use aya_ebpf::helpers::bpf_probe_read_user;
-use observer_common::wire::{AF_INET, AF_INET6, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, KIND_DNS};
+use observer_common::wire::{AF_INET, AF_INET6, Connect, DIRECTION_RECEIVED, DIRECTION_SENT};
 
 use crate::{
     emit,
     net::{describe, enter_socket},
     syscall,
-    task::{header, process_start_ns},
+    task::process_start_ns,
 };
 
 const PORT_QUIC: u16 = 443;
@@ -31,20 +31,21 @@ pub(crate) fn transferred(socket: u64, n: u32, direction: u8) -> u64 {
         return 0;
     };
     let call = syscall::current();
-    if connect.peer_port == 0 {
-        // Not connected: the call says who the peer is.
-        let Some(peer) = call.as_ref().and_then(|c| named_peer(c.peer())) else {
-            return 0;
-        };
-        set_peer(&mut connect, &peer);
+    // Not connected: the call says who the peer is.
+    if connect.peer_port == 0
+        && !call
+            .as_ref()
+            .is_some_and(|call| set_peer(&mut connect, call.peer()))
+    {
+        return 0;
     }
     match (connect.peer_port, direction) {
-        (PORT_QUIC, DIRECTION_SENT) => enter_socket(socket, [process_start_ns(), 0], &connect),
+        (PORT_QUIC, DIRECTION_SENT) => enter_socket(socket, &connect),
         (PORT_DNS, DIRECTION_RECEIVED) => {
             if let Some(source) = call.and_then(|c| c.source(u64::from(n)))
                 && let Some(start) = first_buffer(&source)
             {
-                emit::dns(&header(KIND_DNS, process_start_ns()), start, n);
+                emit::dns(process_start_ns(), start, n);
             }
             0
         }
@@ -52,18 +53,19 @@ pub(crate) fn transferred(socket: u64, n: u32, direction: u8) -> u64 {
     }
 }
 
-#[inline(always)]
-fn named_peer(address: u64) -> Option<SocketAddress> {
+/// Enters the peer that the call names at this address; `false` where it names none.
+///
+/// A function of its own: it has its own stack.
+#[inline(never)]
+fn set_peer(connect: &mut Connect, address: u64) -> bool {
     if address == 0 {
-        return None;
+        return false;
     }
     // A `struct sockaddr_in` is 16 bytes long: what is read behind it is not looked at.
     // SAFETY: bpf_probe_read_user checks the address.
-    unsafe { bpf_probe_read_user(address as *const SocketAddress) }.ok()
-}
-
-#[inline(always)]
-fn set_peer(connect: &mut Connect, peer: &SocketAddress) {
+    let Ok(peer) = (unsafe { bpf_probe_read_user(address as *const SocketAddress) }) else {
+        return false;
+    };
     connect.peer_port = u16::from_be(peer.port);
     connect.family = peer.family;
     match peer.family {
@@ -74,6 +76,7 @@ fn set_peer(connect: &mut Connect, peer: &SocketAddress) {
         AF_INET6 => connect.peer_address = peer.address,
         _ => connect.peer_port = 0,
     }
+    true
 }
 
 /// Where the message starts; an answer that is spread over several buffers is not followed.
