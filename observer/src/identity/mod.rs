@@ -421,11 +421,7 @@ mod tests {
 
     #[test]
     fn a_process_that_is_gone_is_unknown_but_for_what_the_record_says() {
-        let key = ProcessKey {
-            pid: u32::MAX - 1,
-            start_ns: 1,
-        };
-        let identity = Processes::default().identify(key, told(0, 0), || "gone".into());
+        let identity = Processes::default().identify(gone(1), told(0, 0), || "gone".into());
         assert_eq!(
             (identity.comm.as_str(), identity.executable.as_str()),
             ("gone", "")
@@ -437,10 +433,7 @@ mod tests {
     fn a_client_that_was_not_found_is_looked_for_again_later() {
         let mut processes = Processes::default();
         // Nobody is above it, so nobody is found.
-        let key = ProcessKey {
-            pid: u32::MAX - 1,
-            start_ns: 1,
-        };
+        let key = gone(1);
         let mut identity = processes.identify(key, told(0, 0), String::new);
         processes.want_stdio_client(&mut identity, 5);
         assert_eq!(processes.no_client[&key], 5 + NO_CLIENT_NS);
@@ -455,10 +448,6 @@ mod tests {
     #[test]
     fn the_table_of_processes_is_bounded() {
         let mut processes = Processes::default();
-        let gone = |n: u64| ProcessKey {
-            pid: u32::MAX - 1,
-            start_ns: n,
-        };
         for n in 0..=MAX_PROCESSES as u64 {
             processes.identify(gone(n), told(0, 0), String::new);
         }

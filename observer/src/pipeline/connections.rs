@@ -7,11 +7,9 @@ use observer_common::wire::{
     TRANSPORT_UDP,
 };
 
-use super::{enforcement::Decided, flows::Flow, role::Role, rows, served::Place};
+use super::{enforcement::Decided, flows::Flow, role::Role, served::Place};
 use crate::{
     coverage::Readability,
-    evidence::InteractionRow,
-    exchange::Exchange,
     flow::Direction,
     identity::{Identity, ProcessKey},
     protocol::tls::ClientHello,
@@ -399,28 +397,18 @@ impl Connections {
         }
     }
 
-    pub(super) fn exchange(&mut self, flow: &Flow, exchange: &Exchange, partial: bool) {
-        let Some(connection) = self.0.get_mut(&flow.connection_id) else {
+    /// A call on this connection is a row: what it was asked of, and whether it was not read whole.
+    pub(super) fn exchange(&mut self, id: u64, host: &str, partial: bool) {
+        let Some(connection) = self.0.get_mut(&id) else {
             return;
         };
         connection.speaks_ai = true;
         connection.decoded += 1;
         connection.partial += u32::from(partial);
-        if !exchange.host.is_empty() {
+        if !host.is_empty() {
             let known = connection.name_is_ai;
-            connection.rename(NameSource::Host, &exchange.host, known);
+            connection.rename(NameSource::Host, host, known);
         }
-    }
-
-    /// A call that the process answered is a row.
-    pub(super) fn answered(&mut self, row: &InteractionRow) {
-        let Some(connection) = self.0.get_mut(&row.connection_id) else {
-            return;
-        };
-        connection.speaks_ai = true;
-        connection.decoded += 1;
-        connection.partial += u32::from(row.visibility == rows::PARTIAL);
-        connection.rename(NameSource::Host, &row.server_address, false);
     }
 
     /// The process made this connection, and its end is known now. `false` when the connection is not.

@@ -70,7 +70,8 @@ impl Pipeline {
             self.answered(finished, exchange.ended_ns);
         } else {
             let partial = finished.incomplete.is_some();
-            self.connections.exchange(flow, exchange, partial);
+            self.connections
+                .exchange(flow.connection_id, &exchange.host, partial);
             self.put_out(finished);
         }
     }

@@ -128,7 +128,9 @@ impl Pipeline {
     }
 
     fn conclude(&mut self, finished: Finished) {
-        self.connections.answered(&finished.row);
+        let (row, partial) = (&finished.row, finished.incomplete.is_some());
+        self.connections
+            .exchange(row.connection_id, &row.server_address, partial);
         self.put_out(finished);
     }
 }
