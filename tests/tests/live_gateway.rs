@@ -17,13 +17,14 @@ fn text<'r>(row: &'r Value, column: &str) -> &'r str {
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Lets curl ask the relay, and gives the relay's pid.
-fn ask(host: &Host, mode: &str, prompt: &str) -> Result<u32> {
-    let mut relay = host.python("relay.py").arg(mode).start()?;
+/// Lets curl ask a relay that is started with these arguments, and gives the relay's pid.
+fn ask(host: &Host, relay: &[&str], scheme: &str, prompt: &str) -> Result<u32> {
+    let mut relay = host.python("relay.py").args(relay).start()?;
     let port = relay.next_line()?;
     let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": prompt}]}).to_string();
     host.program("curl")
-        .args(["--silent", "--show-error", "--fail", "--max-time", "60"])
+        .args(["--silent", "--show-error", "--fail", "--insecure"])
+        .args(["--max-time", "60"])
         .args([
             "--header",
             "content-type: application/json",
@@ -35,7 +36,7 @@ fn ask(host: &Host, mode: &str, prompt: &str) -> Result<u32> {
             &format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-01"),
         ])
         .args(["--data", &body])
-        .arg(format!("http://127.0.0.1:{port}/v1/chat/completions"))
+        .arg(format!("{scheme}://127.0.0.1:{port}/v1/chat/completions"))
         .run()?;
     let pid = relay.pid();
     relay.finish()?;
@@ -59,7 +60,7 @@ fn wait_for_rows(host: &Host, count: usize) -> Result<()> {
 fn joined(host: &Host) -> Result<Vec<Value>> {
     let store = host.store.as_ref().context("no store")?;
     store.query(&format!(
-        "SELECT gateway_pid, caller_executable_path, caller_user_name, joined_by, callers, server_address \
+        "SELECT gateway_pid, caller_executable_path, caller_user_name, joined_by, callers, server_address, toString(caller_address) AS caller_address \
          FROM {DATABASE}.pv_gateway_calls(from=toString(now64(9, 'UTC') - INTERVAL 1 HOUR), to=toString(now64(9, 'UTC') + INTERVAL 1 MINUTE)) ORDER BY ts"
     ))
 }
@@ -76,7 +77,7 @@ fn the_caller_of_a_gateway_is_named_by_what_both_calls_have_in_common() -> Resul
     ];
     let mut relays = Vec::new();
     for (mode, prompt, _) in &cases {
-        relays.push(ask(&host, mode, prompt)?);
+        relays.push(ask(&host, &[mode], "http", prompt)?);
     }
     wait_for_rows(&host, 8)?;
     host.wait_for_schema()?;
@@ -106,29 +107,6 @@ fn the_caller_of_a_gateway_is_named_by_what_both_calls_have_in_common() -> Resul
     Ok(())
 }
 
-/// Asks the relay of somebody who is not observed: this program is excluded.
-fn ask_unseen(host: &Host, relay: &[&str], scheme: &str) -> Result<u32> {
-    let mut relay = host.python("relay.py").args(relay).start()?;
-    let port = relay.next_line()?;
-    let body =
-        json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "what is 6+6?"}]}).to_string();
-    host.program("curl")
-        .args([
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--insecure",
-            "--max-time",
-            "60",
-        ])
-        .args(["--header", "content-type: application/json", "--data", &body])
-        .arg(format!("{scheme}://127.0.0.1:{port}/v1/chat/completions"))
-        .run()?;
-    let pid = relay.pid();
-    relay.finish()?;
-    Ok(pid)
-}
-
 #[test]
 fn a_call_whose_caller_is_not_read_here_is_a_row_of_who_answers_it() -> Result<()> {
     let Some(_live) = live() else { return Ok(()) };
@@ -142,16 +120,12 @@ fn a_call_whose_caller_is_not_read_here_is_a_row_of_who_answers_it() -> Result<(
     std::fs::write(&certificate, pem)?;
     let certificate = certificate.to_str().context("a path of text")?;
     let relays = [
-        ask_unseen(&host, &["as-is"], "http")?,
-        ask_unseen(&host, &["as-is", certificate], "https")?,
+        ask(&host, &["as-is"], "http", "what is 6+6?")?,
+        ask(&host, &["as-is", certificate], "https", "what is 6+6?")?,
     ];
     wait_for_rows(&host, 4)?;
     host.wait_for_schema()?;
-    let store = host.store.as_ref().context("no store")?;
-    let callers = store.query(&format!(
-        "SELECT gateway_pid, caller_pid, toString(caller_address) AS caller_address, joined_by FROM \
-         {DATABASE}.pv_gateway_calls(from=toString(now64(9, 'UTC') - INTERVAL 1 HOUR), to=toString(now64(9, 'UTC') + INTERVAL 1 MINUTE)) ORDER BY ts"
-    ))?;
+    let callers = joined(&host)?;
     let record = host.finish(2)?;
     for (pid, stack) in relays.iter().zip(["none", "openssl"]) {
         let of_relay = |row: &&Value| row["process_pid"] == *pid;
