@@ -76,6 +76,19 @@ const CLIENT_NEEDS: &[Need] = &[
         package: "sudo",
         present: || !in_ci() || in_path("sudo"),
     },
+    // For other kernels. 200 MB that nothing else needs, so only CI gets them by itself.
+    Need {
+        package: "qemu-system-x86",
+        present: || !in_ci() || in_path("qemu-system-x86_64"),
+    },
+    Need {
+        package: "busybox-static",
+        present: || !in_ci() || in_path("busybox"),
+    },
+    Need {
+        package: "cpio",
+        present: || !in_ci() || in_path("cpio"),
+    },
     Need {
         package: "iproute2",
         present: || in_path("ip"),

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result};
 
 use crate::run::{cargo, check, in_ci, say, step};
-use crate::{build, deny, setup};
+use crate::{build, deny, kernels, setup};
 
 const AREA: &str = "test";
 
@@ -43,6 +43,9 @@ pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
         );
     }
     step(AREA, "cargo test", || run_tests(filter, &mut tally))?;
+    if filter.is_none() {
+        tally.kernels();
+    }
     let in_ci = in_ci();
     tally.judge_skips(in_ci);
     tally.print()?;
@@ -111,8 +114,7 @@ impl Reader {
     fn take(&mut self, line: &str, tally: &mut Tally) -> bool {
         if let Some(reason) = line.strip_prefix(SKIP) {
             self.skips += 1;
-            tally.skipped += 1;
-            *tally.reasons.entry(reason.to_owned()).or_default() += 1;
+            tally.skip(reason);
             return false;
         }
         if line.starts_with("test result:") {
@@ -153,6 +155,19 @@ impl Tally {
                 self.failed += 1;
             }
         }
+    }
+
+    /// Other kernels than this machine's, two of them.
+    fn kernels(&mut self) {
+        match kernels::missing_program() {
+            None => self.note("kernels 6.1 and 6.12 under QEMU", step(AREA, "kernels", kernels::quick)),
+            Some(program) => self.skip(&format!("other kernels: {program} is not installed")),
+        }
+    }
+
+    fn skip(&mut self, reason: &str) {
+        self.skipped += 1;
+        *self.reasons.entry(reason.to_owned()).or_default() += 1;
     }
 
     /// On a CI machine everything that tests need is there, apart from `../shared`: any other skip is a failure.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use crate::bench::machine;
@@ -43,7 +43,11 @@ const PERF_EVENTS: &str = "perf_events";
 
 /// Tries kernels by their series, all without one; shows how it went.
 pub(crate) fn run(series: &[String], format: Format) -> Result<ExitCode> {
-    check_programs()?;
+    if let Some(missing) = missing_program() {
+        bail!(
+            "{missing} is missing: apt-get install --no-install-recommends qemu-system-x86 busybox-static cpio binutils xz-utils"
+        );
+    }
     setup::all()?;
     build::all()?;
     let quick = series == [QUICK];
@@ -55,6 +59,17 @@ pub(crate) fn run(series: &[String], format: Format) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The short form as a part of `cargo xtask test`, for which everything is built already.
+pub(crate) fn quick() -> Result<()> {
+    let outcomes = try_all(&quick_tries()?, false)?;
+    let faults = outcomes
+        .iter()
+        .flat_map(|outcome| outcome.faults.iter().map(move |fault| format!("{}: {fault}", outcome.release)));
+    let faults: Vec<String> = faults.collect();
+    ensure!(faults.is_empty(), "{}", faults.join("; "));
+    Ok(())
 }
 
 /// Settings to try on a kernel. Before uprobe multi links there is one way; perf events where there are two are the same code on each
@@ -97,15 +112,10 @@ fn tries(series: &[String]) -> Result<Vec<(Kernel, &'static str)>> {
     Ok(tries)
 }
 
-/// Not part of `setup`: nothing else needs them.
-fn check_programs() -> Result<()> {
+/// What is not here of the programs that this needs. `setup` installs them on CI machines only: nothing else needs them.
+pub(crate) fn missing_program() -> Option<&'static str> {
     let needed = ["qemu-system-x86_64", "busybox", "cpio", "apt-get", "strip", "xz"];
-    match needed.into_iter().find(|name| !in_path(name)) {
-        None => Ok(()),
-        Some(missing) => bail!(
-            "{missing} is missing: apt-get install --no-install-recommends qemu-system-x86 busybox-static cpio binutils xz-utils"
-        ),
-    }
+    needed.into_iter().find(|name| !in_path(name))
 }
 
 fn dir() -> std::path::PathBuf {
