@@ -66,6 +66,10 @@ pub struct KernelOffsets {
     pub task_parent: u32,
     /// `task_struct.tgid`
     pub task_tgid: u32,
+    /// `task_struct.signal`
+    pub task_signal: u32,
+    /// `signal_struct.live`
+    pub signal_live: u32,
 }
 
 impl FlowKey {
@@ -96,7 +100,7 @@ impl FlowKey {
 
 impl KernelOffsets {
     /// The fields in order, as the kernel programs' constant holds them.
-    pub fn to_words(&self) -> [u32; 19] {
+    pub fn to_words(&self) -> [u32; 21] {
         [
             self.task_group_leader,
             self.task_start,
@@ -117,6 +121,8 @@ impl KernelOffsets {
             self.socket_sk,
             self.task_parent,
             self.task_tgid,
+            self.task_signal,
+            self.signal_live,
         ]
     }
 }
@@ -215,6 +221,8 @@ pub const SOCKET_ACCEPTED: u32 = 1;
 pub const SOCKET_QUIET: u32 = 2;
 /// Its first bytes were looked at.
 pub const SOCKET_OPENED: u32 = 4;
+/// A datagram socket.
+pub const SOCKET_DATAGRAM: u32 = 8;
 
 impl Socket {
     /// Connection id and bytes by direction in the bytes that the kernel map holds.
@@ -229,7 +237,7 @@ impl Socket {
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 24);
-const _: () = assert!(size_of::<KernelOffsets>() == 76);
+const _: () = assert!(size_of::<KernelOffsets>() == 84);
 const _: () = assert!(size_of::<Gate>() == 64 && size_of::<Flow>() == 88 && size_of::<Socket>() == 88);
 const _: () = assert!(size_of::<Stdio>() == 88 && offset_of!(Stdio, gate) == 0);
 const _: () = assert!(offset_of!(Socket, gate) == 0 && offset_of!(Gate, bytes) == 8);

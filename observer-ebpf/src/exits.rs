@@ -15,7 +15,13 @@ macro_rules! exits {
         #[fexit]
         pub(crate) fn $program(ctx: FExitContext) -> i32 {
             let socket: u64 = field(ctx.arg(0), offsets().socket_sk);
-            booked(socket, ctx.arg($arguments), $direction);
+            // Calls that receive have their flags as the last argument.
+            let flags = if $direction == DIRECTION_RECEIVED {
+                ctx.arg($arguments - 1)
+            } else {
+                0
+            };
+            booked(socket, ctx.arg($arguments), $direction, flags);
             0
         }
     )*};

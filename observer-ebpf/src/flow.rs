@@ -24,7 +24,7 @@ pub(crate) fn flow(key: &FlowKey, stack: u8) -> Option<&'static mut Flow> {
     if let Some(flow) = FLOWS.get_ptr_mut(key) {
         // SAFETY: a TLS handle is used by one thread at a time.
         let flow = unsafe { &mut *flow };
-        // OpenSSL tells the end of a handle.
+        // OpenSSL tells the end of a handle; where that function was not found, the next connection's name does.
         if stack == STACK_OPENSSL || !tie::is_stale(flow) {
             return Some(flow);
         }
@@ -122,6 +122,7 @@ fn begins_with_body_request(buffer: u64) -> bool {
 #[inline(always)]
 pub(crate) fn server_name(handle: u64, name: u64, stack: u8) {
     let Some(pid) = observed_pid() else { return };
+    end_used(pid, handle);
     let key = FlowKey::new(process_start_ns(), pid, handle);
     let Some(flow) = flow(&key, stack) else { return };
     let mut head = header(KIND_TLS_NAME, key.process_start_ns);
@@ -172,6 +173,24 @@ pub(crate) fn is_known(pid: u32, handle: u64) -> bool {
     FLOWS
         .get_ptr(&FlowKey::new(process_start_ns(), pid, handle))
         .is_some()
+}
+
+/// Ends the flow of a handle that was used before it gets a name: names are told before the first byte, so this is another connection
+/// at the same address, and the end of the first one was not seen. Tells whether there was one.
+///
+/// A function of its own: it has its own stack.
+#[inline(never)]
+fn end_used(pid: u32, handle: u64) -> bool {
+    let key = FlowKey::new(process_start_ns(), pid, handle);
+    let is_used = FLOWS.get_ptr(&key).is_some_and(|flow| {
+        // SAFETY: pointer into the map; a TLS handle is used by one thread at a time.
+        let flow = unsafe { &*flow };
+        flow.socket | flow.gate.bytes[0] | flow.gate.bytes[1] != 0
+    });
+    if is_used {
+        free(pid, handle);
+    }
+    is_used
 }
 
 /// The program frees a handle.

@@ -36,6 +36,11 @@ pub(crate) static SCOPES: HashMap<u64, u32> = HashMap::with_max_entries(65_536, 
 #[map]
 pub(crate) static SOCKETS: HashMap<u64, Socket> = HashMap::with_max_entries(65_536, 0);
 
+/// Datagram sockets without a peer of their own that asked a name server, by address of the kernel's socket: which process. Old ones are
+/// pushed out.
+#[map]
+pub(crate) static NAME_ASKERS: LruHashMap<u64, u32> = LruHashMap::with_max_entries(4_096, 0);
+
 /// Processes whose standard input and output are pipes or sockets, by id.
 #[map]
 pub(crate) static STDIO: HashMap<u32, Stdio> = HashMap::with_max_entries(STDIO_MAX, BPF_F_NO_PREALLOC);
@@ -80,8 +85,12 @@ pub(crate) struct Call {
     pub entered_ns: u64,
 }
 
-/// Slots of [`Thread::calls`].
-pub(crate) const CALLS: usize = 4;
+/// Slots of [`Thread::calls`]: functions, and behind them the same functions once more, for a call that runs inside a call of the same
+/// function (TLS inside TLS: a proxy that is spoken to over TLS).
+pub(crate) const CALLS: usize = 2 * FUNCTIONS;
+
+/// Functions that are told apart.
+pub(crate) const FUNCTIONS: usize = 4;
 
 /// State of one thread.
 #[repr(C)]
@@ -147,6 +156,8 @@ static OFFSETS: KernelOffsets = KernelOffsets {
     socket_sk: 0,
     task_parent: 0,
     task_tgid: 0,
+    task_signal: 0,
+    signal_live: 0,
 };
 #[unsafe(no_mangle)]
 static PREFIX_LARGE: u64 = 262_144;

@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use observer_common::{
     counters,
-    maps::{SOCKET_ACCEPTED, SOCKET_OPENED, SOCKET_QUIET, Socket},
+    maps::{SOCKET_ACCEPTED, SOCKET_DATAGRAM, SOCKET_OPENED, SOCKET_QUIET, Socket},
     wire::{
         AF_INET, AF_INET6, AF_UNIX, CLASS_OTHER, CLOSE_WAS_ESTABLISHED, CONNECT_ACCEPTED, CONNECT_EXISTING,
         Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, Established, Header, KIND_CLOSE, KIND_CONNECT,
@@ -30,6 +30,9 @@ const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_SENT: i32 = 2;
 const TCP_SYN_RECV: i32 = 3;
 const TCP_CLOSE: i32 = 7;
+
+/// The call leaves what it receives for the next one (recv(2)).
+const MSG_PEEK: i32 = 2;
 
 /// Most bytes of a TLS handshake that are delivered: a ClientHello with post-quantum keys is about 2 KiB.
 const HELLO_PREFIX: u64 = 8 * 1024;
@@ -86,14 +89,14 @@ pub(crate) fn socket_established(ctx: RawTracePointContext) -> i32 {
 /// `sock_send_length(struct sock *sk, int ret, int flags)`, Linux 6.3 and later.
 #[raw_tracepoint(tracepoint = "sock_send_length")]
 pub(crate) fn socket_send(ctx: RawTracePointContext) -> i32 {
-    transferred(ctx.arg(0), ctx.arg(1), DIRECTION_SENT);
+    transferred(ctx.arg(0), ctx.arg(1), DIRECTION_SENT, 0);
     0
 }
 
 /// `sock_recv_length(struct sock *sk, int ret, int flags)`, Linux 6.3 and later.
 #[raw_tracepoint(tracepoint = "sock_recv_length")]
 pub(crate) fn socket_receive(ctx: RawTracePointContext) -> i32 {
-    transferred(ctx.arg(0), ctx.arg(1), DIRECTION_RECEIVED);
+    transferred(ctx.arg(0), ctx.arg(1), DIRECTION_RECEIVED, ctx.arg(2));
     0
 }
 
@@ -187,9 +190,10 @@ fn closed(socket: u64) -> bool {
 /// Books the bytes of a socket call, ties the socket to the TLS handle in use on this thread, and delivers what crosses
 /// the socket in clear.
 #[inline(always)]
-fn transferred(socket: u64, ret: i32, direction: u8) {
+fn transferred(socket: u64, ret: i32, direction: u8, flags: i32) {
     let Some(pid) = observed_pid() else { return };
-    if ret > 0 && SOCKETS.get_ptr_mut(&socket).is_none() {
+    let transfers = ret > 0 && flags & MSG_PEEK == 0;
+    if transfers && !is_entered(socket, pid) {
         // Functions of their own, one after the other: kernels before 6.13 add the stacks of all that is running, to 512 bytes.
         if is_udp(socket) {
             udp::transferred(socket, ret as u32, direction);
@@ -197,7 +201,8 @@ fn transferred(socket: u64, ret: i32, direction: u8) {
             unknown_socket(socket, ret as u32, direction);
         }
     }
-    if let Some((entry, offset)) = book(socket, ret, direction, pid)
+    if transfers
+        && let Some((entry, offset)) = book(socket, ret, direction, pid)
         && entry.state & SOCKET_QUIET == 0
         && entry.pid == pid
     {
@@ -206,12 +211,31 @@ fn transferred(socket: u64, ret: i32, direction: u8) {
     used(socket, ret, direction);
 }
 
+/// Whether the table has this socket. The end of a datagram socket is not told, so its address may be another's by now.
+#[inline(always)]
+fn is_entered(socket: u64, pid: u32) -> bool {
+    // SAFETY: pointer into the map; the fields read here are written once.
+    let Some(entry) = SOCKETS.get_ptr(&socket).map(|entry| unsafe { &*entry }) else {
+        return false;
+    };
+    if entry.state & SOCKET_DATAGRAM == 0 {
+        return true;
+    }
+    let is_same = entry.pid == pid && entry.local_port == u32::from(field::<u16>(socket, offsets().sock_num));
+    if !is_same {
+        let _ = SOCKETS.remove(&socket);
+    }
+    is_same
+}
+
 /// As [`transferred`] without a look at what crosses the socket, for kernels whose verifier would not come to its end with it. Of
 /// connections that are older than the programs nothing is booked.
 #[inline(always)]
-pub(crate) fn booked(socket: u64, ret: i32, direction: u8) {
+pub(crate) fn booked(socket: u64, ret: i32, direction: u8, flags: i32) {
     let Some(pid) = observed_pid() else { return };
-    let _ = book(socket, ret, direction, pid);
+    if flags & MSG_PEEK == 0 {
+        let _ = book(socket, ret, direction, pid);
+    }
     used(socket, ret, direction);
 }
 
@@ -407,7 +431,7 @@ fn insert(socket: u64, connect: &Connect) -> u64 {
     }
     if connect.transport == TRANSPORT_UDP {
         // QUIC is sealed from its first byte.
-        entry.state = SOCKET_QUIET;
+        entry.state = SOCKET_QUIET | SOCKET_DATAGRAM;
     }
     if SOCKETS.insert(&socket, &entry, 0).is_err() {
         count(counters::LOST_SOCKETS_FULL, 1);

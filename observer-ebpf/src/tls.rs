@@ -3,9 +3,10 @@
 //!
 //! Plaintext is taken at return, when it is known how much was really transferred: a refused write is retried with
 //! the same bytes, a partial one is cut. The arguments are kept by thread and function, since one TLS call can run
-//! inside another (Node writes inside a read).
+//! inside another (Node writes inside a read), twice where a function can run inside itself (a proxy over TLS).
 
 use aya_ebpf::{
+    bindings::pt_regs,
     helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user},
     macros::{uprobe, uretprobe},
     programs::{ProbeContext, RetProbeContext},
@@ -19,7 +20,7 @@ use observer_common::{
 use crate::{
     flow::{self, Plaintext},
     gate::{TLS_RECORD, WHOLE_BODY},
-    maps::{CALLS, Call, count},
+    maps::{CALLS, Call, FUNCTIONS, Thread, count},
     task::{known_thread, now_ns, observed_pid, thread},
 };
 
@@ -27,7 +28,7 @@ const SLOT_WRITE: usize = 0;
 const SLOT_WRITE_EX: usize = 1;
 const SLOT_READ: usize = 2;
 const SLOT_READ_EX: usize = 3;
-const _: () = assert!(SLOT_READ_EX < CALLS);
+const _: () = assert!(SLOT_READ_EX < FUNCTIONS && CALLS.is_power_of_two());
 
 /// `done` is no argument: the return value says how much was transferred.
 const BY_RETURN: usize = usize::MAX;
@@ -187,7 +188,8 @@ fn enter(ctx: &ProbeContext, slot: usize, done: usize, stack: u8) -> u32 {
     };
     // SAFETY: the context's registers are readable.
     let stack_pointer = unsafe { stack_pointer(ctx) };
-    thread.calls[slot] = Call {
+    let place = begins(thread, slot, stack_pointer);
+    thread.calls[place & (CALLS - 1)] = Call {
         handle,
         buffer,
         done,
@@ -200,9 +202,43 @@ fn enter(ctx: &ProbeContext, slot: usize, done: usize, stack: u8) -> u32 {
             0
         },
     };
-    thread.active |= 1 << slot;
     0
 }
+
+/// Marks a call as in progress and gives its slot: the inner one while a call of the same function is further up the stack. One that is not
+/// can never return.
+#[inline(always)]
+fn begins(thread: &mut Thread, slot: usize, stack_pointer: u64) -> usize {
+    let is_inner = thread.active & (1 << slot) != 0 && stack_pointer < thread.calls[slot].stack_pointer;
+    thread.active |= 1 << slot;
+    if is_inner {
+        thread.active |= 1 << (slot + FUNCTIONS);
+        slot + FUNCTIONS
+    } else {
+        thread.active &= !(1 << (slot + FUNCTIONS));
+        slot
+    }
+}
+
+/// The slot of the call that returns, and whether there is one. The stack pointer of an inner call's return is not above that of the
+/// outer's entry.
+///
+/// Without branches: verifiers before 6.6 walk all that follows once more for each.
+#[inline(always)]
+fn returns(thread: &mut Thread, slot: usize, stack_pointer: u64) -> (usize, bool) {
+    let inner_active = thread.active >> (slot + FUNCTIONS) & 1;
+    let below = (stack_pointer.wrapping_sub(thread.calls[slot].stack_pointer + RETURN_ADDRESS) >> 63) as u32;
+    let place = (slot + ((inner_active & below) as usize * FUNCTIONS)) & (CALLS - 1);
+    let was_active = thread.active >> place & 1 != 0;
+    thread.active &= !(1 << place | 1 << (slot + FUNCTIONS));
+    (place, was_active)
+}
+
+/// Bytes that a call itself has on the stack: its return has taken them off, but an inner call's has not.
+#[cfg(not(bpf_target_arch = "aarch64"))]
+const RETURN_ADDRESS: u64 = 8;
+#[cfg(bpf_target_arch = "aarch64")]
+const RETURN_ADDRESS: u64 = 0;
 
 /// Delivers what a call transferred.
 #[inline(always)]
@@ -211,13 +247,14 @@ fn exit(ctx: &RetProbeContext, slot: usize, direction: u8, stack: u8) -> u32 {
     let Some(thread) = known_thread(bpf_get_current_pid_tgid()) else {
         return 0;
     };
-    if thread.active & (1 << slot) == 0 {
+    // SAFETY: the context's registers are readable.
+    let (place, was_active) = returns(thread, slot, unsafe { registers_stack_pointer(ctx.regs) });
+    if !was_active {
         // Attached between entry and return, or the file carries the probe twice.
         count(counters::UNMATCHED_RETURN, 1);
         return 0;
     }
-    thread.active &= !(1 << slot);
-    let call = thread.calls[slot];
+    let call = thread.calls[place];
     let n = transferred(ctx.ret::<i32>(), call.done);
     if n == 0 {
         return 0;
@@ -261,12 +298,20 @@ fn transferred(ret: i32, done: u64) -> u64 {
 /// `ctx` must be the context of a running probe.
 #[inline(always)]
 pub(crate) unsafe fn stack_pointer(ctx: &ProbeContext) -> u64 {
+    // SAFETY: by the caller.
+    unsafe { registers_stack_pointer(ctx.regs) }
+}
+
+/// # Safety
+/// `registers` must be those of the context of a running probe.
+#[inline(always)]
+unsafe fn registers_stack_pointer(registers: *mut pt_regs) -> u64 {
     #[cfg(bpf_target_arch = "aarch64")]
     // SAFETY: by the caller.
-    return unsafe { (*ctx.regs).sp };
+    return unsafe { (*registers).sp };
     #[cfg(not(bpf_target_arch = "aarch64"))]
     // SAFETY: by the caller.
     unsafe {
-        (*ctx.regs).rsp
+        (*registers).rsp
     }
 }

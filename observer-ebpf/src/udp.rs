@@ -1,10 +1,11 @@
 //! UDP: QUIC connections, and the answers of name servers.
 
-use aya_ebpf::helpers::bpf_probe_read_user;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user};
 use observer_common::wire::{AF_INET, AF_INET6, Connect, DIRECTION_RECEIVED, DIRECTION_SENT};
 
 use crate::{
     emit,
+    maps::NAME_ASKERS,
     net::{describe, enter_socket},
     syscall,
     task::process_start_ns,
@@ -31,13 +32,26 @@ pub(crate) fn transferred(socket: u64, n: u32, direction: u8) -> u64 {
         return 0;
     };
     let call = syscall::current();
-    // Not connected: the call says who the peer is.
-    if connect.peer_port == 0
-        && !call
-            .as_ref()
-            .is_some_and(|call| set_peer(&mut connect, call.peer()))
-    {
-        return 0;
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    if connect.peer_port == 0 {
+        if direction == DIRECTION_RECEIVED {
+            // The kernel tells the program who sent it only after this: who asked a name server before is answered by it.
+            // SAFETY: the value is copied at once.
+            if unsafe { NAME_ASKERS.get(&socket).copied() } != Some(pid) {
+                return 0;
+            }
+            connect.peer_port = PORT_DNS;
+        } else {
+            if !call
+                .as_ref()
+                .is_some_and(|call| set_peer(&mut connect, call.peer()))
+            {
+                return 0;
+            }
+            if connect.peer_port == PORT_DNS {
+                let _ = NAME_ASKERS.insert(&socket, &pid, 0);
+            }
+        }
     }
     match (connect.peer_port, direction) {
         (PORT_QUIC, DIRECTION_SENT) => enter_socket(socket, &connect),

@@ -1,5 +1,6 @@
 """Chat completions over plain HTTP by hand: `--port P`, `--to ADDRESS` (several), `--calls N` on each connection,
-`--prompt-bytes N` (several: of the first, second call), each request in pieces of 64 KiB or in `--one-call`. With `--wait` the connections are made first, then `ready` is said and a line awaited."""
+`--prompt-bytes N` (several: of the first, second call), each request in pieces of 64 KiB or in `--one-call`; with `--peek` each answer is
+looked at before it is read. With `--wait` the connections are made first, then `ready` is said and a line awaited."""
 
 import argparse
 import socket
@@ -14,6 +15,7 @@ arguments.add_argument("--to", nargs="+", required=True)
 arguments.add_argument("--calls", type=int, default=1)
 arguments.add_argument("--prompt-bytes", type=int, nargs="+", default=[20])
 arguments.add_argument("--one-call", action="store_true")
+arguments.add_argument("--peek", action="store_true")
 arguments.add_argument("--wait", action="store_true")
 options = arguments.parse_args()
 
@@ -37,6 +39,9 @@ for address, connection in zip(options.to, connections):
         piece = len(request) if options.one_call else 65536
         for at in range(0, len(request), piece):
             connection.sendall(request[at : at + piece])
+        if options.peek:
+            for most in (1, 4096):
+                connection.recv(most, socket.MSG_PEEK)
         status, value = raw.read_answer(connection)
         # A person would think for longer.
         time.sleep(0.05)

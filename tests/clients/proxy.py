@@ -1,8 +1,11 @@
-"""A proxy that knows CONNECT, and leads every tunnel to the local endpoint. Says its port."""
+"""A proxy that knows CONNECT, and leads every tunnel to the local endpoint. Says its port. With the file of a certificate and its key it
+is spoken to over TLS."""
 
 import os
 import socket
 import socketserver
+import ssl
+import sys
 import threading
 
 PORT = int(os.environ["OBSERVER_TEST_PORT"])
@@ -20,6 +23,13 @@ def pump(source, target):
 
 class Tunnel(socketserver.BaseRequestHandler):
     """One tunnel."""
+
+    def setup(self):
+        """TLS, where there is a certificate."""
+        if len(sys.argv) > 1:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(sys.argv[1])
+            self.request = context.wrap_socket(self.request, server_side=True)
 
     def handle(self):
         """Head, answer, tunnel."""

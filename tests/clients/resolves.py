@@ -13,7 +13,8 @@ import threading
 
 import hello_bytes
 
-ADDRESSES = {b"\x03api\x09anthropic\x03com\0": "127.0.0.2", b"\x03www\x07example\x03org\0": "127.0.0.3"}
+ADDRESSES = {b"\x03api\x09anthropic\x03com\0": "127.0.0.2", b"\x03www\x07example\x03org\0": "127.0.0.3",
+             b"\x03api\x06openai\x03com\0": "127.0.0.4"}
 
 
 def serve_names():
@@ -37,6 +38,15 @@ def serve_nothing(listener):
     while True:
         connection, _ = listener.accept()
         threading.Thread(target=connection.recv, args=(65536,), daemon=True).start()
+
+
+def ask_by_hand(name):
+    """As musl's resolver does: a socket without a peer of its own."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
+        asks.bind(("0.0.0.0", 0))
+        question = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + name + b"\0\x01\0\x01"
+        asks.sendto(question, ("127.0.0.1", 53))
+        return socket.inet_ntoa(asks.recvfrom(2048)[0][-4:])
 
 
 READ, WRITE = os.pipe()
@@ -65,5 +75,9 @@ for name in ["api.anthropic.com", "www.example.org"]:
     datagrams.connect((address, 443))
     ports[name + " quic"] = datagrams.getsockname()[1]
     datagrams.send(b"\xc0" + b"\0" * 1199)
+address = ask_by_hand(b"\x03api\x06openai\x03com\0")
+with socket.create_connection((address, 443)) as connection:
+    connection.sendall(hello_bytes.NAMELESS)
+    ports["by hand"] = connection.getsockname()[1]
 print(json.dumps({"pid": os.getpid(), **ports}), flush=True)
 os.kill(server, 9)

@@ -104,8 +104,11 @@ fn plain_http_to_every_kind_of_address() -> Result<()> {
         .arg("http://model.internal/v1/chat/completions")
         .run()?;
     server.signal(Signal::KILL)?;
-    let record = host.finish(15)?;
-    assert_eq!(record.interactions.len(), 15, "{}", record.losses());
+    let peeks = client(&host, &["127.0.0.1"])
+        .args(["--calls", "3", "--peek"])
+        .run()?;
+    let record = host.finish(18)?;
+    assert_eq!(record.interactions.len(), 18, "{}", record.losses());
     // The endpoint serves in this process.
     assert!(
         !record.pids.contains(&u64::from(std::process::id())),
@@ -114,6 +117,7 @@ fn plain_http_to_every_kind_of_address() -> Result<()> {
     check_calls(&record, &kept, 3)?;
     check_calls(&record, &early, 1)?;
     check_calls(&record, &long, 3)?;
+    check_calls(&record, &peeks, 3)?;
     check_first(&record, &first)?;
     let families: Vec<&str> = kept
         .reports
@@ -312,6 +316,11 @@ fn a_name_server_names_what_follows_and_old_connections_are_told() -> Result<()>
         record.all_connections
     );
     assert_eq!(row("api.anthropic.com quic"), named("udp"));
+    assert_eq!(
+        row("by hand"),
+        Some(vec!["api.openai.com", "dns", "ai_known", "tcp"]),
+        "asked from a socket without a peer"
+    );
     assert_eq!(
         (row("www.example.org"), row("www.example.org quic")),
         (None, None)

@@ -160,7 +160,10 @@ impl Tally {
     /// Other kernels than this machine's, two of them.
     fn kernels(&mut self) {
         match kernels::missing_program() {
-            None => self.note("kernels 6.1 and 6.12 under QEMU", step(AREA, "kernels", kernels::quick)),
+            None => self.note(
+                "kernels 6.1 and 6.12 under QEMU",
+                step(AREA, "kernels", kernels::quick),
+            ),
             Some(program) => self.skip(&format!("other kernels: {program} is not installed")),
         }
     }

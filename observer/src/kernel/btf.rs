@@ -234,6 +234,8 @@ pub fn kernel_offsets(btf: &Btf<'_>) -> (KernelOffsets, Vec<String>) {
         socket_sk: of("socket", &["sk"]),
         task_parent: of("task_struct", &["real_parent"]),
         task_tgid: of("task_struct", &["tgid"]),
+        task_signal: of("task_struct", &["signal"]),
+        signal_live: of("signal_struct", &["live"]),
     };
     (offsets, missing)
 }

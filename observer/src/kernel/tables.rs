@@ -35,9 +35,18 @@ impl Scopes {
     }
 
     /// Forgets a flow that is over. What the kernel has already forgotten is no error.
+    ///
+    /// Its key may be another flow's by now: an address of a handle is used again before the daemon reads of its end.
     pub fn forget(&mut self, flow_id: u64, key: &FlowKey) {
         let _ = self.scopes.remove(&flow_id);
-        let _ = self.flows.remove(&key.to_bytes());
+        let key = key.to_bytes();
+        if self
+            .flows
+            .get(&key, 0)
+            .is_ok_and(|flow| flow.starts_with(&flow_id.to_ne_bytes()))
+        {
+            let _ = self.flows.remove(&key);
+        }
     }
 
     /// Forgets what a flow was decided to be, whose other state the kernel drops by itself.

@@ -64,9 +64,12 @@ pub(crate) fn run(series: &[String], format: Format) -> Result<ExitCode> {
 /// The short form as a part of `cargo xtask test`, for which everything is built already.
 pub(crate) fn quick() -> Result<()> {
     let outcomes = try_all(&quick_tries()?, false)?;
-    let faults = outcomes
-        .iter()
-        .flat_map(|outcome| outcome.faults.iter().map(move |fault| format!("{}: {fault}", outcome.release)));
+    let faults = outcomes.iter().flat_map(|outcome| {
+        outcome
+            .faults
+            .iter()
+            .map(move |fault| format!("{}: {fault}", outcome.release))
+    });
     let faults: Vec<String> = faults.collect();
     ensure!(faults.is_empty(), "{}", faults.join("; "));
     Ok(())
