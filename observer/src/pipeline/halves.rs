@@ -21,6 +21,15 @@ use crate::{
 const MAX_HALVES: usize = 16_384;
 /// Most bytes of one that wait for their connection: rustls seals at most 64 KiB before it writes to the socket.
 const MAX_WAITING: usize = 256 * 1024;
+/// Most flows of one direction of a process, so that no process takes the room of all others.
+const MAX_HALVES_OF_PROCESS: usize = MAX_HALVES / 4 * 3;
+/// Most memory of all that wait together, and of those of one process: a program may seal under ever new keys and send none of it.
+pub(super) const MAX_MEMORY: usize = 32 * 1024 * 1024;
+pub(super) const MAX_MEMORY_OF_PROCESS: usize = 8 * 1024 * 1024;
+/// What a piece takes beside its bytes: itself, and what the allocator adds.
+const PIECE_MEMORY: usize = size_of::<Piece>() + 16;
+/// A flow without a known connection that is silent for so long is given up: a key is used, and its bytes sent, at once.
+pub(super) const MAX_IDLE_NS: u64 = 60_000_000_000;
 
 /// Bytes of a connection, in order, with what is missing before them.
 pub(super) struct Piece {
@@ -39,10 +48,32 @@ struct Half {
     connection_id: u64,
     waiting: Vec<Piece>,
     waiting_bytes: usize,
+    last_ns: u64,
     /// Bytes that found no room, by direction: a hole before the next piece.
     dropped: [u64; 2],
     /// The kernel was told the class.
     decided: bool,
+}
+
+impl Half {
+    fn process(&self) -> ProcessKey {
+        ProcessKey {
+            pid: self.key.pid,
+            start_ns: self.key.process_start_ns,
+        }
+    }
+
+    /// Memory of what waits.
+    fn memory(&self) -> usize {
+        self.waiting_bytes + self.waiting.len() * PIECE_MEMORY
+    }
+}
+
+/// What the flows of a process, or of all, take.
+#[derive(Default)]
+struct Taken {
+    halves: usize,
+    memory: usize,
 }
 
 /// What became of a record.
@@ -60,6 +91,9 @@ pub(super) enum Joined {
 pub(super) struct Halves {
     by_flow: HashMap<u64, Half>,
     by_connection: HashMap<u64, Vec<u64>>,
+    by_process: HashMap<ProcessKey, Taken>,
+    /// Memory of all that waits.
+    memory: usize,
     /// Bytes that came twice.
     repeated: u64,
 }
@@ -68,29 +102,29 @@ impl Halves {
     /// Takes a record.
     pub(super) fn data(&mut self, header: &Header, data: &TlsData, bytes: &[u8]) -> Joined {
         let (flow_id, connection_id) = (header.flow_id, header.connection_id);
-        if !self.by_flow.contains_key(&flow_id) && self.by_flow.len() >= MAX_HALVES {
+        if !self.has_place(header, data) {
             return Joined::Lost(bytes.len() as u64);
         }
-        let half = self.by_flow.entry(flow_id).or_insert_with(|| Half {
-            key: FlowKey::new(header.process_start_ns, header.pid, data.handle),
-            reassembly: Reassembly::default(),
-            connection_id: 0,
-            waiting: Vec::new(),
-            waiting_bytes: 0,
-            dropped: [0; 2],
-            decided: false,
-        });
+        let Some(half) = self.by_flow.get_mut(&flow_id) else {
+            return Joined::Lost(bytes.len() as u64);
+        };
+        half.last_ns = header.time_ns;
         let direction = Direction::of(data);
         let step = half.reassembly.accept(direction, data.offset, bytes);
         self.repeated += step.repeated;
+        let of_process = self.by_process.entry(half.process()).or_default();
+        let (len, memory) = (step.data.len(), step.data.len() + PIECE_MEMORY);
         let dropped = &mut half.dropped[direction as usize];
-        if half.connection_id == 0 && connection_id == 0 && half.waiting_bytes + step.data.len() > MAX_WAITING
-        {
-            let lost = step.data.len() as u64;
-            *dropped = dropped.saturating_add(step.gap).saturating_add(lost);
-            return Joined::Lost(lost);
+        let has_room = half.waiting_bytes + len <= MAX_WAITING
+            && of_process.memory + memory <= MAX_MEMORY_OF_PROCESS
+            && self.memory + memory <= MAX_MEMORY;
+        if half.connection_id == 0 && connection_id == 0 && !has_room {
+            *dropped = dropped.saturating_add(step.gap).saturating_add(len as u64);
+            return Joined::Lost(len as u64);
         }
-        half.waiting_bytes += step.data.len();
+        half.waiting_bytes += len;
+        of_process.memory += memory;
+        self.memory += memory;
         half.waiting.push(Piece {
             direction,
             stack: data.stack,
@@ -99,6 +133,33 @@ impl Halves {
             bytes: step.data.to_vec(),
         });
         self.tied(flow_id, connection_id)
+    }
+
+    /// Makes a flow that is new; `false` where there is no room for it.
+    fn has_place(&mut self, header: &Header, data: &TlsData) -> bool {
+        if self.by_flow.contains_key(&header.flow_id) {
+            return true;
+        }
+        let half = Half {
+            key: FlowKey::new(header.process_start_ns, header.pid, data.handle),
+            reassembly: Reassembly::default(),
+            connection_id: 0,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            last_ns: header.time_ns,
+            dropped: [0; 2],
+            decided: false,
+        };
+        let of_process = self
+            .by_process
+            .get(&half.process())
+            .map_or(0, |taken| taken.halves);
+        if self.by_flow.len() >= MAX_HALVES || of_process >= MAX_HALVES_OF_PROCESS {
+            return false;
+        }
+        self.by_process.entry(half.process()).or_default().halves += 1;
+        self.by_flow.insert(header.flow_id, half);
+        true
     }
 
     /// The connection of a flow is known (or still not, with 0): what waited goes on.
@@ -113,8 +174,30 @@ impl Halves {
         if half.connection_id == 0 {
             return Joined::Waits;
         }
+        let (process, memory) = (half.process(), half.memory());
         half.waiting_bytes = 0;
-        Joined::Pieces(std::mem::take(&mut half.waiting))
+        let pieces = std::mem::take(&mut half.waiting);
+        self.give_back(process, memory, 0);
+        Joined::Pieces(pieces)
+    }
+
+    fn give_back(&mut self, process: ProcessKey, memory: usize, halves: usize) {
+        self.memory = self.memory.saturating_sub(memory);
+        if let Some(taken) = self.by_process.get_mut(&process) {
+            taken.memory = taken.memory.saturating_sub(memory);
+            taken.halves = taken.halves.saturating_sub(halves);
+            if taken.halves == 0 {
+                self.by_process.remove(&process);
+            }
+        }
+    }
+
+    /// Flows that are silent, and whose connection is not known (as `is_known` says) and will not be.
+    pub(super) fn given_up(&self, now_ns: u64, is_known: impl Fn(u64) -> bool) -> Vec<u64> {
+        let is_over =
+            |half: &Half| now_ns.saturating_sub(half.last_ns) > MAX_IDLE_NS && !is_known(half.connection_id);
+        let silent = self.by_flow.iter().filter(|(_, half)| is_over(half));
+        silent.map(|(id, _)| *id).collect()
     }
 
     /// Bytes that had come before, since the start.
@@ -169,8 +252,7 @@ impl Halves {
 
     /// Flows of a process.
     pub(super) fn of_process(&self, process: ProcessKey) -> Vec<u64> {
-        let of = |half: &Half| half.key.pid == process.pid && half.key.process_start_ns == process.start_ns;
-        let flows = self.by_flow.iter().filter(|(_, half)| of(half));
+        let flows = self.by_flow.iter().filter(|(_, half)| half.process() == process);
         flows.map(|(id, _)| *id).collect()
     }
 
@@ -191,6 +273,7 @@ impl Halves {
     /// Forgets a flow; gives its key and the bytes that never found their connection.
     pub(super) fn forget(&mut self, flow_id: u64) -> Option<(FlowKey, u64)> {
         let half = self.by_flow.remove(&flow_id)?;
+        self.give_back(half.process(), half.memory(), 1);
         if let Some(flows) = self.by_connection.get_mut(&half.connection_id) {
             flows.retain(|id| *id != flow_id);
             if flows.is_empty() {
@@ -273,6 +356,7 @@ mod tests {
         let forgotten = [halves.forget(1), halves.forget(2)].map(|f| f.map(|(key, lost)| (key.handle, lost)));
         assert_eq!(forgotten, [Some((1, 0)), Some((1, 0))]);
         assert!(halves.by_connection.is_empty() && halves.by_flow.is_empty());
+        assert!(halves.by_process.is_empty() && halves.memory == 0);
     }
 
     #[test]
@@ -313,5 +397,85 @@ mod tests {
         }
         let waited = halves.forget(1).map(|(_, waited)| waited);
         assert_eq!((lost, waited), (4 * 16_384, Some(MAX_WAITING as u64)));
+    }
+
+    /// What finds no room under ever new keys, of so many processes that seal 16 KiB each.
+    fn lost_of(halves: &mut Halves, processes: u32, keys: u64) -> u64 {
+        let chunk = vec![0; 16_384];
+        let mut lost = 0;
+        for pid in 0..processes {
+            for n in 0..keys {
+                let mut header = header(u64::from(pid) * keys + n + 1, 0);
+                header.pid = pid;
+                if let Joined::Lost(bytes) = halves.data(&header, &data(DIRECTION_SENT, 0), &chunk) {
+                    lost += bytes;
+                }
+            }
+        }
+        lost
+    }
+
+    #[test]
+    fn all_that_waits_is_bounded_for_a_process_and_for_all() {
+        let mut halves = Halves::default();
+        let fit = (MAX_MEMORY_OF_PROCESS / (16_384 + PIECE_MEMORY)) as u64;
+        assert_eq!(lost_of(&mut halves, 1, 600), (600 - fit) * 16_384);
+        // Another one has its own share, and what is given up makes room.
+        let mut other = header(9_000, 0);
+        other.pid = 99;
+        assert!(matches!(
+            halves.data(&other, &data(DIRECTION_SENT, 0), b"x"),
+            Joined::Waits
+        ));
+        halves.forget(1);
+        let again = halves.data(&header(9_001, 0), &data(DIRECTION_SENT, 0), &[0; 16_384]);
+        assert!(matches!(again, Joined::Waits));
+        let mut halves = Halves::default();
+        let lost = lost_of(&mut halves, 10, 600);
+        let fit = (MAX_MEMORY / (16_384 + PIECE_MEMORY)) as u64;
+        assert_eq!(lost, (6_000 - fit) * 16_384);
+        assert!(halves.memory <= MAX_MEMORY);
+        // A tie gives back what it lets go on.
+        let before = halves.memory;
+        assert_eq!(texts(halves.tied(1, 9)).len(), 1);
+        assert_eq!(halves.memory, before - 16_384 - PIECE_MEMORY);
+    }
+
+    #[test]
+    fn many_small_pieces_take_more_than_their_bytes() {
+        let mut halves = Halves::default();
+        let mut lost = 0;
+        for n in 0..MAX_WAITING as u64 {
+            let joined = halves.data(&header(1, 0), &data(DIRECTION_SENT, n), b"x");
+            lost += u64::from(matches!(joined, Joined::Lost(_)));
+        }
+        assert_eq!(
+            lost,
+            (MAX_WAITING - MAX_MEMORY_OF_PROCESS / (1 + PIECE_MEMORY)) as u64
+        );
+    }
+
+    #[test]
+    fn a_process_has_three_quarters_of_the_table_at_most() {
+        let mut halves = Halves::default();
+        for n in 0..MAX_HALVES as u64 {
+            halves.data(&header(n + 1, 0), &data(DIRECTION_SENT, 0), b"");
+        }
+        assert_eq!(halves.by_flow.len(), MAX_HALVES_OF_PROCESS);
+    }
+
+    #[test]
+    fn silent_flows_without_a_connection_are_given_up() {
+        let mut halves = Halves::default();
+        for (flow_id, connection_id) in [(1, 0), (2, 9), (3, 8)] {
+            halves.data(&header(flow_id, connection_id), &data(DIRECTION_SENT, 0), b"x");
+        }
+        let given_up = |now_ns| {
+            let mut ids = halves.given_up(now_ns, |id| id == 9);
+            ids.sort_unstable();
+            ids
+        };
+        assert_eq!(given_up(MAX_IDLE_NS), [0; 0]);
+        assert_eq!(given_up(MAX_IDLE_NS + 1), [1, 3]);
     }
 }

@@ -252,6 +252,7 @@ impl Pipeline {
         for id in given_up {
             self.end_flow(id, now_ns);
         }
+        self.give_up_halves(now_ns);
         for socket in self.connections.end_idle(now_ns) {
             self.outputs.push(Output::ForgetSocket { socket });
         }

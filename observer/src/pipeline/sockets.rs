@@ -205,6 +205,15 @@ impl Pipeline {
         self.outputs.push(Output::Forget { flow_id, key });
     }
 
+    /// Ends the flows of one direction whose connection will not be known any more.
+    pub(super) fn give_up_halves(&mut self, now_ns: u64) {
+        let connections = &self.connections;
+        let halves = &self.sockets.halves;
+        for half in halves.given_up(now_ns, |id| connections.peer(id).is_some()) {
+            self.forget_half(half);
+        }
+    }
+
     /// Last resort for a flow that no system call tied: the only connection of the same process to the same server.
     pub(super) fn tie_by_name(&mut self, flow_id: u64) {
         let Some(flow) = self.flows.get_mut(&flow_id) else {

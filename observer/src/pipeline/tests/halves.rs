@@ -167,17 +167,19 @@ fn a_key_that_is_renewed_goes_on_where_the_old_one_ended() {
 
 #[test]
 fn what_never_finds_its_socket_is_counted_however_it_ends() {
-    let ends: [fn(&mut Bed, &TestFlow); 4] = [
+    let ends: [fn(&mut Bed, &TestFlow); 5] = [
         |bed, half| bed.record(half, &Body::Exit),
         |bed, half| bed.record(half, &Body::Exec),
         |bed, half| bed.free(half),
         |bed, _| bed.finish(),
+        |bed, _| bed.tick_after(61_000_000_000),
     ];
     for (number, end) in ends.iter().enumerate() {
         let mut bed = Bed::new();
         let mut half = key(10, 0, &process(42));
         bed.sent(&mut half, &chat("x"));
         end(&mut bed, &half);
+        assert_eq!(bed.forgotten().len(), 1, "end {number}");
         bed.finish();
         assert_eq!(
             bed.lost(Stage::Flow, "never_tied"),
