@@ -11,6 +11,7 @@ pub mod kernel;
 pub mod identity;
 mod tls;
 pub mod kubernetes;
+mod budget;
 pub mod flow;
 pub mod protocol;
 pub mod exchange;

@@ -235,9 +235,10 @@ fn end(mode: &mut Mode, document: &mut impl Document, incomplete: &mut Option<In
             }
         }
         Mode::Sse(sse) => {
+            let is_whole = incomplete.is_none();
             sse.close(&mut |name, data| event(name, data, document, incomplete));
-            if sse.lost() > 0 {
-                incomplete.get_or_insert(Incomplete::OverBudget);
+            if is_whole && sse.lost() > 0 {
+                *incomplete = Some(Incomplete::OverBudget);
             }
         }
         Mode::Events(events, parts) => {
@@ -246,7 +247,11 @@ fn end(mode: &mut Mode, document: &mut impl Document, incomplete: &mut Option<In
             }
             events.close();
             if events.lost() > 0 {
-                incomplete.get_or_insert(Incomplete::Malformed);
+                incomplete.get_or_insert(if events.is_over_budget() {
+                    Incomplete::OverBudget
+                } else {
+                    Incomplete::Malformed
+                });
             }
         }
         Mode::Messages(messages) => {
@@ -322,7 +327,14 @@ fn content(
                 *mode = Mode::Raw;
             }
         }
-        Mode::Sse(sse) => sse.push(rest, &mut |name, data| event(name, data, document, incomplete)),
+        Mode::Sse(sse) => {
+            let (is_whole, lost) = (incomplete.is_none(), sse.lost());
+            sse.push(rest, &mut |name, data| event(name, data, document, incomplete));
+            if is_whole && sse.lost() > lost {
+                // Cut for want of room, and no JSON only because of that.
+                *incomplete = Some(Incomplete::OverBudget);
+            }
+        }
         Mode::Events(events, parts) => events.push(rest, &mut |message| {
             if message.name == b"PayloadPart" {
                 let parts = parts.get_or_insert_with(|| Box::new(Mode::Sniff));

@@ -8,6 +8,7 @@ use super::reader::Verdict;
 use super::socket::{self, Socket};
 use super::transport::Transport;
 use super::{ExchangeReader, NotAi, Outcome, TextSink};
+use crate::budget::Held;
 use crate::catalog::{Catalog, Class};
 use crate::exchange::Exchange;
 use crate::protocol::http2::sniff::{Opening, joined, opening};
@@ -74,7 +75,7 @@ pub struct ConnectionReader {
     http: Transport,
     protocol: Protocol,
     /// First bytes of each direction while the protocol is unknown, and the time of the first of them.
-    first: [Vec<u8>; 2],
+    first: [Held; 2],
     first_ns: [u64; 2],
     /// Holes in front of them.
     holes: [Option<Option<u64>>; 2],
@@ -128,12 +129,11 @@ impl ConnectionReader {
             tunnelled: false,
             socket: None,
         };
-        let first = [Vec::new(), Vec::new()];
         Self {
             inner,
             http: Transport::http1(),
             protocol: Protocol::Unknown,
-            first,
+            first: Default::default(),
             first_ns: [0; 2],
             holes: [None; 2],
         }
@@ -222,10 +222,10 @@ impl ConnectionReader {
         if first.is_empty() {
             self.first_ns[side as usize] = now_ns;
         }
-        first.extend_from_slice(data);
+        let is_kept = first.extend(data);
         let holed = self.holes[side as usize].is_some();
         let known = self.inner.known_host || side == Side::Response || holed;
-        let room = first.len() < MAX_SNIFF;
+        let room = is_kept && first.len() < MAX_SNIFF;
         let start = match (sniff(first, side), joined(first)) {
             (Sniff::Http1Request | Sniff::Http1Response, _) => Start::Http1,
             (Sniff::Http2Preface, _) | (Sniff::Other, Opening::Yes) => Start::Http2,
@@ -235,6 +235,9 @@ impl ConnectionReader {
             (Sniff::Other | Sniff::NeedMore, _) => Start::Foreign,
         };
         self.decide(side, start, hooks);
+        if !is_kept {
+            self.push(side, data, now_ns, hooks);
+        }
     }
 
     /// The protocol is known, since `side` told it: bytes kept so far go where they belong.

@@ -2,6 +2,7 @@
 //! stands. Texts in protobuf stand there as they are, so a scan finds what is in them.
 
 use super::body::{Document, encoding_loss, event};
+use crate::budget::Held;
 use crate::protocol::encoding::ContentDecoder;
 use crate::protocol::grpc::{Event, GrpcDecoder, Kind, status_name};
 use crate::protocol::sse::MAX_EVENT;
@@ -41,7 +42,7 @@ struct Message {
     /// `None` for one that is not compressed.
     coding: Option<ContentDecoder>,
     /// What is read as a whole: JSON, and how a stream ended.
-    kept: Vec<u8>,
+    kept: Held,
     over_budget: bool,
 }
 
@@ -103,7 +104,7 @@ impl Message {
         Self {
             kind,
             coding,
-            kept: Vec::new(),
+            kept: Held::default(),
             over_budget: false,
         }
     }
@@ -123,7 +124,7 @@ impl Message {
         } = self;
         let keeps = json || *kind == Kind::End;
         let mut take = |piece: &[u8]| match keeps {
-            true if kept.len() + piece.len() <= MAX_EVENT => kept.extend_from_slice(piece),
+            true if kept.len() + piece.len() <= MAX_EVENT && kept.extend(piece) => {}
             true => *over_budget = true,
             false => document.raw(piece),
         };
@@ -152,7 +153,7 @@ impl Message {
         if self.kind == Kind::Data {
             document.output();
         }
-        self.kept = Vec::new();
+        self.kept = Held::default();
     }
 }
 

@@ -9,6 +9,7 @@ use super::connection::{ConnectionHooks, Inner};
 use super::paths;
 use super::reader::{ExchangeReader, NotAi};
 use super::socket_turns::Turn;
+use crate::budget::Held;
 use crate::exchange::Dialect;
 use crate::protocol::websocket::{Agreement, WebSocketConnection, WebSocketEvent};
 use crate::protocol::{Fields, Incomplete, RequestHead, ResponseHead, Side};
@@ -41,7 +42,7 @@ pub(super) struct Socket {
     talk: Talk,
     /// Bytes of the server that came while nothing was asked. A write is known when it returns, and by then another thread of
     /// the client may have read the answer.
-    early: Vec<u8>,
+    early: Held,
     early_since_ns: u64,
 }
 
@@ -147,7 +148,7 @@ impl Socket {
             handshake,
             wire,
             talk,
-            early: Vec::new(),
+            early: Held::default(),
             early_since_ns: 0,
         })
     }
@@ -156,13 +157,12 @@ impl Socket {
 impl Socket {
     /// Keeps bytes of the server while nothing is asked; `false` when they are to be read now.
     fn keeps_early(&mut self, data: &[u8], now_ns: u64) -> bool {
-        let keeps =
+        let may_wait =
             !self.talk.live && self.talk.waiting.is_empty() && self.early.len() + data.len() <= MAX_EARLY;
-        if keeps {
-            if self.early.is_empty() {
-                self.early_since_ns = now_ns;
-            }
-            self.early.extend_from_slice(data);
+        let is_first = self.early.is_empty();
+        let keeps = may_wait && self.early.extend(data);
+        if keeps && is_first {
+            self.early_since_ns = now_ns;
         }
         keeps
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::connection::ConnectionHooks;
 use super::reader::Verdict;
 use super::{ExchangeReader, Outcome, Scope};
+use crate::budget::Held;
 use crate::catalog::Catalog;
 use crate::exchange::{Attempt, Client, Dialect, Product};
 use crate::protocol::jsonrpc::{Envelope, Event, Id, Kind, Messages};
@@ -42,7 +43,7 @@ struct Message {
     envelope: Envelope,
     began_ns: u64,
     /// Its bytes, while it is not known where they go.
-    held: Vec<u8>,
+    held: Held,
     /// There was more than could be kept.
     cut: bool,
     /// Exchange that it belongs to.
@@ -188,9 +189,19 @@ impl Talk {
             self.body(message, side, data, now_ns, hooks);
             return;
         }
-        let room = MAX_HELD - message.held.len();
-        message.held.extend_from_slice(&data[..data.len().min(room)]);
-        message.cut |= data.len() > room;
+        // What follows a hole is not kept.
+        let room = if message.cut {
+            0
+        } else {
+            MAX_HELD - message.held.len()
+        };
+        let fits = data.len().min(room);
+        let kept = if message.held.extend(&data[..fits]) {
+            fits
+        } else {
+            0
+        };
+        message.cut |= data.len() > kept;
     }
 
     /// The exchange that a message belongs to, once its keys say which.

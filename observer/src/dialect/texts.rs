@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Place, TextRole, TextSink};
+use crate::budget::Held;
 use crate::protocol::Side;
 use crate::protocol::json::Escapes;
 use crate::protocol::json::path::{Cursor, PathId};
@@ -161,14 +162,14 @@ enum Mode {
 /// Reads one string value after another.
 pub(super) struct StringReader {
     mode: Mode,
-    kept: Vec<u8>,
+    kept: Held,
 }
 
 impl StringReader {
     pub(super) fn new() -> Self {
         Self {
             mode: Mode::Idle,
-            kept: Vec::new(),
+            kept: Held::default(),
         }
     }
 
@@ -200,16 +201,17 @@ impl StringReader {
             Mode::Keep(limit, spill) => {
                 let (limit, spill) = (*limit, *spill);
                 let take = piece.len().min(limit - self.kept.len());
-                self.kept.extend_from_slice(&piece[..take]);
-                if take < piece.len() {
+                let kept = if self.kept.extend(&piece[..take]) { take } else { 0 };
+                if kept < piece.len() {
                     self.spill(spill, texts, cursor, sink);
-                    self.piece(&piece[take..], texts, cursor, sink);
+                    self.piece(&piece[kept..], texts, cursor, sink);
                 }
             }
             Mode::Probe(role) => {
                 let role = *role;
                 let take = piece.len().min(PROBE - self.kept.len());
-                self.kept.extend_from_slice(&piece[..take]);
+                // So few always have room.
+                self.kept.extend(&piece[..take]);
                 if self.kept.len() == PROBE {
                     if is_binary(&self.kept) {
                         texts.binary += self.kept.len() as u64;
@@ -253,6 +255,7 @@ impl StringReader {
     fn spill(&mut self, role: TextRole, texts: &mut Texts, cursor: &Cursor, sink: &mut dyn TextSink) {
         let mut text = texts.begin(cursor, cursor.path(), role);
         texts.piece(&mut text, &self.kept, sink);
+        self.kept.clear();
         self.mode = Mode::Text(text);
     }
 }

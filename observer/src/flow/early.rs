@@ -3,6 +3,7 @@
 //! request waits for what is written next; when that call was entered says whether it was the request. Pure.
 
 use super::Step;
+use crate::budget::{Pool, Share};
 
 /// Most bytes of an answer that wait.
 const MAX_BYTES: usize = 64 * 1024;
@@ -19,10 +20,21 @@ pub struct Waiting {
 }
 
 /// The bytes of a flow that wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Early {
     waiting: Vec<Waiting>,
     bytes: usize,
+    share: Share,
+}
+
+impl Default for Early {
+    fn default() -> Self {
+        Self {
+            waiting: Vec::new(),
+            bytes: 0,
+            share: Share::new(Pool::Buffers),
+        }
+    }
 }
 
 impl Early {
@@ -34,7 +46,8 @@ impl Early {
     /// Lets a record wait; `false` where there is no room.
     pub fn keep(&mut self, at_ns: u64, step: &Step<'_>) -> bool {
         let bytes = self.bytes + step.data.len();
-        if bytes > MAX_BYTES {
+        let memory = bytes + (self.waiting.len() + 1) * size_of::<Waiting>();
+        if bytes > MAX_BYTES || !self.share.set(memory as u64) {
             return false;
         }
         self.bytes = bytes;
@@ -56,6 +69,7 @@ impl Early {
     /// What waits, in its order.
     pub fn take(&mut self) -> Vec<Waiting> {
         self.bytes = 0;
+        self.share.set(0);
         std::mem::take(&mut self.waiting)
     }
 }
@@ -86,5 +100,16 @@ mod tests {
         );
         assert_eq!([&taken[0].bytes[..], &taken[1].bytes[..]], [&b"ab"[..], b"c"]);
         assert!(early.is_empty() && early.keep(9, &step(&vec![0; MAX_BYTES])));
+    }
+
+    #[test]
+    fn answers_of_all_flows_together_are_bounded() {
+        let others = crate::budget::testing::all_but(1_000);
+        let mut early = Early::default();
+        assert!(early.keep(5, &step(&[0; 500])) && !early.keep(6, &step(&[0; 500])));
+        assert_eq!(early.take().len(), 1);
+        assert!(early.keep(7, &step(&[0; 900])));
+        drop((early, others));
+        assert_eq!(crate::budget::testing::held(), 0);
     }
 }

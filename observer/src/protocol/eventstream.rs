@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod tests;
 
+use crate::budget::Held;
+
 /// Longest message that is read; a longer one is skipped and counted.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 /// Lengths and their CRC.
@@ -29,9 +31,10 @@ pub struct Message<'a> {
 /// Decoder of one stream.
 #[derive(Default)]
 pub struct EventStreamDecoder {
-    buffer: Vec<u8>,
+    buffer: Held,
     /// Bytes of a message over budget that are still to come.
     skip: usize,
+    over_budget: bool,
     lost: u64,
 }
 
@@ -41,20 +44,59 @@ impl EventStreamDecoder {
         self.lost
     }
 
+    /// Whether a message was longer than `MAX_MESSAGE`, or there was no memory for it.
+    pub fn is_over_budget(&self) -> bool {
+        self.over_budget
+    }
+
     /// Takes bytes; `out` gets each message whose checksums are right.
     pub fn push(&mut self, data: &[u8], out: &mut dyn FnMut(Message<'_>)) {
         let skipped = self.skip.min(data.len());
         self.skip -= skipped;
         self.lost += skipped as u64;
-        self.buffer
-            .extend_from_slice(data.get(skipped..).unwrap_or_default());
-        let mut buffer = std::mem::take(&mut self.buffer);
+        let data = data.get(skipped..).unwrap_or_default();
+        if self.buffer.is_empty() {
+            let used = self.run(data, out);
+            self.keep(data.get(used..).unwrap_or_default());
+        } else if self.buffer.extend(data) {
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let used = self.run(&buffer, out);
+            buffer.forget_first(used);
+            self.buffer = buffer;
+        } else {
+            // Not to be kept, but its end may be here.
+            let joined = [&self.buffer, data].concat();
+            self.buffer = Held::default();
+            match self.run(&joined, out) {
+                // To try again at each push would copy it each time.
+                0 => self.give_up(&joined),
+                used => self.keep(joined.get(used..).unwrap_or_default()),
+            }
+        }
+    }
+
+    /// Reads what is whole at the front of `data`; says how much that is.
+    fn run(&mut self, data: &[u8], out: &mut dyn FnMut(Message<'_>)) -> usize {
         let mut used = 0;
-        while let Some(more) = self.step(buffer.get(used..).unwrap_or_default(), out) {
+        while let Some(more) = self.step(data.get(used..).unwrap_or_default(), out) {
             used += more;
         }
-        buffer.drain(..used);
-        self.buffer = buffer;
+        used
+    }
+
+    /// Keeps the front of a message; where there is no room, the message is skipped.
+    fn keep(&mut self, front: &[u8]) {
+        if !front.is_empty() && !self.buffer.extend(front) {
+            self.give_up(front);
+        }
+    }
+
+    /// Skips the message with this front.
+    fn give_up(&mut self, front: &[u8]) {
+        self.over_budget = true;
+        self.lost += front.len() as u64;
+        let total = front.get(..PRELUDE).and_then(lengths).map(|(total, _)| total);
+        self.skip = total.map_or(0, |total| total.saturating_sub(front.len()));
     }
 
     /// Bytes are missing here. The next message is looked for: only a prelude has a right checksum.
@@ -80,6 +122,7 @@ impl EventStreamDecoder {
         if total > MAX_MESSAGE {
             let here = total.min(rest.len());
             self.skip = total - here;
+            self.over_budget = true;
             self.lost += here as u64;
             return Some(here);
         }

@@ -1,5 +1,7 @@
 //! Event streams (WHATWG HTML, "Server-sent events"): lines in, events out.
 
+use crate::budget::Held;
+
 /// Most data bytes of one event; what is beyond is counted, not kept.
 pub const MAX_EVENT: usize = 1024 * 1024;
 /// Longest field name or `event` value that is kept.
@@ -31,7 +33,7 @@ pub struct SseDecoder {
     state: State,
     name: Vec<u8>,
     event: Vec<u8>,
-    data: Vec<u8>,
+    data: Held,
     /// A `data` field came since the last event.
     has_data: bool,
     /// The last byte was a carriage return: a line feed belongs to it.
@@ -58,7 +60,7 @@ impl SseDecoder {
             state: State::LineStart,
             name: Vec::new(),
             event: Vec::new(),
-            data: Vec::new(),
+            data: Held::default(),
             has_data: false,
             after_cr: false,
             bom: Some(0),
@@ -68,7 +70,7 @@ impl SseDecoder {
         }
     }
 
-    /// Data bytes lost so far: beyond `MAX_EVENT` in an event, or in an event with a hole.
+    /// Data bytes lost so far: beyond `MAX_EVENT` in an event or the memory of all, or in an event with a hole.
     pub fn lost(&self) -> u64 {
         self.lost
     }
@@ -187,9 +189,15 @@ impl SseDecoder {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let fits = bytes.len().min(MAX_EVENT - self.data.len());
-        self.data.extend_from_slice(&bytes[..fits]);
-        self.excess += (bytes.len() - fits) as u64;
+        // What follows a hole is not what it seems.
+        let room = if self.excess > 0 {
+            0
+        } else {
+            MAX_EVENT - self.data.len()
+        };
+        let fits = bytes.len().min(room);
+        let kept = if self.data.extend(&bytes[..fits]) { fits } else { 0 };
+        self.excess += (bytes.len() - kept) as u64;
     }
 
     fn line_end(&mut self, out: &mut dyn FnMut(&[u8], &[u8])) {
@@ -215,8 +223,6 @@ impl SseDecoder {
         }
         self.has_data = false;
         self.data.clear();
-        // A large event must not keep its memory for the rest of a long stream.
-        self.data.shrink_to(MAX_EVENT / 16);
         self.event.clear();
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::super::{ExchangeReader, TextSink};
+use crate::budget::Held;
 use crate::protocol::jsonrpc::Id;
 use crate::protocol::{Fields, Incomplete, ResponseHead, Side};
 
@@ -79,7 +80,7 @@ impl Open {
 pub(super) struct Waiting {
     asker: Side,
     id: Id,
-    pub text: Vec<u8>,
+    pub text: Held,
     pub began_ns: u64,
 }
 
@@ -89,7 +90,7 @@ pub(super) struct Early(VecDeque<Waiting>);
 
 impl Early {
     /// Keeps an answer; `false` where there is no room.
-    pub(super) fn keep(&mut self, asker: Side, id: Id, text: Vec<u8>, began_ns: u64, now_ns: u64) -> bool {
+    pub(super) fn keep(&mut self, asker: Side, id: Id, text: Held, began_ns: u64, now_ns: u64) -> bool {
         let old = |waiting: &Waiting| now_ns.saturating_sub(waiting.began_ns) > EARLY_NS;
         if self.0.front().is_some_and(old) {
             self.0.pop_front();

@@ -318,3 +318,19 @@ fn newer_clients_say_who_they_are_in_each_message() {
         );
     }
 }
+
+#[test]
+fn a_message_that_finds_no_memory_is_cut() {
+    let ask = "{\"method\":\"tools/list\",\"jsonrpc\":\"2.0\",\"id\":1}\n";
+    let answer = format!(
+        "{{\"result\":{{\"tools\":[],\"x\":\"{}\"}},\"jsonrpc\":\"2.0\",\"id\":1}}\n",
+        "y".repeat(8_000)
+    );
+    for (room, flaw) in [(64 * 1024, None), (2_048, Some(Incomplete::OverBudget))] {
+        let others = crate::budget::testing::all_but(room);
+        let hooks = run(&[TALK[0], TALK[1], (C, ask), (S, &answer)], 1_000);
+        let (_, facts) = of(&hooks, "tools/list");
+        assert_eq!(facts.response_incomplete, flaw, "room for {room}");
+        drop(others);
+    }
+}

@@ -70,3 +70,27 @@ fn absurd_totals_and_times_do_no_harm() {
     bed.finish();
     assert_eq!(bed.pipeline.open_flows(), 0);
 }
+
+#[test]
+fn what_all_streams_keep_together_is_bounded_and_what_is_cut_says_so() {
+    let (mut bed, process) = (Bed::new(), process(42));
+    // Room for two.
+    let others = crate::budget::testing::all_but(2 * 1024 * 1024);
+    let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: ";
+    let piece = vec![b'x'; 16 * 1024];
+    let mut flows: Vec<TestFlow> = (1..=4).map(|id| flow(id, &process)).collect();
+    for flow in &mut flows {
+        bed.sent(flow, &chat("hello"));
+        bed.received(flow, head);
+        for _ in 0..60 {
+            bed.received(flow, &piece);
+        }
+    }
+    assert!(crate::budget::testing::held() <= crate::budget::MAX_BUFFERS);
+    bed.finish();
+    drop(others);
+    assert_eq!(crate::budget::testing::held(), 0);
+    let over = bed.interactions().into_iter();
+    let over = over.filter(|row| row.visibility_reason == "over_budget").count();
+    assert_eq!((over, bed.lost(Stage::Protocol, "over_budget").0), (2, 2));
+}

@@ -5,13 +5,12 @@ mod gzip;
 mod stage;
 #[cfg(test)]
 mod tests;
-mod windows;
 
 use std::cell::RefCell;
 
+pub use crate::budget::MAX_WINDOWS;
+use crate::budget::{Pool, Share};
 use stage::Stage;
-pub use windows::MAX_WINDOWS;
-use windows::Window;
 
 /// Most bytes one body may decode to.
 pub const MAX_DECODED: u64 = 64 * 1024 * 1024;
@@ -60,7 +59,7 @@ struct Budget {
     taken: u64,
     /// Bytes made by each stage.
     made: [u64; MAX_CODINGS],
-    window: Window,
+    window: Share,
 }
 
 impl ContentDecoder {
@@ -82,7 +81,7 @@ impl ContentDecoder {
             budget: Budget {
                 taken: 0,
                 made: [0; MAX_CODINGS],
-                window: Window::new(),
+                window: Share::new(Pool::Windows),
             },
             failed,
         }
@@ -126,7 +125,7 @@ impl ContentDecoder {
     fn fail(&mut self, loss: EncodingLoss) {
         self.failed.get_or_insert(loss);
         self.stages = Vec::new();
-        self.budget.window = Window::new();
+        self.budget.window = Share::new(Pool::Windows);
     }
 
     /// Whether the coded stream is over (or nothing was pushed, or there is no coding): a body that ends before

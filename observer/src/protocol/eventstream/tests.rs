@@ -112,3 +112,20 @@ fn headers_of_every_type_are_passed_over() {
     assert_eq!(event_name(&head), (&b"e"[..], false));
     assert_eq!(event_name(b"\xff"), (&b""[..], false), "cut off");
 }
+
+#[test]
+fn a_message_that_finds_no_memory_is_skipped_and_the_next_is_read() {
+    let big = message("big", &[b'x'; 20_000]);
+    let bytes = [big.clone(), message("two", b"second")].concat();
+    for size in [7, 100, 5_000] {
+        let others = crate::budget::testing::all_but(4 * 1024);
+        let mut decoder = EventStreamDecoder::default();
+        let mut found = Vec::new();
+        for piece in bytes.chunks(size) {
+            decoder.push(piece, &mut |m| found.push(m.payload.len()));
+        }
+        assert_eq!((found, decoder.lost()), (vec![6], big.len() as u64), "by {size}");
+        assert!(decoder.is_over_budget());
+        drop(others);
+    }
+}

@@ -1,7 +1,7 @@
 //! State of one direction of a connection.
 
 use super::chunked::Chunked;
-use crate::protocol::Incomplete;
+use crate::{budget::Held, protocol::Incomplete};
 
 /// State of one direction.
 /// ```text
@@ -30,7 +30,7 @@ pub(super) enum State {
 
 pub(super) struct Half {
     pub(super) state: State,
-    pub(super) head: Vec<u8>,
+    pub(super) head: Held,
     /// The start line in `head` is whole and good.
     pub(super) started: bool,
     /// Bytes of the current message on the connection.
@@ -72,7 +72,7 @@ impl Half {
     pub(super) fn new() -> Self {
         Self {
             state: State::Start,
-            head: Vec::new(),
+            head: Held::default(),
             started: false,
             wire: 0,
             exchange: 0,

@@ -12,6 +12,7 @@ mod tests;
 use std::collections::VecDeque;
 
 use super::{HttpEvent, Incomplete, Side};
+use crate::budget::Held;
 use chunked::{Chunked, Piece};
 use half::{Awaiting, Half, Method, State};
 use head::Framing;
@@ -177,7 +178,11 @@ impl Http1Connection {
         }
         let before = half.head.len();
         let take = data.len().min(MAX_HEAD - before);
-        half.head.extend_from_slice(&data[..take]);
+        if !half.head.extend(&data[..take]) {
+            half.count(take);
+            self.give_up(side, Incomplete::OverBudget, sink);
+            return take;
+        }
         if !half.started {
             match head::start_line(side, &half.head) {
                 StartLine::Yes => half.started = true,
@@ -211,7 +216,7 @@ impl Http1Connection {
     fn head_done(&mut self, side: Side, sink: Sink<'_>) {
         let half = self.half_mut(side);
         half.skip_reason = Incomplete::Malformed;
-        let mut head = std::mem::take(&mut half.head);
+        let mut head = std::mem::take(&mut half.head).into_bytes();
         head::unfold(&mut head);
         let result = match side {
             Side::Request => self.request_head(&head, sink),
@@ -290,7 +295,7 @@ impl Http1Connection {
             State::Start | State::Seeking => {
                 // The beginning of another request may be here already: it will not become one.
                 let bytes = std::mem::take(&mut self.request.wire);
-                self.request.head = Vec::new();
+                self.request.head = Held::default();
                 self.request.started = false;
                 if bytes > 0 {
                     let (side, reason) = (Side::Request, Incomplete::Unsupported);
@@ -424,7 +429,7 @@ impl Http1Connection {
         half.state = State::Seeking;
         half.skip_reason = why;
         let begun = std::mem::take(&mut half.started);
-        half.head = Vec::new();
+        half.head = Held::default();
         self.response_lost |= side == Side::Response;
         if begun && side == Side::Response && why != Incomplete::Closed {
             // A response had begun: it was the answer to the oldest request.

@@ -511,3 +511,20 @@ fn a_request_that_had_begun_before_a_switch_is_counted() {
     );
     assert!(seen.contains(&Seen::End(0, Side::Request, None, ask.len() as u64)));
 }
+
+#[test]
+fn a_head_that_finds_no_memory_is_over_budget() {
+    let others = crate::budget::testing::all_but(2 * 1024);
+    let mut run = Run::new();
+    run.push(
+        Side::Request,
+        format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(4_000)).as_bytes(),
+    );
+    assert_eq!(
+        run.seen,
+        [Seen::Skipped(Side::Request, 4_019, Incomplete::OverBudget)]
+    );
+    drop(others);
+    run.push(Side::Request, b"GET / HTTP/1.1\r\n\r\n");
+    assert!(matches!(run.seen[1], Seen::Request(..)));
+}

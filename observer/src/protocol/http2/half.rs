@@ -3,7 +3,7 @@
 use super::frame::{self, Begins, HEAD, Head, Kind, PADDED, PRIORITY};
 use super::hpack::Decoder;
 use super::{MAX_BLOCK, PREFACE};
-use crate::protocol::Incomplete;
+use crate::{budget::Held, protocol::Incomplete};
 
 /// Octets of SETTINGS, RST_STREAM and GOAWAY frames that are looked at.
 const MAX_SMALL: usize = 32 * 6;
@@ -62,7 +62,7 @@ pub(super) struct Half {
     pub(super) damaged: bool,
     pub(super) small: Vec<u8>,
     pub(super) block: Option<Block>,
-    pub(super) fragments: Vec<u8>,
+    pub(super) fragments: Held,
     pub(super) table: Decoder,
     /// Bytes in which a boundary is looked for.
     pub(super) kept: Vec<u8>,
@@ -85,7 +85,7 @@ impl Half {
             damaged: false,
             small: Vec::new(),
             block: None,
-            fragments: Vec::new(),
+            fragments: Held::default(),
             table: Decoder::new(),
             kept: Vec::new(),
             skip_reason: Incomplete::Malformed,
@@ -216,11 +216,10 @@ impl Half {
         if block.damage.is_some() {
             return;
         }
-        if data.len() > MAX_BLOCK - self.fragments.len().min(MAX_BLOCK) {
+        let fits = data.len() <= MAX_BLOCK - self.fragments.len().min(MAX_BLOCK);
+        if !fits || !self.fragments.extend(data) {
             block.damage = Some(Incomplete::OverBudget);
-            self.fragments = Vec::new();
-        } else {
-            self.fragments.extend_from_slice(data);
+            self.fragments = Held::default();
         }
     }
 
@@ -230,7 +229,7 @@ impl Half {
         self.have = 0;
         self.left = 0;
         self.skip_reason = why;
-        self.fragments = Vec::new();
+        self.fragments = Held::default();
         self.table.lose();
         self.missed = true;
     }

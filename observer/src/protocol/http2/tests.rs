@@ -528,3 +528,17 @@ fn seeking_is_bounded() {
     let skipped: u64 = run.skipped().iter().map(|(_, bytes, _)| bytes).sum();
     assert_eq!(skipped + kept, total);
 }
+
+#[test]
+fn a_header_block_that_finds_no_memory_is_over_budget() {
+    let others = crate::budget::testing::all_but(2 * 1024);
+    let mut run = Run::begun();
+    let large = block(&[(":path", "/large"), ("x", &"y".repeat(4_000))], true);
+    run.push(Side::Request, &frame(1, 0, 1, &large[..100]));
+    run.push(Side::Request, &frame(9, 4, 1, &large[100..]));
+    let bytes = large.len() as u64 + 18;
+    assert_eq!(run.skipped(), [(Side::Request, bytes, Incomplete::OverBudget)]);
+    drop(others);
+    run.push(Side::Request, &request(3, "/next", &[], true));
+    assert_eq!(run.paths(), ["/next"]);
+}

@@ -80,3 +80,20 @@ fn a_hole_drops_its_event_only() {
     assert_eq!(seen, ["one", "three"]);
     assert_eq!(decoder.lost(), 3 + "more of it".len() as u64);
 }
+
+#[test]
+fn an_event_that_finds_no_memory_is_cut_and_not_spliced() {
+    let others = crate::budget::testing::all_but(8 * 1024);
+    let mut decoder = SseDecoder::new();
+    let mut sizes = Vec::new();
+    decoder.push(b"data: ", &mut |_, _| {});
+    for _ in 0..4 {
+        decoder.push(&[b'x'; 4 * 1024], &mut |_, _| {});
+    }
+    drop(others);
+    decoder.push(b"y\n\ndata: z\n\n", &mut |_, data| sizes.push(data.len()));
+    assert_eq!(sizes, [8 * 1024, 1]);
+    assert_eq!(decoder.lost(), 8 * 1024 + 1);
+    drop(decoder);
+    assert_eq!(crate::budget::testing::held(), 0);
+}
