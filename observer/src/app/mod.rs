@@ -18,6 +18,7 @@ mod prepare;
 mod reload;
 mod seals;
 mod selftest;
+mod who;
 mod worker;
 
 use std::{

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use aya::maps::{MapData, RingBuf};
-use observer_common::wire::{Body, CLASS_UNDECIDED, Header, STACK_STDIO, decode};
+use observer_common::wire::{Body, Header, decode};
 use tokio::sync::mpsc;
 
 use super::{
@@ -20,12 +20,13 @@ use super::{
     reload::Change,
     seals::{Observed, Seals, add_ends},
     selftest::SelfTests,
+    who::who,
 };
 use crate::{
     alerts::Alerts,
     cli::setup::Loaded,
     evidence::{Dropped, SealKind, Sequencer},
-    identity::{Host, ProcessKey, Processes, Told},
+    identity::{Host, ProcessKey, Processes},
     kernel::{
         attach::Inventory,
         clock::{boot_ns, wall_ns},
@@ -303,21 +304,7 @@ impl State {
             }
             _ => {}
         }
-        let told = Told {
-            uid: header.uid,
-            parent_pid: header.parent_pid,
-            is_new_image: matches!(body, Body::Exec),
-        };
-        let mut identity = self.processes.identify(key, told, || comm(header));
-        if matches!(body, Body::Connect(_)) {
-            self.processes.want_digest(&mut identity);
-        }
-        if let Body::TlsData(data, _) = body
-            && data.stack == STACK_STDIO
-            && data.class == CLASS_UNDECIDED
-        {
-            self.processes.want_stdio_client(&mut identity, header.time_ns);
-        }
+        let identity = who(&mut self.processes, header, body);
         self.tell_found_by(header, body, key);
         self.tell_readability(header, body, key);
         self.pipeline.record(header, body, &identity);
@@ -479,15 +466,6 @@ impl State {
         let row = self.outgoing.sequencer.seal(kind, interval, coverage);
         self.outgoing.seal(row);
     }
-}
-
-fn comm(header: &Header) -> String {
-    let end = header
-        .comm
-        .iter()
-        .position(|b| *b == 0)
-        .unwrap_or(header.comm.len());
-    String::from_utf8_lossy(&header.comm[..end]).into_owned()
 }
 
 /// What to add to CLOCK_BOOTTIME to have the wall clock, ns.

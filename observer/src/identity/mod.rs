@@ -160,6 +160,19 @@ impl Processes {
         identity
     }
 
+    /// A process as it is known, else no more than which it is; nothing is remembered. For what is told after its end.
+    pub fn known(&self, key: ProcessKey) -> Arc<Identity> {
+        let unknown = || {
+            Arc::new(Identity {
+                key,
+                uid: u32::MAX,
+                login_uid: u32::MAX,
+                ..Identity::default()
+            })
+        };
+        self.known.get(&key).map_or_else(unknown, Arc::clone)
+    }
+
     /// Has the executable of a process read, whose digest comes later. To be asked for processes that connect.
     pub fn want_digest(&mut self, identity: &mut Arc<Identity>) {
         if Arc::strong_count(&identity.executable_digest) > 1 || identity.executable_digest.get().is_some() {

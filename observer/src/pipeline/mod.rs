@@ -184,7 +184,9 @@ impl Pipeline {
     /// Takes one record; `process` is who wrote it.
     pub fn record(&mut self, header: &Header, body: &Body<'_>, process: &Arc<Identity>) {
         self.totals.records += 1;
-        self.guard_sees(header, process);
+        if !is_of_socket(body) {
+            self.guard_sees(header, process);
+        }
         match body {
             Body::TlsData(data, bytes) => {
                 self.plaintext.seen += bytes.len() as u64;
@@ -501,6 +503,12 @@ impl Pipeline {
             self.found.replaced(key);
         }
     }
+}
+
+/// Whether the kernel writes a record of this kind where a packet is handled, or what a process leaves behind: it may be gone by then, and
+/// the user that the record names is that of whatever was interrupted.
+pub fn is_of_socket(body: &Body<'_>) -> bool {
+    matches!(body, Body::Close(_) | Body::Established(_))
 }
 
 fn book_losses(ledger: &mut Ledger, flow: &mut Flow) {

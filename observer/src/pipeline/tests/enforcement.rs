@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use observer_common::wire::{ENFORCED_DENIED, ENFORCED_DRY_RUN, Enforced};
+use observer_common::wire::{ENFORCED_DENIED, ENFORCED_DRY_RUN, Enforced, Established};
 
 use super::{
     names::learn,
@@ -151,4 +151,36 @@ fn others_and_other_times_are_left_alone() {
     bed.sent(&mut closed, &hello_for(HOST));
     assert!(!bed.outputs.iter().any(|o| matches!(o, Output::Cut { .. })));
     assert!(!Bed::new().pipeline.release_enforcement(true), "it is off");
+}
+
+#[test]
+fn the_end_of_a_socket_behind_the_end_of_its_process_does_not_bring_it_back() {
+    let policy = "version: e\ndefault: unknown\nrules:\n  - {id: no, verdict: unsanctioned, enforce: true, provider: [deepseek], executable: [/usr/bin/client]}\n";
+    let (mut bed, process) = (bed(EnforcementMode::On), process(42));
+    bed.pipeline.set_judge(Arc::new(Judge {
+        policy: Policy::parse(policy, "p.yaml").unwrap(),
+        register: None,
+    }));
+    let known = |bed: &Bed| {
+        let changes = bed.outputs.iter().filter_map(|output| match output {
+            Output::Enforce(Change::Process(..)) => Some(1),
+            Output::Enforce(Change::Gone(_)) => Some(-1),
+            _ => None,
+        });
+        changes.sum::<i32>()
+    };
+    let flow = socket(7, &process);
+    bed.connect(&flow);
+    assert_eq!(known(&bed), 1);
+    bed.record(&flow, &Body::Exit);
+    assert_eq!(known(&bed), 0);
+    let body = Established {
+        local_address: [0; 16],
+        family: 2,
+        local_port: 40_001,
+        pad: [0; 4],
+    };
+    bed.record(&flow, &Body::Established(body));
+    bed.close(&flow, 1, 1);
+    assert_eq!(known(&bed), 0);
 }
