@@ -25,6 +25,7 @@ use super::{
 use crate::{
     alerts::Alerts,
     cli::setup::Loaded,
+    coverage::Stage,
     evidence::{Dropped, SealKind, Sequencer},
     identity::{Host, ProcessKey, Processes},
     kernel::{
@@ -344,10 +345,12 @@ impl State {
     fn socket_progress(&mut self, now_ns: u64) {
         let open: Vec<(u64, u64)> = self.pipeline.open_sockets().collect();
         for (id, socket) in open {
-            if let Some((of, totals)) = self.scopes.totals(socket)
-                && of == id
-            {
-                self.pipeline.progress(id, totals, now_ns);
+            match self.scopes.totals(socket) {
+                Ok(Some((of, totals))) if of == id => self.pipeline.progress(id, totals, now_ns),
+                // The socket is gone, or it is another one's by now.
+                Ok(_) => self.pipeline.socket_missed(id),
+                // Says nothing of the socket.
+                Err(_) => {}
             }
         }
     }
@@ -364,14 +367,14 @@ impl State {
 
     fn outputs(&mut self) {
         // Cuts for which there was no room.
-        let mut refused = Vec::new();
+        let (mut refused, mut undecided) = (Vec::new(), 0);
         for output in self.pipeline.outputs() {
             match output {
                 Output::Interaction(row, findings) => self.outgoing.call(*row, findings),
                 Output::Connection(row) => self.outgoing.connection(*row),
                 Output::Decide { flow_id, class } => {
                     // A full table leaves the flow undecided: its prefix ends by itself.
-                    self.scopes.decide(flow_id, class);
+                    undecided += u32::from(!self.scopes.decide(flow_id, class));
                 }
                 Output::WentDark { executable, server } => {
                     tracing::warn!(
@@ -400,6 +403,9 @@ impl State {
                     refused.extend(enforcement.and_then(|e| e.cut(process.pid, connect, tag).err()));
                 }
             }
+        }
+        for _ in 0..undecided {
+            self.pipeline.ledger().lose(Stage::Flow, "class_table_full", 0);
         }
         for (connection_id, rule_id) in refused {
             self.pipeline.was_cut(connection_id, rule_id, false);

@@ -23,6 +23,8 @@ pub const REASONS: &[(Stage, &str)] = &[
     (Stage::Flow, "never_tied"),
     (Stage::Flow, "blind_spot_table_full"),
     (Stage::Flow, "cut_too_late"),
+    (Stage::Flow, "close_lost"),
+    (Stage::Flow, "class_table_full"),
     (Stage::Protocol, "lost_events"),
     (Stage::Protocol, "closed_early"),
     (Stage::Protocol, "parse_failed"),

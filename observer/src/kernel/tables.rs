@@ -2,7 +2,7 @@
 
 use aya::{
     Ebpf,
-    maps::{HashMap, LpmTrie, MapData, PerCpuArray, lpm_trie::Key},
+    maps::{HashMap, LpmTrie, MapData, MapError, PerCpuArray, lpm_trie::Key},
 };
 use observer_common::{
     counters,
@@ -60,11 +60,15 @@ impl Scopes {
     }
 
     /// Connection id of a socket, and the bytes that its calls sent and received so far; `None` when it is not there.
-    pub fn totals(&self, socket: u64) -> Option<(u64, [u64; 2])> {
-        self.sockets
-            .get(&socket, 0)
-            .ok()
-            .map(|bytes| Socket::totals(&bytes))
+    ///
+    /// # Errors
+    /// When the table cannot be asked: then nothing is known of the socket.
+    pub fn totals(&self, socket: u64) -> Result<Option<(u64, [u64; 2])>, MapError> {
+        match self.sockets.get(&socket, 0) {
+            Ok(bytes) => Ok(Some(Socket::totals(&bytes))),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes the kernel's flows of processes that are gone: those that were killed before their flow had anything to
@@ -98,7 +102,7 @@ impl Counters {
 }
 
 /// A table of the loaded object.
-pub(super) fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
+pub(super) fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &str,
 ) -> Result<T, LoadError> {

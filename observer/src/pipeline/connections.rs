@@ -77,6 +77,8 @@ pub(super) struct Connection {
     /// `wire::STACK_*` that gave plaintext; 0 for none.
     pub stack: u8,
     pub lost: bool,
+    /// The kernel had no socket of it when it was asked last.
+    is_missed: bool,
     pub unsupported: Option<&'static str>,
     /// Repository of a hub of models that was asked for last.
     pub repository: Option<String>,
@@ -122,6 +124,7 @@ impl Connection {
             settled: false,
             stack: STACK_UNKNOWN,
             lost: false,
+            is_missed: false,
             unsupported: None,
             repository: None,
             totals: None,
@@ -263,11 +266,30 @@ impl Connections {
     pub(super) fn progress(&mut self, id: u64, totals: [u64; 2], now_ns: u64) {
         if let Some(connection) = self.0.get_mut(&id)
             && connection.end.is_none()
-            && connection.totals != Some(totals)
         {
-            connection.totals = Some(totals);
-            connection.changed_ns = now_ns;
+            connection.is_missed = false;
+            if connection.totals != Some(totals) {
+                connection.totals = Some(totals);
+                connection.changed_ns = now_ns;
+            }
         }
+    }
+
+    /// The kernel has no socket of a connection; `true` when it ends by that. Only the end of TCP is told.
+    pub(super) fn missed(&mut self, id: u64) -> bool {
+        let is_open = |c: &&mut Connection| c.end.is_none() && c.connect.transport == TRANSPORT_TCP;
+        let Some(connection) = self.0.get_mut(&id).filter(is_open) else {
+            return false;
+        };
+        if !std::mem::replace(&mut connection.is_missed, true) {
+            return false;
+        }
+        connection.lost = true;
+        connection.end = Some(End {
+            at_ns: connection.changed_ns,
+            reason: "close_lost",
+        });
+        true
     }
 
     /// Connections that are open, with the kernel's socket of each.

@@ -31,7 +31,7 @@ use observer_common::wire::{
 use crate::{
     catalog::Catalog,
     config::Glob,
-    coverage::{Ledger, Readability, Stage},
+    coverage::{Ledger, Stage},
     dialect::Scope,
     evidence::Book,
     flow::Direction,
@@ -281,26 +281,6 @@ impl Pipeline {
             self.connection_row(&connection);
         }
         self.decisions_end();
-    }
-
-    /// What discovery found about the process whose connection has ended.
-    pub fn readability(&mut self, connection_id: u64, found: Readability) {
-        self.connections.set_readability(connection_id, found);
-    }
-
-    /// What discovery found about a process that has ended.
-    pub fn readability_of(&mut self, process: ProcessKey, found: Readability) {
-        self.connections.set_readability_of(process, found);
-    }
-
-    /// Open connections: id, and address of the kernel's socket, whose totals can be given to [`Self::progress`].
-    pub fn open_sockets(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.connections.open_sockets()
-    }
-
-    /// Bytes that passed a socket so far (sent, received).
-    pub fn progress(&mut self, connection_id: u64, totals: [u64; 2], now_ns: u64) {
-        self.connections.progress(connection_id, totals, now_ns);
     }
 
     /// What came out since the last call.

@@ -16,7 +16,7 @@ use super::{
     opening::{Opened, Opening},
 };
 use crate::{
-    coverage::Stage,
+    coverage::{Readability, Stage},
     flow::Direction,
     identity::{Identity, ProcessKey},
     protocol::dns,
@@ -49,6 +49,34 @@ impl Sockets {
 }
 
 impl Pipeline {
+    /// What discovery found about the process whose connection has ended.
+    pub fn readability(&mut self, connection_id: u64, found: Readability) {
+        self.connections.set_readability(connection_id, found);
+    }
+
+    /// What discovery found about a process that has ended.
+    pub fn readability_of(&mut self, process: ProcessKey, found: Readability) {
+        self.connections.set_readability_of(process, found);
+    }
+
+    /// Open connections: id, and address of the kernel's socket, whose totals can be given to [`Self::progress`].
+    pub fn open_sockets(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.connections.open_sockets()
+    }
+
+    /// Bytes that passed a socket so far (sent, received).
+    pub fn progress(&mut self, connection_id: u64, totals: [u64; 2], now_ns: u64) {
+        self.connections.progress(connection_id, totals, now_ns);
+    }
+
+    /// The kernel does not know the socket of an open connection any more. When that is so twice in a row its end was told and the record lost:
+    /// else it is still on its way.
+    pub fn socket_missed(&mut self, connection_id: u64) {
+        if self.connections.missed(connection_id) {
+            self.ledger.lose(Stage::Flow, "close_lost", 0);
+        }
+    }
+
     /// Bytes that crossed a socket: the flow has the number of its connection.
     pub(super) fn socket_data(
         &mut self,

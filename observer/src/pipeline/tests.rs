@@ -44,7 +44,7 @@ use std::net::Ipv4Addr;
 use observer_common::wire::{CLASS_AI, CLASS_OTHER, TIE_AFTER_CALL};
 
 use super::*;
-use crate::coverage::OpaqueReason;
+use crate::coverage::{OpaqueReason, Readability};
 use imports::*;
 use testbed::*;
 

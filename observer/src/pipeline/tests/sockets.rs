@@ -494,3 +494,35 @@ fn a_plain_request_that_is_not_ai_is_left_alone() {
     assert_eq!(bed.decisions(), [(1, CLASS_OTHER)]);
     assert_eq!((bed.interactions().len(), bed.connections().len()), (0, 0));
 }
+
+#[test]
+fn a_connection_whose_end_was_lost_ends_when_its_socket_is_gone() {
+    let (mut bed, client) = (Bed::new(), process(42));
+    let mut flow = socket(1, &client);
+    let connect = to(&flow);
+    open(&mut bed, &flow, connect);
+    bed.sent(&mut flow, &hello_for("api.openai.com"));
+    let now_ns = bed.now_ns;
+    // Once is none: its end may be on its way; and a socket that is there was not missed.
+    bed.pipeline.socket_missed(1);
+    bed.pipeline.progress(1, [600, 4_000], now_ns);
+    bed.pipeline.socket_missed(1);
+    bed.tick_after(GRACE_NS);
+    assert!(bed.connections().is_empty());
+    bed.pipeline.socket_missed(1);
+    bed.tick_after(GRACE_NS);
+    assert_eq!(seen(&bed), ("opaque", "lost_events"));
+    let row = bed.connections()[0];
+    assert_eq!(row.close_reason, "close_lost");
+    assert_eq!([row.bytes_sent, row.bytes_received], [Some(600), Some(4_000)]);
+    assert_eq!(row.closed_ts, WALL_OFFSET_NS + i64::try_from(now_ns).unwrap());
+    assert_eq!(bed.lost(Stage::Flow, "close_lost"), (1, 0));
+    assert_eq!(forgotten_classes(&bed), [1]);
+    // Nothing tells the end of a datagram socket, so nothing is missing.
+    let flow = socket(2, &client);
+    let connect = datagrams(&flow);
+    open(&mut bed, &flow, connect);
+    bed.pipeline.socket_missed(2);
+    bed.pipeline.socket_missed(2);
+    assert_eq!(bed.lost(Stage::Flow, "close_lost"), (1, 0));
+}
