@@ -129,6 +129,42 @@ fn a_call_whose_caller_is_read_on_this_host_is_one_row() {
 }
 
 #[test]
+fn a_caller_in_another_namespace_with_the_same_loopback_port_is_another_one() {
+    let mut loopback = [0; 16];
+    loopback[..4].copy_from_slice(&[127, 0, 0, 1]);
+    for (to_port, roles) in [(9_999, vec!["client", "server"]), (11_434, vec!["client"])] {
+        let (mut bed, client, server) = (Bed::new(), process(42), process(43));
+        let (mut asks, mut serves) = (socket(1, &client), socket(2, &server));
+        let connect = Connect {
+            peer_address: loopback,
+            peer_port: to_port,
+            ..to(&asks)
+        };
+        open(&mut bed, &asks, connect);
+        let body = Established {
+            local_address: loopback,
+            family: 2,
+            local_port: CALLER.1,
+            pad: [0; 4],
+        };
+        bed.record(&asks, &Body::Established(body));
+        let connect = Connect {
+            peer_address: loopback,
+            local_address: loopback,
+            ..accepted(&serves)
+        };
+        open(&mut bed, &serves, connect);
+        bed.sent(&mut asks, &request());
+        bed.received(&mut asks, &answer("hi"));
+        bed.received(&mut serves, &request());
+        bed.sent(&mut serves, &answer("hi"));
+        bed.tick_after(300_000_000);
+        let found: Vec<&str> = seen(&bed).0.iter().map(|row| row.0).collect();
+        assert_eq!(found, roles, "made to port {to_port}");
+    }
+}
+
+#[test]
 fn an_answer_that_ends_with_its_connection_is_decided_at_once() {
     for read in [false, true] {
         let (mut bed, client, server) = (Bed::new(), process(42), process(43));
