@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     coverage::OpaqueReason,
-    identity::{container_of, executable},
+    identity::{executable, group_of},
     pipeline::OpaqueProcess,
 };
 
@@ -22,6 +22,7 @@ pub(super) struct OpaqueProcesses {
 struct Place {
     executable: String,
     container_id: String,
+    in_users_group: bool,
 }
 
 impl OpaqueProcesses {
@@ -39,6 +40,7 @@ impl OpaqueProcesses {
                     pid: *pid,
                     executable: place.executable.clone(),
                     container_id: place.container_id.clone(),
+                    in_users_group: place.in_users_group,
                     runtime,
                     reason: *reason,
                 });
@@ -57,9 +59,11 @@ impl OpaqueProcesses {
         if let Some(known) = self.known.get(&pid).filter(|k| k.executable == executable) {
             return Some(known.clone());
         }
+        let group = group_of(pid);
         Some(Place {
             executable,
-            container_id: container_of(pid),
+            container_id: group.container_id,
+            in_users_group: group.is_users,
         })
     }
 }

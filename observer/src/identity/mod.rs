@@ -13,7 +13,7 @@ mod users;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
-pub use cgroup::{container_id, pod_uid};
+pub use cgroup::ControlGroup;
 use digests::Digests;
 pub use digests::FileDigest;
 pub use host::Host;
@@ -100,12 +100,25 @@ pub struct Identity {
     pub container_id: String,
     /// Uid of the pod as the control group names it; empty outside of pods.
     pub pod_uid: String,
+    /// A user may have made its control group, and called it as he liked: it is in no pod.
+    pub in_users_group: bool,
     /// How it came to run.
     pub lineage: Lineage,
     /// Who started it and holds the other ends of its standard input and output; known once it was asked for.
     pub stdio_client: Option<Arc<Identity>>,
     /// SHA-256 of the executable, once it was read; only of programs that connect.
     pub executable_digest: FileDigest,
+}
+
+impl Identity {
+    /// Container and pod by which the names of its pod are looked up; empty where a user may have made both up.
+    pub fn pod_keys(&self) -> (&str, &str) {
+        if self.in_users_group {
+            ("", "")
+        } else {
+            (&self.container_id, &self.pod_uid)
+        }
+    }
 }
 
 /// Most processes remembered.
@@ -244,7 +257,7 @@ impl Processes {
             return self.inherited(key, told, comm);
         };
         let login_uid = proc::login_uid(key.pid);
-        let cgroup = proc::cgroup(key.pid).unwrap_or_default();
+        let group = ControlGroup::parse(&proc::cgroup(key.pid).unwrap_or_default());
         let ancestry = ancestry(stat.parent_pid);
         let login_user = if login_uid == u32::MAX {
             String::new()
@@ -267,8 +280,9 @@ impl Processes {
             login_uid,
             user: self.users.name(told.uid),
             ancestry,
-            container_id: container_id(&cgroup).unwrap_or_default(),
-            pod_uid: pod_uid(&cgroup).unwrap_or_default(),
+            container_id: group.container_id,
+            pod_uid: group.pod_uid,
+            in_users_group: group.is_users,
             lineage,
             stdio_client: None,
             executable_digest: FileDigest::default(),
@@ -299,6 +313,7 @@ impl Processes {
         identity.login_uid = parent.login_uid;
         identity.container_id.clone_from(&parent.container_id);
         identity.pod_uid.clone_from(&parent.pod_uid);
+        identity.in_users_group = parent.in_users_group;
         identity.lineage = parent.lineage.clone();
         let above = Ancestor {
             pid: parent.key.pid,
@@ -338,11 +353,9 @@ impl Processes {
     }
 }
 
-/// Container of a process; empty outside containers.
-pub(crate) fn container_of(pid: u32) -> String {
-    proc::cgroup(pid)
-        .and_then(|text| container_id(&text))
-        .unwrap_or_default()
+/// Container of a process, and whether it is one that a user may have made up.
+pub(crate) fn group_of(pid: u32) -> ControlGroup {
+    ControlGroup::parse(&proc::cgroup(pid).unwrap_or_default())
 }
 
 fn ancestry(mut pid: u32) -> Vec<Ancestor> {

@@ -87,7 +87,7 @@ pub struct Where<'a> {
     /// Name of the node; empty where it is not known.
     pub node: &'a str,
     /// The pod.
-    pub pod: Option<&'a PodNames>,
+    pub pod: Option<&'a Arc<PodNames>>,
     /// The container in it.
     pub container: Option<&'a ContainerNames>,
 }
@@ -173,9 +173,9 @@ impl Cluster {
         self.owners.retain(|_, uid| self.pods.contains_key(uid));
     }
 
-    /// Where a process runs whose control group names this container and, where the kubelet writes it there, this pod. A pod is
-    /// known by it before the API server has heard of the container.
-    pub fn find(&self, container_id: &str, pod_uid: &str) -> Where<'_> {
+    /// Where a process runs whose control group names this container and, where the kubelet writes it there, this pod (`pod_keys` of its
+    /// identity). A pod is known by it before the API server has heard of the container.
+    pub fn find(&self, (container_id, pod_uid): (&str, &str)) -> Where<'_> {
         let owner = |key: &str| self.owners.get(key).and_then(|uid| self.pods.get(uid));
         let entry = owner(container_id)
             .or_else(|| self.pods.get(pod_uid))
@@ -186,7 +186,7 @@ impl Cluster {
         Where {
             cluster: &self.name,
             node: &self.node,
-            pod: entry.map(|entry| &*entry.pod.names),
+            pod: entry.map(|entry| &entry.pod.names),
             container: containers
                 .iter()
                 .find(|(id, _)| id == container_id)
@@ -220,7 +220,7 @@ mod tests {
     }
 
     fn found(cluster: &Cluster, container: &str, uid: &str) -> (Option<String>, Option<String>) {
-        let place = cluster.find(container, uid);
+        let place = cluster.find((container, uid));
         (
             place.pod.map(|p| p.pod.clone()),
             place.container.map(|c| c.name.clone()),
@@ -243,7 +243,7 @@ mod tests {
         cluster.take(pod("static", &[]), 1);
         assert_eq!(found(&cluster, "y", "hash"), is("p-static", None));
         assert_eq!(
-            (cluster.find("", "").cluster, cluster.find("", "").node),
+            (cluster.find(("", "")).cluster, cluster.find(("", "")).node),
             ("prod", "n-1")
         );
     }

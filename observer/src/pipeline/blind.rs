@@ -31,6 +31,8 @@ pub struct OpaqueProcess {
     pub executable: String,
     /// Its container; empty outside.
     pub container_id: String,
+    /// A user may have made up the container: it is in no pod.
+    pub in_users_group: bool,
     /// The stack, or what a model is in or runs on.
     pub runtime: &'static str,
     /// Why it cannot be read.
@@ -52,6 +54,8 @@ struct Spot {
     flows_unknown: u32,
     bytes_sent: u64,
     written_ns: Option<u64>,
+    /// Its container may be one of a pod: not all of it was seen in control groups that a user may have made.
+    may_be_pod: bool,
 }
 
 /// See the module.
@@ -76,6 +80,7 @@ impl BlindSpots {
                     spot.runtime = process.runtime;
                 }
                 spot.alive.insert(process.pid);
+                spot.may_be_pod |= !process.in_users_group;
             } else {
                 lost += 1;
             }
@@ -98,6 +103,7 @@ impl BlindSpots {
         if spot.pids.len() < MAX_PIDS {
             spot.pids.insert(row.process_pid);
         }
+        spot.may_be_pod |= !row.k8s_pod_uid.is_empty();
         let flows = if is_ai {
             &mut spot.flows_ai
         } else {
@@ -124,6 +130,7 @@ impl BlindSpots {
             *spot = Spot {
                 runtime: spot.runtime,
                 alive: std::mem::take(&mut spot.alive),
+                may_be_pod: spot.may_be_pod,
                 written_ns: Some(now_ns),
                 ..Spot::default()
             };
@@ -132,6 +139,12 @@ impl BlindSpots {
         // The order of a hash table is another one in each run.
         rows.sort_by(|a, b| order(a).cmp(&order(b)));
         rows
+    }
+
+    /// Whether a container may be one of a pod.
+    fn may_be_pod(&self, container_id: &str) -> bool {
+        let is_it = |(key, spot): (&Key, &Spot)| spot.may_be_pod && key.2 == container_id;
+        self.0.iter().any(is_it)
     }
 
     fn spot(&mut self, key: Key) -> Option<&mut Spot> {
@@ -155,7 +168,10 @@ impl Pipeline {
         }
         let mut due = self.blind.due(now_ns, rows::wall(now_ns, self.wall_offset_ns));
         for row in &mut due {
-            let place = self.cluster.find(&row.container_id, "");
+            if !self.blind.may_be_pod(&row.container_id) {
+                continue;
+            }
+            let place = self.cluster.find((&row.container_id, ""));
             if let Some(pod) = place.pod {
                 row.k8s_namespace_name.clone_from(&pod.namespace);
                 row.k8s_workload_name.clone_from(&pod.workload);
@@ -213,6 +229,7 @@ mod tests {
             pid,
             executable: executable.to_owned(),
             container_id: container_id.to_owned(),
+            in_users_group: false,
             runtime: Kind::Jsse.name(),
             reason: OpaqueReason::Jsse,
         }

@@ -246,7 +246,7 @@ impl Pipeline {
 
     fn decision_row(&mut self, decision: &Decision) {
         let process = &decision.process;
-        let place = self.cluster.find(&process.container_id, &process.pod_uid);
+        let place = self.cluster.find(process.pod_keys());
         let row = row_of(&self.book, decision, &place, self.wall_offset_ns);
         self.outputs.push(Output::Connection(Box::new(row)));
     }

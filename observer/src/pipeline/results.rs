@@ -52,7 +52,7 @@ impl Pipeline {
             report: &report,
             session: session.as_ref(),
             conversation: &conversation,
-            place: self.cluster.find(&client.container_id, &client.pod_uid),
+            place: self.cluster.find(client.pod_keys()),
         };
         let mut row = rows::interaction(&self.book, &of, self.wall_offset_ns);
         row.tls_found_by = self.found.of(flow.process.key, flow.stack).to_owned();
@@ -120,7 +120,7 @@ impl Pipeline {
             return;
         }
         let process = &connection.process;
-        let place = self.cluster.find(&process.container_id, &process.pod_uid);
+        let place = self.cluster.find(process.pod_keys());
         let Some(mut row) = rows::connection(&self.book, connection, &place, self.wall_offset_ns) else {
             return;
         };

@@ -859,6 +859,7 @@ fn connections_that_cannot_be_read_are_in_the_blind_spot_of_their_program() {
         pid: 42,
         executable: "/usr/bin/client".to_owned(),
         container_id: "c0ffee".to_owned(),
+        in_users_group: false,
         runtime: crate::stacks::Kind::Jsse.name(),
         reason: OpaqueReason::Jsse,
     };

@@ -81,7 +81,7 @@ impl Bed {
 }
 
 fn workload(cluster: &Cluster, container: &str) -> Option<String> {
-    let place = cluster.find(container, "");
+    let place = cluster.find((container, ""));
     place
         .pod
         .map(|pod| format!("{}/{} {}", pod.namespace, pod.workload, pod.workload_kind))
@@ -100,7 +100,7 @@ async fn pods_of_a_list_and_of_a_watch_are_known_until_they_are_gone() {
     bed.api.put_pod(pod("lab", "bot", BOT, None));
     bed.until("a pod before its container", |cluster, _| {
         cluster
-            .find(&two, BOT)
+            .find((&two, BOT))
             .pod
             .is_some_and(|p| p.service_account == "bot")
     })
@@ -109,7 +109,7 @@ async fn pods_of_a_list_and_of_a_watch_are_known_until_they_are_gone() {
     bed.api.put_pod(pod("lab", "bot", BOT, Some(&two)));
     bed.until("its container", |cluster, _| {
         cluster
-            .find(&two, "")
+            .find((&two, ""))
             .container
             .is_some_and(|c| c.image == "shop/app:7" && c.digest.len() == 71)
     })
@@ -158,7 +158,7 @@ async fn a_version_that_is_forgotten_leads_to_a_new_list_in_pages() {
         api.set_page(1);
     });
     bed.until("what the new list does not name is gone", |cluster, status| {
-        cluster.len() == 2 && cluster.find("", GONE).pod.is_some() && status.state() == State::Watching
+        cluster.len() == 2 && cluster.find(("", GONE)).pod.is_some() && status.state() == State::Watching
     })
     .await;
     let requests = bed.api.requests();

@@ -158,6 +158,38 @@ fn without_an_answer_ids_stay_and_names_are_unknown_until_one_comes() {
 }
 
 #[test]
+fn a_control_group_that_a_user_may_have_made_has_the_names_of_no_pod() {
+    let mut bed = bed();
+    bed.pipeline.pod_change(change(Some("c1")), 0);
+    let mut identity = Identity::clone(&of_pod("c1"));
+    // The uid of a pod is not even taken over from such a path; its container is.
+    identity.in_users_group = true;
+    let mut flow = flow(1, &Arc::new(identity));
+    bed.connect(&flow);
+    bed.name(&flow, "api.openai.com");
+    bed.sent(&mut flow, &chat("one"));
+    bed.received(&mut flow, &answer("hello"));
+    bed.finish();
+    let row = bed.interactions()[0];
+    assert_eq!(
+        (row.container_id.as_str(), row.k8s_namespace_name.as_str()),
+        ("c1", "")
+    );
+    assert_eq!(
+        (row.policy_verdict.as_str(), row.k8s_node_name.as_str()),
+        ("unknown", "n-1")
+    );
+    let connection = bed.connections()[0];
+    assert_eq!(
+        (
+            connection.k8s_workload_name.as_str(),
+            connection.policy_rule_id.as_str()
+        ),
+        ("", "")
+    );
+}
+
+#[test]
 fn processes_outside_of_pods_have_the_node_and_nothing_else() {
     let mut bed = bed();
     bed.pipeline.pod_change(change(Some("c1")), 0);
@@ -181,18 +213,28 @@ fn processes_outside_of_pods_have_the_node_and_nothing_else() {
 fn blind_spots_of_a_pod_are_named() {
     let mut bed = bed();
     bed.pipeline.pod_change(change(Some("c1")), 0);
-    let opaque = OpaqueProcess {
+    let mut opaque = OpaqueProcess {
         pid: 1,
         executable: "/java".into(),
         container_id: "c1".into(),
+        in_users_group: false,
         runtime: Kind::Jsse.name(),
         reason: OpaqueReason::Jsse,
     };
     let now_ns = bed.now_ns;
-    let row = bed.pipeline.blind_spots(now_ns, [opaque]).remove(0);
+    let row = bed.pipeline.blind_spots(now_ns, [opaque.clone()]).remove(0);
     assert_eq!(
         (row.k8s_namespace_name.as_str(), row.k8s_workload_name.as_str()),
         ("shop", "web")
     );
     assert_eq!(row.container_image_digest, "sha256:d");
+    let mut other = self::bed();
+    other.pipeline.pod_change(change(Some("c1")), 0);
+    opaque.in_users_group = true;
+    let row = other.pipeline.blind_spots(now_ns, [opaque]).remove(0);
+    assert_eq!(
+        (row.container_id.as_str(), row.k8s_namespace_name.as_str()),
+        ("c1", ""),
+        "a user may have made it"
+    );
 }
