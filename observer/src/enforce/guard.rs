@@ -143,7 +143,7 @@ impl Guard {
         }
     }
 
-    /// A process that wrote a record, with its effective user at that time.
+    /// A process that wrote a record, with its real user at that time.
     pub(crate) fn seen(&mut self, by: By<'_>, uid: u32, identity: &Arc<Identity>, wall_ns: i64) {
         let mut is_new = false;
         // A name belongs to the user that the process had when it was read, who may be another one by now.

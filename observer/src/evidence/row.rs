@@ -210,7 +210,7 @@ record_row! {
         process_executable_sha256: [u8; 32],
         /// Command names of the ancestors, nearest first. Never arguments.
         process_ancestry: Vec<String>,
-        /// Effective user.
+        /// Real user.
         user_id: u32,
         /// User who logged in; [`LOGIN_UID_UNSET`] when none did.
         login_uid: u32,
@@ -506,7 +506,7 @@ record_row! {
         process_executable_path: String,
         /// Command names of the ancestors, nearest first.
         process_ancestry: Vec<String>,
-        /// Effective user.
+        /// Real user.
         user_id: u32,
         /// User who logged in; [`LOGIN_UID_UNSET`] when none did.
         login_uid: u32,

@@ -88,7 +88,7 @@ pub struct Identity {
     pub comm: String,
     /// Path of the executable in the process's mount namespace.
     pub executable: String,
-    /// Effective user id.
+    /// Real user id, at the time of the newest record.
     pub uid: u32,
     /// User who logged in; `u32::MAX` when none did or it is not known.
     pub login_uid: u32,
@@ -139,7 +139,7 @@ const SWITCHES: [&str; 6] = ["sudo", "su", "runuser", "doas", "pkexec", "sudo-rs
 /// What a record of the kernel says of its process. It is right even when the process is gone from `/proc`.
 #[derive(Debug, Clone, Copy)]
 pub struct Told {
-    /// Effective user.
+    /// Real user.
     pub uid: u32,
     /// Parent; 0 where the record does not say.
     pub parent_pid: u32,
@@ -163,7 +163,11 @@ impl Processes {
     /// Identity of a process that was seen in a kernel record, which also tells `comm`.
     pub fn identify(&mut self, key: ProcessKey, told: Told, comm: impl FnOnce() -> String) -> Arc<Identity> {
         if let Some(known) = self.known.get(&key) {
-            return Arc::clone(known);
+            if known.uid == told.uid {
+                return Arc::clone(known);
+            }
+            let known = Arc::clone(known);
+            return self.of_another_user(&known, told.uid);
         }
         if self.known.len() >= MAX_PROCESSES {
             self.known.clear();
@@ -186,9 +190,23 @@ impl Processes {
         self.known.get(&key).map_or_else(unknown, Arc::clone)
     }
 
+    /// A process that became another user's without a new image: a daemon that began as root and gave that up.
+    fn of_another_user(&mut self, known: &Identity, uid: u32) -> Arc<Identity> {
+        let mut changed = Identity::clone(known);
+        // A copy of a digest that nobody asked for would look like one that is on its way.
+        if !is_wanted(&known.executable_digest, 2) {
+            changed.executable_digest = FileDigest::default();
+        }
+        changed.uid = uid;
+        changed.user = self.users.name(uid);
+        let changed = Arc::new(changed);
+        self.known.insert(changed.key, Arc::clone(&changed));
+        changed
+    }
+
     /// Has the executable of a process read, whose digest comes later. To be asked for processes that connect.
     pub fn want_digest(&mut self, identity: &mut Arc<Identity>) {
-        if Arc::strong_count(&identity.executable_digest) > 1 || identity.executable_digest.get().is_some() {
+        if is_wanted(&identity.executable_digest, 1) {
             return;
         }
         let Some(digest) = self.digests.want(identity.key.pid) else {
@@ -233,8 +251,9 @@ impl Processes {
             pid: of.pid,
             start_ns: of.start_ticks * ProcessKey::TICK_NS,
         });
+        let known_uid = self.known.get(&key).map(|known| known.uid);
         let told = Told {
-            uid: proc::effective_uid(of.pid).unwrap_or(u32::MAX),
+            uid: proc::real_uid(of.pid).or(known_uid).unwrap_or(u32::MAX),
             parent_pid: 0,
             is_new_image: false,
         };
@@ -353,6 +372,11 @@ impl Processes {
     }
 }
 
+/// Whether a digest was asked for: whoever reads it holds it, too, beside so many identities.
+fn is_wanted(digest: &FileDigest, identities: usize) -> bool {
+    Arc::strong_count(digest) > identities || digest.get().is_some()
+}
+
 /// Container of a process, and whether it is one that a user may have made up.
 pub(crate) fn group_of(pid: u32) -> ControlGroup {
     ControlGroup::parse(&proc::cgroup(pid).unwrap_or_default())
@@ -435,7 +459,7 @@ mod tests {
             pid: std::process::id(),
             start_ns: 1,
         };
-        let uid = rustix::process::geteuid().as_raw();
+        let uid = rustix::process::getuid().as_raw();
         let identity = Processes::default().identify(key, told(uid, 0), || "me".into());
         assert_eq!(
             identity.executable,
@@ -443,6 +467,49 @@ mod tests {
         );
         assert!(identity.parent_pid > 0 && !identity.ancestry.is_empty());
         assert_eq!((identity.comm.as_str(), identity.uid), ("me", uid));
+    }
+
+    #[test]
+    fn a_process_that_became_another_user_has_that_one_and_all_else_as_before() {
+        let key = ProcessKey {
+            pid: std::process::id(),
+            start_ns: 1,
+        };
+        let mut processes = Processes::default();
+        let before = processes.identify(key, told(0, 0), || "me".into());
+        let mut after = processes.identify(key, told(65_533, 0), || "not asked".into());
+        assert_eq!((before.uid, before.user.as_str()), (0, "root"));
+        assert_eq!((after.uid, after.user.as_str()), (65_533, ""));
+        assert_eq!(
+            (&after.comm, &after.executable, &after.ancestry),
+            (&before.comm, &before.executable, &before.ancestry)
+        );
+        let again = processes.identify(key, told(65_533, 0), String::new);
+        assert!(Arc::ptr_eq(&after, &again), "it is remembered");
+        // Its file is still to be read, once.
+        processes.want_digest(&mut after);
+        assert!(is_wanted(&after.executable_digest, 1));
+        let back = processes.identify(key, told(0, 0), String::new);
+        assert!(
+            Arc::ptr_eq(&back.executable_digest, &after.executable_digest),
+            "one that is on its way is kept"
+        );
+    }
+
+    #[test]
+    fn an_ancestor_that_is_known_keeps_its_user_where_it_cannot_be_read_any_more() {
+        let mut processes = Processes::default();
+        let key = ProcessKey {
+            start_ns: 7 * ProcessKey::TICK_NS,
+            ..gone(0)
+        };
+        processes.identify(key, told(7, 0), || "shell".into());
+        let above = Ancestor {
+            pid: key.pid,
+            start_ticks: 7,
+            comm: "shell".to_owned(),
+        };
+        assert_eq!(processes.ancestor(&above).uid, 7);
     }
 
     #[test]

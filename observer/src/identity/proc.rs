@@ -50,21 +50,12 @@ pub(super) fn tty_name(number: u32) -> String {
     }
 }
 
-/// Real user of a process; `None` when it cannot be read.
+/// Real user of a process, as records of the kernel have it; `None` when it cannot be read.
 pub(super) fn real_uid(pid: u32) -> Option<u32> {
-    uid(pid, 0)
-}
-
-/// Effective user of a process; `None` when it cannot be read.
-pub(super) fn effective_uid(pid: u32) -> Option<u32> {
-    uid(pid, 1)
-}
-
-/// One of the user ids of a process: real, effective, saved, of its files.
-fn uid(pid: u32, which: usize) -> Option<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    // Real, effective, saved, of its files.
     let line = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    line.split_whitespace().nth(which)?.parse().ok()
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// Audit session of a process; `u32::MAX` when it has none or it cannot be read.

@@ -38,7 +38,7 @@ attributes! {
     Workload = "workload",
     /// Service account of the pod.
     ServiceAccount = "service_account",
-    /// Effective user: name and number.
+    /// Real user: name and number.
     User = "user",
     /// User who logged in, whatever sudo and su did since: name and number.
     LoginUser = "login_user",
