@@ -7,7 +7,9 @@ use observer_common::enforce::{CLASS_NOT_SEEN, GUARDED_MAX, PROCESSES_MAX, Proce
 use super::{
     By, Settings,
     classes::Classes,
-    facts::{OF_PROCESS, OF_USER, Process, User, may_stop, process_facts, provider, target, user_facts},
+    facts::{
+        OF_PROCESS, OF_USER, Process, User, asks_pods, may_stop, process_facts, provider, target, user_facts,
+    },
 };
 use crate::{
     config::{Allowed, EnforcementMode, Place},
@@ -56,7 +58,7 @@ pub(crate) struct Guard {
     released: bool,
     users: HashMap<u32, User>,
     user_classes: Classes<User>,
-    processes: HashMap<ProcessKey, Arc<Identity>>,
+    processes: HashMap<ProcessKey, Process>,
     process_classes: Classes<Process>,
     places: HashMap<Ipv6Addr, Guarded>,
     stops: usize,
@@ -130,16 +132,32 @@ impl Guard {
         for (uid, user) in users {
             self.user(by, uid, &user.name);
         }
-        let processes: Vec<Arc<Identity>> = self.processes.drain().map(|(_, identity)| identity).collect();
-        for identity in processes {
-            self.process(by, &identity);
+        let processes: Vec<Process> = self.processes.drain().map(|(_, process)| process).collect();
+        for process in processes {
+            self.process(by, &process.identity);
         }
-        let places: Vec<Ipv6Addr> = self.places.keys().copied().collect();
-        for address in places {
-            if let Some(place) = self.places.get_mut(&address) {
-                place.stops.clear();
-            }
-            self.judge_place(by, address, wall_ns);
+        for place in self.places.values_mut() {
+            place.stops.clear();
+        }
+        self.judge_places(by, wall_ns);
+    }
+
+    /// Pods have other names: processes in them may be judged otherwise.
+    pub(crate) fn pods_changed(&mut self, by: By<'_>, wall_ns: i64) {
+        if !asks_pods(by) {
+            return;
+        }
+        let moved = self
+            .processes
+            .values()
+            .filter(|process| process.has_moved(by.cluster));
+        let moved: Vec<Arc<Identity>> = moved.map(|process| Arc::clone(&process.identity)).collect();
+        let mut is_new = false;
+        for identity in &moved {
+            is_new |= self.process(by, identity);
+        }
+        if is_new {
+            self.judge_places(by, wall_ns);
         }
     }
 
@@ -151,14 +169,11 @@ impl Guard {
             is_new |= self.user(by, uid, &identity.user);
         }
         let known = self.processes.get(&identity.key);
-        if known.is_none_or(|known| known.executable != identity.executable) {
+        if known.is_none_or(|known| !known.is_as(identity)) {
             is_new |= self.process(by, identity);
         }
         if is_new {
-            let places: Vec<Ipv6Addr> = self.places.keys().copied().collect();
-            for address in places {
-                self.judge_place(by, address, wall_ns);
-            }
+            self.judge_places(by, wall_ns);
         }
     }
 
@@ -189,20 +204,17 @@ impl Guard {
     }
 
     fn process(&mut self, by: By<'_>, identity: &Arc<Identity>) -> bool {
-        if self.processes.len() >= PROCESSES_MAX as usize {
+        if self.processes.len() >= PROCESSES_MAX as usize && !self.processes.contains_key(&identity.key) {
             return false;
         }
-        let process = Process::of(identity);
-        let mut subject = Subject::at(0, &[]);
-        process_facts(&mut subject, &process);
-        let signature = by.judge.signature(&subject, OF_PROCESS);
-        let (class, is_new) = self.process_classes.of(signature, || process.clone());
+        let process = Process::of(by.cluster, identity);
+        let (class, is_new) = self.process_classes.of(process.signature(by), || process.clone());
         if class != CLASS_NOT_SEEN {
             self.changes.push(Change::Process(id(identity.key), class));
         } else if self.processes.contains_key(&identity.key) {
             self.changes.push(Change::Gone(id(identity.key)));
         }
-        self.processes.insert(identity.key, Arc::clone(identity));
+        self.processes.insert(identity.key, process);
         is_new
     }
 
@@ -250,6 +262,13 @@ impl Guard {
             }
             lives
         });
+    }
+
+    fn judge_places(&mut self, by: By<'_>, wall_ns: i64) {
+        let places: Vec<Ipv6Addr> = self.places.keys().copied().collect();
+        for address in places {
+            self.judge_place(by, address, wall_ns);
+        }
     }
 
     /// Works out for all classes whether calls to an address are stopped.
@@ -346,7 +365,10 @@ impl Guard {
             None => unknown = unknown.and(OF_USER),
         }
         match process {
-            Some(process) => process_facts(&mut subject, process),
+            Some(process) => {
+                process_facts(&mut subject, process);
+                unknown = unknown.and(process.unknown());
+            }
             None => unknown = unknown.and(OF_PROCESS),
         }
         self.verdict(by, name, by.judge.stops(&subject, unknown))
@@ -382,11 +404,11 @@ impl Guard {
             number: process.uid.to_string(),
             name: process.user.clone(),
         };
-        let process = Process::of(process);
+        let process = Process::of(by.cluster, process);
         let mut subject = target(&name, &provider, by.machine, wall_ns);
         user_facts(&mut subject, &user);
         process_facts(&mut subject, &process);
-        self.verdict(by, &name, by.judge.stops(&subject, Attributes::default()))
+        self.verdict(by, &name, by.judge.stops(&subject, process.unknown()))
     }
 
     /// Number of a rule; `None` when there are no more numbers.

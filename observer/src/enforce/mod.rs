@@ -15,6 +15,7 @@ mod tests;
 use crate::{
     catalog::Catalog,
     config::{Allowed, EnforcementMode},
+    kubernetes::Cluster,
     policy::Judge,
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct By<'a> {
     pub judge: &'a Judge,
     /// Which names are AI, and whose.
     pub catalog: &'a Catalog,
+    /// The pods of this node.
+    pub cluster: &'a Cluster,
     /// Name of this host.
     pub machine: &'a str,
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     identity::{Identity, ProcessKey},
     kernel::enforce::Change,
+    kubernetes::{Change as PodChange, ContainerNames, Pod, PodNames},
     policy::Policy,
 };
 
@@ -73,6 +74,7 @@ impl Tables {
 struct Bed {
     judge: Judge,
     catalog: Catalog,
+    cluster: Cluster,
     guard: Guard,
     tables: Tables,
 }
@@ -94,6 +96,7 @@ impl Bed {
         Self {
             judge: parse(rules),
             catalog: Catalog::builtin(),
+            cluster: Cluster::default(),
             guard: Guard::new(settings),
             tables: Tables::default(),
         }
@@ -103,6 +106,7 @@ impl Bed {
         let by = By {
             judge: &self.judge,
             catalog: &self.catalog,
+            cluster: &self.cluster,
             machine: "lab",
         };
         work(&mut self.guard, by);
@@ -118,6 +122,37 @@ impl Bed {
                 0,
             );
         });
+    }
+
+    /// A process of `alice` in this container.
+    fn seen_in(&mut self, container_id: &str, pid: u32) -> Arc<Identity> {
+        let identity = Arc::new(Identity {
+            key: ProcessKey { pid, start_ns: 1 },
+            uid: 1002,
+            user: "alice".to_owned(),
+            executable: "/usr/bin/python3".to_owned(),
+            container_id: container_id.to_owned(),
+            ..Identity::default()
+        });
+        self.work(|guard, by| guard.seen(by, 1002, &identity, 0));
+        identity
+    }
+
+    /// The API server names the pod of a container.
+    fn pod(&mut self, container_id: &str, namespace: &str) {
+        let names = PodNames {
+            uid: namespace.to_owned(),
+            namespace: namespace.to_owned(),
+            ..PodNames::default()
+        };
+        let pod = Pod {
+            uid: namespace.to_owned(),
+            config_hash: None,
+            names: Arc::new(names),
+            containers: vec![(container_id.to_owned(), ContainerNames::default())],
+        };
+        self.cluster.take(PodChange::Pod(Box::new(pod)), 0);
+        self.work(|guard, by| guard.pods_changed(by, 0));
     }
 
     fn seen(&mut self, uid: u32, user: &str, pid: u32, executable: &str) {
@@ -188,6 +223,73 @@ fn users_and_programs_are_told_apart_as_rules_do() {
     assert_eq!(call(&bed, 1001, 11), None);
     bed.work(|guard, _| guard.ended(ProcessKey { pid: 13, start_ns: 1 }));
     assert_eq!(call(&bed, 1007, 13), None);
+}
+
+#[test]
+fn a_pod_that_policy_lets_go_is_not_stopped_and_one_whose_name_is_not_known_yet_is_not_either() {
+    let rules =
+        format!("  - {{id: lab, verdict: sanctioned, provider: [deepseek], namespace: [lab]}}\n{ALL}");
+    let mut bed = Bed::new(&rules, EnforcementMode::On, &[]);
+    bed.named(at(1), &["api.deepseek.com"]);
+    let lab = bed.seen_in("c1", 11);
+    let shop = bed.seen_in("c2", 12);
+    bed.seen_in("", 13);
+    let call = |bed: &Bed, pid| bed.tables.call(at(1), 443, 1002, pid);
+    let cuts = |bed: &mut Bed, process: &Arc<Identity>| {
+        let mut found = None;
+        bed.work(|guard, by| found = guard.cuts(by, "api.deepseek.com", process, (at(9), 443), 0));
+        found.is_some()
+    };
+    assert_eq!(
+        [call(&bed, 11), call(&bed, 12)],
+        [None; 2],
+        "their pods may be lab's"
+    );
+    assert!(!cuts(&mut bed, &lab) && !cuts(&mut bed, &shop));
+    assert_eq!(call(&bed, 13), Some(false), "it is in no container");
+    bed.pod("c1", "lab");
+    bed.pod("c2", "shop");
+    assert_eq!([call(&bed, 11), call(&bed, 12)], [None, Some(false)]);
+    assert_eq!([cuts(&mut bed, &lab), cuts(&mut bed, &shop)], [false, true]);
+    bed.seen_in("c1", 14);
+    bed.seen_in("c2", 15);
+    assert_eq!([call(&bed, 14), call(&bed, 15)], [None, Some(false)]);
+}
+
+#[test]
+fn a_rule_on_a_namespace_is_enforced_there_alone() {
+    let rules = "  - {id: prod, verdict: unsanctioned, enforce: true, provider: [deepseek], namespace: [\"prod-*\"]}\n";
+    let mut bed = Bed::new(rules, EnforcementMode::On, &[]);
+    bed.named(at(1), &["api.deepseek.com"]);
+    let prod = bed.seen_in("c1", 11);
+    bed.seen_in("c2", 12);
+    bed.seen_in("", 13);
+    let calls = |bed: &Bed| [11, 12, 13].map(|pid| bed.tables.call(at(1), 443, 1002, pid));
+    assert_eq!(calls(&bed), [None; 3]);
+    bed.pod("c2", "lab");
+    bed.pod("c1", "prod-eu");
+    assert_eq!(calls(&bed), [Some(false), None, None]);
+    let mut cut = None;
+    bed.work(|guard, by| cut = guard.cuts(by, "api.deepseek.com", &prod, (at(9), 443), 0));
+    assert_eq!(
+        cut.map(|verdict| verdict.rule_id.to_string()).as_deref(),
+        Some("prod")
+    );
+    // Another policy judges by the names that are known.
+    bed.judge = parse(&rules.replace("prod-*", "lab"));
+    bed.work(|guard, by| guard.judged_by(by, 0));
+    assert_eq!(calls(&bed), [None, Some(false), None]);
+}
+
+#[test]
+fn a_process_that_became_another_user_is_that_one() {
+    let rules = "  - {id: no, verdict: unsanctioned, enforce: true, provider: [deepseek], user: [bob]}\n";
+    let mut bed = Bed::new(rules, EnforcementMode::On, &[]);
+    bed.named(at(1), &["api.deepseek.com"]);
+    bed.seen(0, "root", 11, "/usr/sbin/daemon");
+    assert_eq!(bed.tables.call(at(1), 443, 0, 11), None);
+    bed.seen(1001, "bob", 11, "/usr/sbin/daemon");
+    assert_eq!(bed.tables.call(at(1), 443, 1001, 11), Some(false));
 }
 
 #[test]

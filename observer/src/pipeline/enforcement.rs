@@ -11,7 +11,7 @@ use crate::{
     enforce::{Action, By, Decision, Decisions, Guard, Settings},
     evidence::ConnectionRow,
     identity::Identity,
-    kubernetes::Where,
+    kubernetes::{Cluster, Where},
     protocol::dns::Resolved,
 };
 
@@ -46,8 +46,9 @@ impl EnforcementTotals {
     pub const ACTIONS: [&'static str; Action::NAMES.len()] = Action::NAMES;
 }
 
-fn by(book: &Rulebook) -> By<'_> {
+fn by<'a>(book: &'a Rulebook, cluster: &'a Cluster) -> By<'a> {
     By {
+        cluster,
         judge: &book.judge,
         catalog: &book.catalog,
         machine: &book.host_name,
@@ -89,7 +90,16 @@ impl Pipeline {
     pub(super) fn guard_anew(&mut self) {
         let wall_ns = rows::wall(self.now_ns, self.wall_offset_ns);
         if let Some(guard) = &mut self.enforcement.guard {
-            guard.judged_by(by(&self.book), wall_ns);
+            guard.judged_by(by(&self.book, &self.cluster), wall_ns);
+            self.enforcement_changes();
+        }
+    }
+
+    /// Pods of this node have other names.
+    pub(super) fn guard_pods(&mut self, now_ns: u64) {
+        let wall_ns = rows::wall(now_ns, self.wall_offset_ns);
+        if let Some(guard) = &mut self.enforcement.guard {
+            guard.pods_changed(by(&self.book, &self.cluster), wall_ns);
             self.enforcement_changes();
         }
     }
@@ -98,7 +108,7 @@ impl Pipeline {
     pub(super) fn guard_sees(&mut self, header: &Header, process: &Arc<Identity>) {
         let wall_ns = rows::wall(header.time_ns, self.wall_offset_ns);
         if let Some(guard) = &mut self.enforcement.guard {
-            guard.seen(by(&self.book), header.uid, process, wall_ns);
+            guard.seen(by(&self.book, &self.cluster), header.uid, process, wall_ns);
             self.enforcement_changes();
         }
     }
@@ -119,7 +129,7 @@ impl Pipeline {
         for one in resolved {
             let address = mapped(one.address);
             let names = self.sockets.names_of(address, now_ns);
-            guard.named(by(&self.book), (address, name), names, wall_ns);
+            guard.named(by(&self.book, &self.cluster), (address, name), names, wall_ns);
         }
         self.enforcement_changes();
     }
@@ -190,7 +200,13 @@ impl Pipeline {
             return;
         }
         let wall_ns = rows::wall(now_ns, self.wall_offset_ns);
-        let verdict = guard.cuts(by(&self.book), &connection.server_name, process, peer, wall_ns);
+        let verdict = guard.cuts(
+            by(&self.book, &self.cluster),
+            &connection.server_name,
+            process,
+            peer,
+            wall_ns,
+        );
         self.connections.name_was_judged(id);
         let Some(verdict) = verdict else { return };
         if verdict.dry_run {

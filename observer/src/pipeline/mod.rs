@@ -171,9 +171,10 @@ impl Pipeline {
         self.cluster = cluster;
     }
 
-    /// Takes what is new about the pods of this node: rows that are made from now on are named by it.
+    /// Takes what is new about the pods of this node: rows that are made from now on are named by it, and calls stopped.
     pub fn pod_change(&mut self, change: PodChange, now_ns: u64) {
         self.cluster.take(change, now_ns);
+        self.guard_pods(now_ns);
     }
 
     /// The cluster, with the pods that are known.
