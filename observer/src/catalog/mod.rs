@@ -159,6 +159,12 @@ impl Catalog {
         self.decide(host, path).1.map(|entry| entry.provider.as_ref())
     }
 
+    /// Whether a provider itself has this name: it, or the company's domain, is listed; not one that customers choose a part of.
+    pub fn is_own_name(&self, host: &str) -> bool {
+        let first = self.entries(host).next();
+        first.is_some_and(|entry| matches!(entry.pattern, Pattern::Exact(_) | Pattern::Domain(_)))
+    }
+
     /// Whether `host` is there for AI, whatever the path. For the server name of a TLS handshake.
     pub fn host_is_ai(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();

@@ -28,6 +28,7 @@ mod imports {
 mod accounts;
 mod attempts;
 mod bounds;
+mod contradiction;
 mod conversations;
 mod early;
 mod enforcement;

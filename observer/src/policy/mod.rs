@@ -49,6 +49,15 @@ impl Verdict {
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
+
+    /// How little it allows.
+    pub fn strictness(self) -> u8 {
+        match self {
+            Self::Sanctioned => 0,
+            Self::Unknown => 1,
+            Self::Unsanctioned => 2,
+        }
+    }
 }
 
 /// What decided; the words of `policy_reason`.
@@ -76,11 +85,13 @@ pub enum Reason {
     DataClassNotAllowed,
     /// No entry of the register is about it, and no rule.
     NotInRegister,
+    /// The `Host` header names another service than TLS, and what decided about that one is stricter.
+    HostNotTlsName,
 }
 
 impl Reason {
     /// All words, in the order of the variants.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 12] = [
         "rule",
         "default",
         "no_policy",
@@ -92,6 +103,7 @@ impl Reason {
         "approval_not_yet_valid",
         "data_class_not_allowed",
         "not_in_register",
+        "host_not_tls_name",
     ];
 
     /// Name as stored.

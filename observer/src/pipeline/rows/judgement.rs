@@ -1,26 +1,69 @@
 //! What policy is asked about an exchange or a connection, and its answer in the row.
 
-use super::{super::Rulebook, Of, finding::finding_fact, text};
+use super::{super::Rulebook, Of, contradiction::name_in_tls, finding::finding_fact, text};
 use crate::{
     evidence::{ConnectionRow, InteractionRow, LOGIN_UID_UNSET},
     identity::Identity,
-    policy::{Attribute, FindingFact, Judgement, Subject, Verdict},
+    policy::{Attribute, FindingFact, Judgement, Reason, Subject, Verdict},
 };
 
 pub(super) fn set_judgement(row: &mut InteractionRow, book: &Rulebook, of: &Of<'_>) {
+    let host = row.server_address.to_ascii_lowercase();
+    let mut judgement = judge(row, book, of, (&host, &row.gen_ai_provider_name));
+    let in_tls = name_in_tls(book, of);
+    let provider = in_tls
+        .as_deref()
+        .map(|name| provider_of(row, book, (&host, name)));
+    if let (Some(name), Some(provider)) = (&in_tls, &provider) {
+        let other = judge(row, book, of, (name, provider));
+        if other.verdict.strictness() > judgement.verdict.strictness() {
+            judgement = Judgement {
+                reason: Reason::HostNotTlsName,
+                ..other
+            };
+        }
+    }
+    let (verdict, reason) = (judgement.verdict.name(), judgement.reason.name());
+    let rule_id = judgement.rule_id.to_owned();
+    let entry = entry_of(&judgement);
+    (row.policy_verdict, row.policy_reason, row.policy_rule_id) =
+        (verdict.to_owned(), reason.to_owned(), rule_id);
+    (row.register_entry_id, row.ai_system) = entry;
+    row.policy_version = book.judge.policy.version().to_owned();
+    row.policy_id = book.judge.policy.id().to_owned();
+    row.policy_sha256 = book.judge.policy.digest();
+    row.register_sha256 = book.judge.register_digest();
+}
+
+/// Provider that a call would have had, had it named the host that TLS did.
+fn provider_of(row: &InteractionRow, book: &Rulebook, (host, in_tls): (&str, &str)) -> String {
+    let owner = |name| book.catalog.owner(name, &row.url_path_template);
+    match (owner(in_tls), owner(host)) {
+        (Some(owner), _) => owner.to_owned(),
+        (None, Some(_)) => "unknown".to_owned(),
+        // What was said tells it, at either.
+        (None, None) => row.gen_ai_provider_name.clone(),
+    }
+}
+
+fn judge<'b>(
+    row: &InteractionRow,
+    book: &'b Rulebook,
+    of: &Of<'_>,
+    (host, provider): (&str, &str),
+) -> Judgement<'b> {
     let process = of.flow.client();
     let findings: Vec<FindingFact<'_>> = of.report.findings.iter().filter_map(finding_fact).collect();
-    let host = row.server_address.to_ascii_lowercase();
     let words = ProcessWords::of(process);
     let fingerprint = if row.account_hmac == [0; 16] {
         String::new()
     } else {
         hex::encode(row.account_hmac)
     };
-    let mut subject = Subject::at(row.ts, &findings);
+    let mut subject = Subject::at(row.ts, &findings)
+        .with(Attribute::Provider, provider)
+        .with(Attribute::Host, host);
     let facts = [
-        (Attribute::Provider, &row.gen_ai_provider_name),
-        (Attribute::Host, &host),
         (Attribute::Model, &row.gen_ai_request_model),
         (Attribute::Model, &row.gen_ai_response_model),
         (Attribute::Operation, &row.gen_ai_operation_name),
@@ -39,17 +82,7 @@ pub(super) fn set_judgement(row: &mut InteractionRow, book: &Rulebook, of: &Of<'
         .for_each(|(attribute, fact)| subject.add(attribute, fact));
     account_facts(&mut subject, row, &fingerprint);
     set_process_facts(&mut subject, process, &words, &book.host_name);
-    let judgement = book.judge.judge(&subject);
-    let (verdict, reason) = (judgement.verdict.name(), judgement.reason.name());
-    let rule_id = judgement.rule_id.to_owned();
-    let entry = entry_of(&judgement);
-    (row.policy_verdict, row.policy_reason, row.policy_rule_id) =
-        (verdict.to_owned(), reason.to_owned(), rule_id);
-    (row.register_entry_id, row.ai_system) = entry;
-    row.policy_version = book.judge.policy.version().to_owned();
-    row.policy_id = book.judge.policy.id().to_owned();
-    row.policy_sha256 = book.judge.policy.digest();
-    row.register_sha256 = book.judge.register_digest();
+    book.judge.judge(&subject)
 }
 
 /// What proves an account, and what is only said about one.

@@ -1,6 +1,7 @@
 //! Redaction: from facts in memory to rows that may be stored. What is not named here does not leave.
 
 mod connection;
+mod contradiction;
 mod finding;
 mod interaction;
 mod judgement;
