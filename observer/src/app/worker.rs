@@ -385,7 +385,10 @@ impl State {
                     self.chain.note("program_went_dark");
                 }
                 Output::Forget { flow_id, key } => self.scopes.forget(flow_id, &key),
-                Output::ForgetSocket { socket } => self.scopes.forget_socket(socket),
+                Output::ForgetSocket {
+                    connection_id,
+                    socket,
+                } => self.scopes.forget_socket(connection_id, socket),
                 Output::ForgetClass { connection_id } => self.scopes.forget_class(connection_id),
                 Output::Enforce(change) => {
                     if let Some(enforcement) = &mut self.enforcement {

@@ -54,9 +54,12 @@ impl Scopes {
         let _ = self.scopes.remove(&flow_id);
     }
 
-    /// Forgets a socket whose end the kernel does not tell.
-    pub fn forget_socket(&mut self, socket: u64) {
-        let _ = self.sockets.remove(&socket);
+    /// Forgets a socket whose end the kernel does not tell, unless its address is another connection's by now.
+    pub fn forget_socket(&mut self, connection_id: u64, socket: u64) {
+        let entry = self.totals(socket).ok().flatten();
+        if entry.is_some_and(|(id, _)| id == connection_id) {
+            let _ = self.sockets.remove(&socket);
+        }
     }
 
     /// Connection id of a socket, and the bytes that its calls sent and received so far; `None` when it is not there.

@@ -225,9 +225,9 @@ impl Connections {
         }
     }
 
-    /// The process is gone; the end of its TCP sockets usually comes by itself. Gives the other ones, which the kernel
-    /// keeps otherwise.
-    pub(super) fn process_ended(&mut self, key: ProcessKey, now_ns: u64) -> Vec<u64> {
+    /// The process is gone; the end of its TCP sockets usually comes by itself. Gives ids and sockets of the other
+    /// ones, which the kernel keeps otherwise.
+    pub(super) fn process_ended(&mut self, key: ProcessKey, now_ns: u64) -> Vec<(u64, u64)> {
         let mut sockets = Vec::new();
         for connection in self.of_process(key).filter(|c| c.end.is_none()) {
             connection.end = Some(End {
@@ -235,7 +235,7 @@ impl Connections {
                 reason: "process_exit",
             });
             if connection.connect.transport != TRANSPORT_TCP {
-                sockets.push(connection.connect.socket);
+                sockets.push((connection.id, connection.connect.socket));
             }
         }
         sockets
@@ -298,8 +298,8 @@ impl Connections {
         open.map(|c| (c.id, c.connect.socket))
     }
 
-    /// Ends datagram connections on which nothing happens; gives their sockets, which the kernel keeps otherwise.
-    pub(super) fn end_idle(&mut self, now_ns: u64) -> Vec<u64> {
+    /// Ends datagram connections on which nothing happens; gives their ids and sockets, which the kernel keeps otherwise.
+    pub(super) fn end_idle(&mut self, now_ns: u64) -> Vec<(u64, u64)> {
         let idle = |c: &&mut Connection| {
             c.end.is_none()
                 && c.connect.transport != TRANSPORT_TCP
@@ -311,7 +311,7 @@ impl Connections {
                 at_ns: connection.changed_ns,
                 reason: "idle",
             });
-            sockets.push(connection.connect.socket);
+            sockets.push((connection.id, connection.connect.socket));
         }
         sockets
     }

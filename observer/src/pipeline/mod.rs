@@ -256,8 +256,11 @@ impl Pipeline {
             self.end_flow(id, now_ns);
         }
         self.give_up_halves(now_ns);
-        for socket in self.connections.end_idle(now_ns) {
-            self.outputs.push(Output::ForgetSocket { socket });
+        for (connection_id, socket) in self.connections.end_idle(now_ns) {
+            self.outputs.push(Output::ForgetSocket {
+                connection_id,
+                socket,
+            });
         }
         self.answered_due(now_ns);
         for id in self.connections.due(now_ns) {
@@ -476,8 +479,11 @@ impl Pipeline {
             self.forget_half(half);
         }
         if exited {
-            for socket in self.connections.process_ended(key, now_ns) {
-                self.outputs.push(Output::ForgetSocket { socket });
+            for (connection_id, socket) in self.connections.process_ended(key, now_ns) {
+                self.outputs.push(Output::ForgetSocket {
+                    connection_id,
+                    socket,
+                });
             }
             self.found.ended(key, now_ns);
         } else {

@@ -27,6 +27,8 @@ pub enum Output {
     },
     /// The connection is over for the daemon: the kernel's state of its socket can go.
     ForgetSocket {
+        /// Which connection: the address may be another's by now.
+        connection_id: u64,
         /// Address of the kernel's socket.
         socket: u64,
     },

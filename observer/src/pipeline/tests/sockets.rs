@@ -103,7 +103,7 @@ fn forgotten_classes(bed: &Bed) -> Vec<u64> {
 /// Sockets whose state the kernel can drop.
 fn forgotten_sockets(bed: &Bed) -> Vec<u64> {
     let gone = |output: &Output| match output {
-        Output::ForgetSocket { socket } => Some(*socket),
+        Output::ForgetSocket { socket, .. } => Some(*socket),
         _ => None,
     };
     bed.outputs.iter().filter_map(gone).collect()
