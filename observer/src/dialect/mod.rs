@@ -12,6 +12,7 @@ mod facts;
 mod heads;
 mod hub;
 mod locate;
+mod names;
 mod native;
 mod prompt;
 pub mod reader;

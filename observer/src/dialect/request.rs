@@ -3,6 +3,7 @@
 use super::body::Document;
 use super::heads::identifier;
 use super::locate::Locator;
+use super::names::{MIN_LISTED, Names};
 use super::rpc;
 use super::rules::{Fact, Mark, Slot};
 use super::texts::{Action, MAX_FACT, StringReader, Text, Texts, plain_key};
@@ -39,6 +40,7 @@ enum Field {
 /// What a request body said so far.
 pub(super) struct RequestBody {
     at: Locator,
+    names: Names,
     strings: StringReader,
     raw: Option<Text>,
     /// Field of a form that is being read.
@@ -74,6 +76,7 @@ impl RequestBody {
     pub(super) fn new() -> Self {
         Self {
             at: Locator::request(),
+            names: Names::default(),
             strings: StringReader::new(),
             raw: None,
             field: Field::Text,
@@ -158,6 +161,9 @@ impl JsonEvents for RequestDoc<'_> {
             let size = body.tools.size.begin(body.at.cursor.is_first());
             body.tools.tree(slot == RESULT_TREE, size);
         }
+        if matches!(slot, Slot::Tree(_)) {
+            body.names.begin(container);
+        }
         if container == Container::Object && body.at.marks() & Mark::Item as u64 != 0 {
             body.tools.begin();
         }
@@ -171,6 +177,9 @@ impl JsonEvents for RequestDoc<'_> {
         if is_tree(slot) {
             let size = body.tools.size.end();
             body.tools.tree(slot == RESULT_TREE, size);
+        }
+        if matches!(slot, Slot::Tree(_)) {
+            body.names.end();
         }
         if container == Container::Object && body.at.marks() & Mark::Item as u64 != 0 {
             body.tools.end();
@@ -186,6 +195,9 @@ impl JsonEvents for RequestDoc<'_> {
             let size = body.tools.size.key(key.len());
             body.tools.tree(slot == RESULT_TREE, size);
         }
+        if matches!(slot, Slot::Tree(_)) {
+            body.names.key(key);
+        }
         if known {
             body.marks |= body.at.marks();
         } else if !plain_key(key) {
@@ -200,14 +212,19 @@ impl JsonEvents for RequestDoc<'_> {
     }
 
     fn string(&mut self, piece: &[u8]) {
-        if self.body.strings.is_idle() {
-            let action = self.body.at.slot().action(self.body.message, false);
-            self.body
-                .strings
-                .begin(action, &mut self.body.texts, &self.body.at.cursor);
-        }
         let body = &mut *self.body;
-        match body.at.slot() {
+        let slot = body.at.slot();
+        if body.strings.is_idle() {
+            let action = slot.action(body.message, false);
+            body.strings.begin(action, &mut body.texts, &body.at.cursor);
+            if matches!(slot, Slot::Tree(_)) {
+                body.strings.named(body.names.of_string(), self.sink);
+            }
+        }
+        if matches!(slot, Slot::Tree(_)) {
+            body.names.piece(piece);
+        }
+        match slot {
             Slot::Message if body.message == TextRole::ToolResult => body.tools.result(piece.len() as u64),
             Slot::Message => body.tools.text(piece.len() as u64),
             Slot::Text(TextRole::ToolResult) | RESULT_TREE => body.tools.result(piece.len() as u64),
@@ -253,19 +270,29 @@ impl JsonEvents for RequestDoc<'_> {
 
     fn number(&mut self, text: &[u8]) {
         self.word_in_tree(text.len());
-        if long_integer(text)
-            && let Slot::Text(role) | Slot::Tree(role) = self.body.at.slot()
-        {
-            let body = &mut *self.body;
-            body.texts
-                .whole(&body.at.cursor, body.at.cursor.path(), role, text, self.sink);
+        let body = &mut *self.body;
+        let handed_on = match body.at.slot() {
+            Slot::Tree(role) => body
+                .names
+                .of_integer(text, MIN_NUMBER_TEXT)
+                .map(|name| (role, name)),
+            Slot::Text(role) if long_integer(text) => Some((role, [].as_slice())),
+            _ => None,
+        };
+        if let Some(named) = handed_on {
+            body.texts.number(&body.at.cursor, named, text, self.sink);
         }
-        self.body.at.cursor.value_end();
+        body.at.cursor.value_end();
     }
 
     fn numbers(&mut self, run: &Numbers<'_>) {
         let at = &mut self.body.at;
-        if is_tree(at.slot()) || run.longest_integer() >= MIN_NUMBER_TEXT {
+        let min = match at.slot() {
+            slot if is_tree(slot) => 0,
+            Slot::Tree(_) => MIN_LISTED,
+            _ => MIN_NUMBER_TEXT,
+        };
+        if run.longest_integer() >= min {
             run.iter().for_each(|text| self.number(text));
         } else {
             at.cursor.skip(run.count());
@@ -288,6 +315,7 @@ impl Document for RequestDoc<'_> {
         let body = &mut *self.body;
         body.strings.abort(&mut body.texts, &body.at.cursor, self.sink);
         body.tools.broken();
+        body.names.reset();
         body.at.cursor.reset();
     }
 

@@ -9,6 +9,7 @@ use twox_hash::XxHash64;
 
 use super::heads::{self, identifier};
 use super::locate::Locator;
+use super::names::Names;
 use super::rpc;
 use super::rules::{Fact, Mark, Slot};
 use super::texts::{StringReader, Text, Texts};
@@ -40,6 +41,7 @@ const MAX_ERROR: usize = 64;
 /// What a response body said so far.
 pub(super) struct ResponseBody {
     at: Locator,
+    names: Names,
     strings: StringReader,
     raw: Option<Text>,
     doc: Doc,
@@ -101,6 +103,7 @@ impl ResponseBody {
     pub(super) fn new() -> Self {
         Self {
             at: Locator::response(),
+            names: Names::default(),
             strings: StringReader::new(),
             raw: None,
             doc: Doc::default(),

@@ -35,6 +35,8 @@ pub(super) struct Text {
     number: u64,
     place: Arc<Place>,
     filter: Filter,
+    /// It has a name before it, and ends with the quotation mark that JSON has there.
+    named: bool,
 }
 
 /// Text output of one side of an exchange.
@@ -75,6 +77,7 @@ impl Texts {
             number: self.next,
             place: Arc::clone(place),
             filter: Filter::Undecided,
+            named: false,
         };
         self.next += 1;
         text
@@ -117,7 +120,26 @@ impl Texts {
                 sink.text(&text.place, text.number, piece);
             });
         }
+        if text.named {
+            sink.text(&text.place, text.number, b"\"");
+        }
         sink.end(text.number);
+    }
+
+    /// Hands on a number with its name, as JSON has it. What is added is no part of what was said, and is not counted.
+    pub(super) fn number(
+        &mut self,
+        cursor: &Cursor,
+        (role, name): (TextRole, &[u8]),
+        text: &[u8],
+        sink: &mut dyn TextSink,
+    ) {
+        let mut open = self.begin(cursor, cursor.path(), role);
+        if !name.is_empty() {
+            sink.text(&open.place, open.number, &[b"\"", name, b"\": "].concat());
+        }
+        self.piece(&mut open, text, sink);
+        self.end(open, sink);
     }
 
     /// Hands on a text that is there as a whole.
@@ -187,6 +209,16 @@ impl StringReader {
             Action::Raw => Mode::Text(texts.begin_raw(cursor)),
             Action::Skip => Mode::Skip,
         };
+    }
+
+    /// The string that just began has a name: it goes before the text, as JSON has it, and is not counted.
+    pub(super) fn named(&mut self, name: &[u8], sink: &mut dyn TextSink) {
+        if let Mode::Text(text) = &mut self.mode
+            && !name.is_empty()
+        {
+            sink.text(&text.place, text.number, &[b"\"", name, b"\": \""].concat());
+            text.named = true;
+        }
     }
 
     pub(super) fn piece(

@@ -6,6 +6,8 @@ use super::rules::Context;
 pub(super) const AFTER_BYTES: usize = 48;
 /// Longest text that can be nothing but values.
 pub(super) const ALONE_BYTES: usize = 128;
+/// Longest name, with the signs around it, of a member of JSON that is looked at as its value.
+pub(super) const NAME_BYTES: usize = 72;
 /// Words that join values in a list and are no text around them.
 const JOINING: [&[u8]; 8] = [b"and", b"or", b"y", b"e", b"et", b"und", b"ve", b"i"];
 
@@ -21,8 +23,9 @@ pub(super) struct Around<'a> {
 }
 
 /// Whether a short text has no words: each of its parts has a digit or joins two that have. So look a field of a form,
-/// a cell of a table and an answer to "what is your number?".
+/// a cell of a table and an answer to "what is your number?". A member of JSON whose value is a string is such a field.
 pub(super) fn only_values(text: &[u8]) -> bool {
+    let text = member(text).unwrap_or(text);
     let parts = || {
         text.split(|b| b.is_ascii_whitespace() || matches!(b, b',' | b';'))
             .filter(|p| !p.is_empty())
@@ -37,6 +40,13 @@ pub(super) fn only_values(text: &[u8]) -> bool {
         && parts().all(|part| value(part) || joins(part) || short(part))
         && parts().count() <= 12
         && count(&|part| !value(part) && !joins(part)) <= 2 * count(&value)
+}
+
+/// The value of a text that is one member of JSON, as values of tools' arguments are handed on: `"customer": "44051401458"`.
+fn member(text: &[u8]) -> Option<&[u8]> {
+    let text = text.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let name = memchr::memmem::find(&text[..text.len().min(NAME_BYTES)], b"\": \"")?;
+    text.get(name + 4..)
 }
 
 /// Whether something near a value says what it is.
@@ -123,6 +133,7 @@ mod tests {
             "1,2;3",
             "M1 and M2",
             "::1",
+            r#""customer": "44051401458""#,
         ] {
             assert!(only_values(text.as_bytes()), "{text}");
         }
@@ -133,6 +144,9 @@ mod tests {
             "cell: 123456789",
             "abc def",
             &"1 ".repeat(70),
+            r#""customer": 44051401458"#,
+            r#""customer": "number 44051401458""#,
+            r#""": ""#,
         ] {
             assert!(!only_values(text.as_bytes()), "{text}");
         }

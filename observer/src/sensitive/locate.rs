@@ -12,7 +12,7 @@
 mod numbers;
 
 use super::Confidence;
-use super::context::{AFTER_BYTES, ALONE_BYTES, Around, only_values};
+use super::context::{AFTER_BYTES, ALONE_BYTES, Around, NAME_BYTES, only_values};
 use super::engine::{Engine, Hit};
 use super::find::machine::{End, Tried};
 use super::find::ranges::Ranges;
@@ -209,7 +209,8 @@ impl Tape {
     /// The text is over: what waits is scanned, what only the end decides is decided.
     pub(super) fn end(&mut self, tools: &mut Tools<'_>) {
         self.over = true;
-        self.alone = self.base == 0 && self.buffer.len() <= ALONE_BYTES && only_values(&self.buffer);
+        let is_short = self.base == 0 && self.buffer.len() <= ALONE_BYTES + NAME_BYTES;
+        self.alone = is_short && only_values(&self.buffer);
         self.scan(tools);
         self.settle(tools);
         for located in self.pending.drain(..) {

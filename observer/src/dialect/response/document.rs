@@ -2,6 +2,7 @@
 
 use super::super::body::Document;
 use super::super::errors::MAX_MESSAGE;
+use super::super::names::MIN_LISTED;
 use super::super::request::{MIN_NUMBER_TEXT, long_integer};
 use super::super::rules::{Fact, Slot};
 use super::super::texts::{MAX_FRAGMENT, plain_key};
@@ -25,6 +26,9 @@ impl JsonEvents for ResponseDoc<'_> {
             return;
         }
         let from = body.doc.fragments.len();
+        if matches!(body.at.slot(), Slot::Tree(_)) {
+            body.names.begin(container);
+        }
         match body.at.slot() {
             Slot::Choice => body.doc.choice = (from, None),
             Slot::ToolCall => body.doc.tool = (from, None),
@@ -47,6 +51,9 @@ impl JsonEvents for ResponseDoc<'_> {
             return;
         }
         body.at.cursor.leave();
+        if matches!(body.at.slot(), Slot::Tree(_)) {
+            body.names.end();
+        }
         let position = body.at.cursor.array_index();
         let doc = &mut body.doc;
         match body.at.slot() {
@@ -86,6 +93,9 @@ impl JsonEvents for ResponseDoc<'_> {
             let size = body.calls.size.key(key.len());
             body.calls.arguments(size);
         }
+        if matches!(body.at.slot(), Slot::Tree(_)) {
+            body.names.key(key);
+        }
         if known {
             body.marks |= body.at.marks();
         } else if !plain_key(key) && body.at.slot() != Slot::Echo {
@@ -105,6 +115,12 @@ impl JsonEvents for ResponseDoc<'_> {
             let repeated = body.first_fragment_ns.is_some() && !body.holes;
             let action = body.slot().action(TextRole::Answer, repeated);
             body.strings.begin(action, &mut body.texts, &body.at.cursor);
+            if matches!(body.at.slot(), Slot::Tree(_)) {
+                body.strings.named(body.names.of_string(), self.sink);
+            }
+        }
+        if matches!(body.at.slot(), Slot::Tree(_)) {
+            body.names.piece(piece);
         }
         match body.at.slot() {
             Slot::ErrorText => {
@@ -160,13 +176,20 @@ impl JsonEvents for ResponseDoc<'_> {
     fn number(&mut self, text: &[u8]) {
         let body = &mut *self.body;
         body.word_in_arguments(text.len());
-        match body.at.slot() {
-            Slot::Fact(fact) => body.number_fact(fact, text),
-            Slot::Text(role) | Slot::Tree(role) if long_integer(text) => {
-                body.texts
-                    .whole(&body.at.cursor, body.at.cursor.path(), role, text, self.sink);
+        let handed_on = match body.at.slot() {
+            Slot::Fact(fact) => {
+                body.number_fact(fact, text);
+                None
             }
-            _ => {}
+            Slot::Tree(role) => body
+                .names
+                .of_integer(text, MIN_NUMBER_TEXT)
+                .map(|name| (role, name)),
+            Slot::Text(role) if long_integer(text) => Some((role, [].as_slice())),
+            _ => None,
+        };
+        if let Some(named) = handed_on {
+            body.texts.number(&body.at.cursor, named, text, self.sink);
         }
         body.at.cursor.value_end();
     }
@@ -174,8 +197,13 @@ impl JsonEvents for ResponseDoc<'_> {
     fn numbers(&mut self, run: &Numbers<'_>) {
         let at = &mut self.body.at;
         let slot = at.slot();
-        let counts = matches!(slot, Slot::Fact(_)) || slot.is_arguments();
-        if counts || run.longest_integer() >= MIN_NUMBER_TEXT {
+        let min = match slot {
+            Slot::Fact(_) => 0,
+            slot if slot.is_arguments() => 0,
+            Slot::Tree(_) => MIN_LISTED,
+            _ => MIN_NUMBER_TEXT,
+        };
+        if run.longest_integer() >= min {
             run.iter().for_each(|text| self.number(text));
         } else {
             at.cursor.skip(run.count());
@@ -203,12 +231,14 @@ impl Document for ResponseDoc<'_> {
             ..Doc::default()
         };
         body.listed = false;
+        body.names.reset();
         body.at.cursor.reset();
     }
 
     fn broken(&mut self) {
         let body = &mut *self.body;
         body.strings.abort(&mut body.texts, &body.at.cursor, self.sink);
+        body.names.reset();
         body.document_end(self.sink);
         body.at.cursor.reset();
         body.listed = false;

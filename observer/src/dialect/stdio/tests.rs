@@ -120,7 +120,8 @@ fn requests_and_their_answers_are_exchanges_whoever_asks() {
         (call.started_ns, call.first_response_ns, call.ended_ns),
         (4, Some(7), 7)
     );
-    assert_eq!(hooks.texts[&number].with(TextRole::ToolArguments), ["Ulm"]);
+    let arguments = hooks.texts[&number].with(TextRole::ToolArguments);
+    assert_eq!(arguments, [r#""city": "Ulm""#]);
     assert_eq!(hooks.texts[&number].with(TextRole::ToolResult), ["12 degrees"]);
     let (number, sampling) = of(&hooks, "sampling/createMessage");
     assert_eq!(sampling.operation, "chat");

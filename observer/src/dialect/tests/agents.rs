@@ -102,8 +102,9 @@ fn mcp_calls_a_tool_plain_streamed_and_failing() {
             (1, "weather", 10)
         );
         assert_eq!((facts.error_type.as_str(), facts.usage.input_tokens), ("", None));
-        assert_eq!(texts.with(TextRole::ToolArguments), ["Köln"]);
-        assert_eq!(texts.with(TextRole::ToolResult), ["12 degrees", "12"]);
+        let arguments = [r#""city": "Köln""#, r#""days": 3"#];
+        assert_eq!(texts.with(TextRole::ToolArguments), arguments);
+        assert_eq!(texts.with(TextRole::ToolResult), ["12 degrees", r#""t": "12""#]);
         assert!(texts.all_ended());
     }
     let (facts, _) = call(

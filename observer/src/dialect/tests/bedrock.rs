@@ -29,8 +29,8 @@ fn bedrock_converse_plain_and_streamed() {
     assert_eq!((facts.stream, words(&facts.tool_names)), (false, vec!["f"]));
     assert_eq!(texts.with(TextRole::Prompt), ["q"]);
     assert_eq!(texts.with(TextRole::System), ["s"]);
-    assert_eq!(texts.with(TextRole::ToolResult), ["r"]);
-    assert_eq!(texts.with(TextRole::ToolArguments), ["v"]);
+    assert_eq!(texts.with(TextRole::ToolResult), [r#""a": "r""#]);
+    assert_eq!(texts.with(TextRole::ToolArguments), [r#""k": "v""#]);
 
     let events = [
         message("messageStart", br#"{"role":"assistant","p":"abc"}"#),

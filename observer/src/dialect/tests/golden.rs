@@ -203,7 +203,13 @@ fn messages_plain() {
     assert_eq!(texts.with(TextRole::ToolResult), ["passwd"]);
     // Everything in tool input is text, whatever its keys are called; a long number too.
     let arguments = texts.with(TextRole::ToolArguments);
-    assert_eq!(arguments, ["/etc", "12345", "/tmp/x", "4111111111111111"]);
+    let named = [
+        r#""path": "/etc""#,
+        r#""id": "12345""#,
+        r#""path": "/tmp/x""#,
+        r#""card": 4111111111111111"#,
+    ];
+    assert_eq!(arguments, named);
     assert_eq!(texts.with(TextRole::Answer), ["yes"]);
     assert_eq!(facts.credential.as_ref().unwrap().0, b"fake-key");
 }

@@ -13,6 +13,7 @@ mod http2;
 mod jobs;
 mod live;
 mod media;
+mod named;
 mod newer;
 mod replay;
 mod shapes;

@@ -187,7 +187,7 @@ fn dify_and_lm_studio_anywhere() {
         (Some("conv-7"), Some("m-1"))
     );
     assert_eq!(texts.with(TextRole::Answer), ["AKIA"]);
-    assert_eq!(texts.with(TextRole::Prompt), ["x", "what"]);
+    assert_eq!(texts.with(TextRole::Prompt), [r#""topic": "x""#, "what"]);
     let answer = json(
         r#"{"model_instance_id":"qwen3-4b","output":[{"type":"message","content":"hi"}],"stats":{"input_tokens":9,"total_output_tokens":5,"reasoning_output_tokens":2},"response_id":"resp_9"}"#,
     );

@@ -74,7 +74,7 @@ fn ollama_chat_streams_by_lines() {
         ["AKIA"],
         "put together from its lines"
     );
-    assert_eq!(texts.with(TextRole::ToolArguments), ["two"]);
+    assert_eq!(texts.with(TextRole::ToolArguments), [r#""x": "two""#]);
     assert_eq!(texts.with(TextRole::ToolResult), ["5"]);
     assert_eq!(texts.with(TextRole::Prompt)[0], "Hi");
 }
@@ -225,8 +225,9 @@ fn gemini_streams_as_events_and_as_an_array() {
         assert_eq!(texts.with(TextRole::Answer), ["AKIA"]);
         assert_eq!(texts.with(TextRole::Prompt), ["Weather?"]);
         assert_eq!(texts.with(TextRole::System), ["Be terse"]);
-        assert_eq!(texts.with(TextRole::ToolArguments), ["Bonn", "cold"]);
-        assert_eq!(texts.with(TextRole::ToolResult), ["grey"]);
+        let arguments = [r#""city": "Bonn""#, r#""t": "cold""#];
+        assert_eq!(texts.with(TextRole::ToolArguments), arguments);
+        assert_eq!(texts.with(TextRole::ToolResult), [r#""sky": "grey""#]);
     }
 }
 
