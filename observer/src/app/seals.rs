@@ -13,8 +13,14 @@ use crate::{
     kernel::probes::ProbeState,
     pipeline::{EnforcementTotals, Rulebook, Totals},
     policy::Judge,
+    report::text::steers,
     spool::{LossReason, RowBook},
 };
+
+/// Most failed probes that a seal names, and the longest of these names. They come from files that anybody may write, and a seal has to
+/// stay short enough for the spool.
+const MAX_FAILED: usize = 64;
+const MAX_FAILED_BYTES: usize = 256;
 
 /// All counters at one moment.
 pub(crate) struct Observed {
@@ -230,14 +236,7 @@ impl Seals {
         let last = &self.last;
         let small = |now: u64, last: u64| u32::try_from(now.saturating_sub(last)).unwrap_or(u32::MAX);
         let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
-        let failed: Vec<String> = observed
-            .probes
-            .iter()
-            .filter_map(|(name, state)| match state {
-                ProbeState::Failed(reason) => Some(format!("{name}: {reason}")),
-                ProbeState::Attached => None,
-            })
-            .collect();
+        let (probes_failed, failed) = failures(&observed.probes);
         let losses = now.ledger.since(&last.ledger).into_iter();
         let losses = losses.map(|(stage, reason, loss)| SealedLoss {
             stage: stage.name(),
@@ -249,8 +248,8 @@ impl Seals {
             books: observed.books(),
             losses: losses.collect(),
             probes_required: count(observed.probes.len()),
-            probes_attached: count(observed.probes.len() - failed.len()),
-            probes_failed: failed,
+            probes_attached: count(observed.probes.len() - failed),
+            probes_failed,
             events_seen: now.events - last.events,
             events_lost_ring: now.lost_kernel - last.lost_kernel,
             events_lost_user: now.lost_user - last.lost_user,
@@ -278,6 +277,38 @@ impl Seals {
             ..self.constant.clone()
         }
     }
+}
+
+/// The first probes that failed and why, and how many did. Where they are too many, the last entry says how many more.
+fn failures(probes: &[(String, ProbeState)]) -> (Vec<String>, usize) {
+    let failed = probes.iter().filter_map(|(name, state)| match state {
+        ProbeState::Failed(reason) => Some((name, reason)),
+        ProbeState::Attached => None,
+    });
+    let all = failed.clone().count();
+    let mut named: Vec<String> = failed
+        .take(MAX_FAILED)
+        .map(|(name, reason)| {
+            let most = MAX_FAILED_BYTES / 2;
+            format!("{}: {}", shown(name, most), shown(reason, most - 2))
+        })
+        .collect();
+    if all > MAX_FAILED {
+        named.push(format!("and {} more", all - MAX_FAILED));
+    }
+    (named, all)
+}
+
+/// At most `most` bytes of a text, cut between characters, without any that steer a terminal.
+fn shown(text: &str, most: usize) -> String {
+    let mut shown = String::new();
+    for c in text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }) {
+        if shown.len() + c.len_utf8() > most {
+            break;
+        }
+        shown.push(c);
+    }
+    shown
 }
 
 fn own_digest() -> [u8; 32] {
@@ -372,6 +403,28 @@ mod tests {
         );
         assert_eq!((second.probes_required, second.probes_attached), (2, 1));
         assert_eq!(second.probes_failed, ["b: no"]);
+    }
+
+    #[test]
+    fn failed_probes_do_not_make_a_seal_too_long() {
+        let mut seals = seals();
+        let mut observed = observed(50, 3);
+        let name = format!(
+            "aws_lc_\x1b[31m\u{202e}{}_EVP_AEAD_CTX_seal in /tmp/x",
+            "ü".repeat(3_000)
+        );
+        for _ in 0..50_000 {
+            let why = ProbeState::Failed("not\nallowed ".repeat(100));
+            observed.probes.push((name.clone(), why));
+        }
+        let (_, coverage) = seals.next(&observed, 100, 1000);
+        assert_eq!((coverage.probes_required, coverage.probes_attached), (50_002, 1));
+        let failed = &coverage.probes_failed;
+        assert_eq!((failed.len(), failed[0].as_str()), (MAX_FAILED + 1, "b: no"));
+        assert_eq!(failed[MAX_FAILED], format!("and {} more", 50_001 - MAX_FAILED));
+        assert!(failed.iter().all(|text| text.len() <= MAX_FAILED_BYTES));
+        assert!(failed.iter().all(|text| !text.chars().any(steers)));
+        assert!(failed[1].contains("ü: not"), "{}", failed[1]);
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub const REASONS: &[(Stage, &str)] = &[
     (Stage::Store, "rejected"),
     (Stage::Store, "shutdown"),
     (Stage::Store, "damaged"),
+    (Stage::Store, "too_long"),
 ];
 
 /// What a loss counts for in the book of its stage, in the unit of that book (`docs/evidence.md`); 0 for what no book can

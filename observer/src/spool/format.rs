@@ -146,8 +146,9 @@ impl Builder {
         self.bytes.len() == HEADER_LEN
     }
 
-    /// Adds a row. Gives the bytes that it takes.
-    pub fn push(&mut self, row: &Row) -> usize {
+    /// Adds a row. Gives the bytes that it takes; `None` for a row that is longer than [`MAX_ROW`], which would be taken for damage when it
+    /// is read, with all rows behind it. The segment is then as it was.
+    pub fn push(&mut self, row: &Row) -> Option<usize> {
         let start = self.bytes.len();
         self.bytes.extend([0; ROW_HEAD]);
         row.canonical(&mut self.bytes);
@@ -155,13 +156,17 @@ impl Builder {
             self.bytes.extend(seal.signature);
         }
         let length = self.bytes.len() - start - ROW_HEAD;
+        if length > MAX_ROW {
+            self.bytes.truncate(start);
+            return None;
+        }
         let (table, length) = (row.table() as u8, u32::try_from(length).unwrap_or(u32::MAX));
         self.bytes[start] = table;
         self.bytes[start + 1..start + 5].copy_from_slice(&length.to_le_bytes());
         let crc = row_crc(table, length, &self.bytes[start + ROW_HEAD..]);
         self.bytes[start + 5..start + ROW_HEAD].copy_from_slice(&crc.to_le_bytes());
         self.summary.take(row);
-        self.bytes.len() - start
+        Some(self.bytes.len() - start)
     }
 
     /// The whole segment. `closed_ns` is the wall clock.
@@ -360,4 +365,4 @@ fn decode(table: Table, payload: &[u8]) -> Result<Row, DecodeError> {
 
 #[cfg(test)]
 #[path = "format_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -28,9 +28,41 @@ fn segment() -> (Summary, Vec<u8>) {
     let mut builder = Builder::new(42);
     assert!(builder.is_empty());
     for row in rows() {
-        builder.push(&row);
+        assert!(builder.push(&row).is_some());
     }
     builder.finish(77)
+}
+
+/// A seal of about so many bytes.
+pub(in crate::spool) fn long_seal(seq: &mut Sequencer, bytes: usize) -> Row {
+    let interval = Interval {
+        start: 1,
+        end: 2,
+        mono_start_ns: 1,
+        mono_end_ns: 2,
+    };
+    let coverage = Coverage {
+        probes_failed: vec!["x".repeat(1_000); bytes / 1_000],
+        ..Coverage::default()
+    };
+    seq.seal(SealKind::Interval, interval, coverage).into()
+}
+
+#[test]
+fn a_row_that_could_not_be_read_again_is_not_written() {
+    let mut seq = Sequencer::new("host", Uuid::from_u128(5), 1_000);
+    seq.sign_with(Signer::from_seed(&[3; 32]));
+    let mut builder = Builder::new(1);
+    assert_eq!(builder.push(&long_seal(&mut seq, MAX_ROW)), None);
+    assert!(builder.is_empty() && builder.summary().total() == 0);
+    let fits = long_seal(&mut seq, MAX_ROW * 9 / 10);
+    assert!(builder.push(&fits).is_some());
+    let before = builder.len();
+    assert_eq!(builder.push(&long_seal(&mut seq, MAX_ROW)), None);
+    assert_eq!(builder.len(), before);
+    let (_, bytes) = builder.finish(77);
+    let read = read(&bytes).unwrap();
+    assert_eq!((read.rows, read.damage), (vec![fits], None));
 }
 
 #[test]

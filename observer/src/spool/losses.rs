@@ -23,16 +23,19 @@ pub enum LossReason {
     Shutdown,
     /// The disk gave something else back than was written.
     Damaged,
+    /// They are longer than a row may be.
+    TooLong,
 }
 
 impl LossReason {
     /// All reasons.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::OverBudget,
         Self::OverShare,
         Self::Rejected,
         Self::Shutdown,
         Self::Damaged,
+        Self::TooLong,
     ];
 
     /// Name for metrics and seals.
@@ -43,6 +46,7 @@ impl LossReason {
             Self::Rejected => "rejected",
             Self::Shutdown => "shutdown",
             Self::Damaged => "damaged",
+            Self::TooLong => "too_long",
         }
     }
 }

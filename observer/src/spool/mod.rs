@@ -302,6 +302,13 @@ impl Spool {
         }
         let first = queue.open.is_none();
         let bytes = queue.push(&row, Instant::now());
+        if bytes.is_none() {
+            tracing::error!(table = table.name(), "a row is too long for the spool");
+            shared.stats.lose(table, LossReason::TooLong, 1);
+            if let Some(range) = Range::of_rows(std::slice::from_ref(&row), LossReason::TooLong) {
+                queue.declare(range);
+            }
+        }
         let options = &shared.options;
         let is_full = queue.open.as_ref().is_some_and(|open| {
             let rows = open.builder.summary().total();
@@ -317,7 +324,7 @@ impl Spool {
         if closes || first {
             shared.work.notify_one();
         }
-        bytes
+        bytes.unwrap_or(0)
     }
 
     /// Sends everything that was pushed so far. True when nothing is left at `deadline`.

@@ -69,21 +69,26 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Takes a row, and gives its bytes.
-    pub(super) fn push(&mut self, row: &Row, now: Instant) -> u64 {
+    /// Takes a row, and gives its bytes; `None` for one that is too long for any segment.
+    pub(super) fn push(&mut self, row: &Row, now: Instant) -> Option<u64> {
         let number = self.next_number;
         let open = self.open.get_or_insert_with(|| Open {
             builder: Builder::new(number),
             since: now,
             head: None,
         });
-        let bytes = open.builder.push(row) as u64;
+        let Some(bytes) = open.builder.push(row) else {
+            // There is no segment without a row.
+            self.open.take_if(|open| open.builder.is_empty());
+            return None;
+        };
+        let bytes = bytes as u64;
         self.memory += bytes;
         if let Row::Seal(seal) = row {
             open.head = Some(Head::from(seal.as_ref()));
         }
         self.pending += 1;
-        bytes
+        Some(bytes)
     }
 
     /// Closes the open segment. `closed_ns` is the wall clock.

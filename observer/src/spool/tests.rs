@@ -161,6 +161,30 @@ async fn a_batch_that_was_not_confirmed_comes_again_after_a_kill() {
 }
 
 #[tokio::test]
+async fn a_row_that_is_too_long_is_lost_by_name_and_the_others_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spool");
+    let spool = started(options(&path));
+    let mut seq = sequencer(1);
+    seq.sign_with(crate::evidence::Signer::from_seed(&[3; 32]));
+    let long = format::tests::long_seal(&mut seq, format::MAX_ROW);
+    assert_eq!(spool.push_sized(long), 0);
+    assert_eq!(spool.book().pending, 0);
+    assert!(spool.push_sized(seq.finding(FindingRow::unknown()).into()) > 0);
+    spool.push(format::tests::long_seal(&mut seq, 1_000));
+    assert_eq!(spool.stats().lost(Table::Seals, LossReason::TooLong), 1);
+    let lost = Range {
+        chain_epoch: 1,
+        seals: (1, 1),
+        lost_seals: 1,
+        ..Range::unknown(LossReason::TooLong)
+    };
+    assert_eq!(spool.undeclared(), [lost]);
+    assert_balanced(&spool);
+    assert_eq!(take_all(&spool).await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_full_budget_gives_up_the_oldest_segments_and_seals_say_which() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("spool");

@@ -24,6 +24,9 @@ const COPIES: [&str; 4] = [
     "github.com/metacubex/utls",
 ];
 
+/// Most returns of one function; the real one has a dozen.
+const MAX_RETURNS: usize = 128;
+
 /// First minor version of Go 1 that passes arguments in registers on x86-64.
 const REGISTERS_SINCE: u32 = 17;
 
@@ -87,6 +90,10 @@ fn add(examiner: &Examiner<'_, '_>, write: &Body, read: &Body, stack: &mut Stack
         .into_iter()
         .filter_map(|at| examiner.image.code_offset(at))
         .collect();
+    if returns.len() > MAX_RETURNS {
+        stack.refused.push(Refusal::new(READ, RefusalReason::TooMany));
+        return;
+    }
     match examiner.point(read, Call::GoRead, READ) {
         Some(mut point) if !returns.is_empty() => {
             point.returns = returns;

@@ -321,6 +321,8 @@ reasons! {
     UnknownArguments = "unknown_arguments",
     /// Compiled at run time: there is no function in a file.
     CompiledAtRunTime = "compiled_at_run_time",
+    /// More of them than one file is believed to have.
+    TooMany = "too_many",
     /// A TLS library that Observer has no programs for.
     StackNotSupported = "stack_not_supported",
     /// Its plaintext is read at its provider, which is a stack of its own.

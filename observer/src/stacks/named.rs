@@ -47,6 +47,9 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 const SEAL: &str = "_EVP_AEAD_CTX_seal";
 const OPEN: &str = "_EVP_AEAD_CTX_open";
 
+/// Versions of aws-lc in one file that are looked at.
+pub(super) const MAX_AWS_LC: usize = 8;
+
 /// Whether a symbol of this name is looked at.
 pub(super) fn is_wanted(name: &[u8]) -> bool {
     let in_aws_lc = || {
@@ -222,10 +225,13 @@ fn jsse(examiner: &Examiner<'_, '_>) -> Option<Stack> {
     Some(stack)
 }
 
-/// Each aws-lc of the file: several versions can be linked, each with its own prefix.
+/// Each aws-lc of the file: several versions can be linked, each with its own prefix. Anybody can write a file with any number of such
+/// names: beyond a few, one stack more says that there are others.
 fn aws_lc(examiner: &Examiner<'_, '_>) -> Vec<Stack> {
-    let prefixes = examiner.named.keys().filter_map(|name| name.strip_suffix(SEAL));
-    prefixes
+    let mut prefixes = examiner.named.keys().filter_map(|name| name.strip_suffix(SEAL));
+    let mut stacks: Vec<Stack> = prefixes
+        .by_ref()
+        .take(MAX_AWS_LC)
         .map(|prefix| {
             let mut stack = Stack::new(Kind::AwsLc, How::Symbols);
             stack.version = Some(prefix.to_owned());
@@ -233,5 +239,13 @@ fn aws_lc(examiner: &Examiner<'_, '_>) -> Vec<Stack> {
             add(examiner, &format!("{prefix}{OPEN}"), Call::AeadOpen, &mut stack);
             stack
         })
-        .collect()
+        .collect();
+    if prefixes.next().is_some() {
+        let mut others = Stack::new(Kind::AwsLc, How::Symbols);
+        others
+            .refused
+            .push(Refusal::new("aws-lc", RefusalReason::TooMany));
+        stacks.push(others);
+    }
+    stacks
 }

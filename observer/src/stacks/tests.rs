@@ -255,6 +255,28 @@ fn symbols_that_lie_are_refused_and_the_others_used() {
     );
 }
 
+#[test]
+fn a_file_with_hundreds_of_one_stack_gives_a_few_and_says_that_there_are_others() {
+    let names: Vec<String> = (0..named::MAX_AWS_LC + 3)
+        .flat_map(|n| ["seal", "open"].map(|call| format!("aws_lc_{n:02}_EVP_AEAD_CTX_{call}")))
+        .collect();
+    let stacks = |versions: usize| {
+        let symbols: Vec<(&str, u64)> = names[..2 * versions]
+            .iter()
+            .map(|name| (name.as_str(), TEXT))
+            .collect();
+        examined(&library(&SMALL, b"data", &symbols)).stacks
+    };
+    let most = stacks(named::MAX_AWS_LC);
+    assert_eq!(most.len(), named::MAX_AWS_LC);
+    assert!(most.iter().all(Stack::is_readable));
+    let more = stacks(named::MAX_AWS_LC + 3);
+    assert_eq!(more.len(), named::MAX_AWS_LC + 1);
+    let others = more.last().unwrap();
+    assert_eq!(others.refused, [Refusal::new("aws-lc", RefusalReason::TooMany)]);
+    assert!(!others.is_readable());
+}
+
 /// Writes functions one after another.
 #[derive(Default)]
 struct Assembler {
