@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::reader::ExchangeReader;
+use super::response::error_word;
 use super::{account, caller, errors, heads, native, paths, rpc};
 use crate::exchange::{
     Attempt, Client, Dialect, DialectEvidence, Exchange, Product, Rpc, ToolUse, ToolUses, Usage,
@@ -156,7 +157,7 @@ fn finish_reasons(
     status: Option<String>,
 ) -> BTreeSet<String> {
     let stated = matches!(dialect, Dialect::OpenAiResponses | Dialect::GeminiInteractions);
-    if let (true, true, Some(status)) = (reasons.is_empty(), stated, status) {
+    if let (true, true, Some(status)) = (reasons.is_empty(), stated, status.and_then(error_word)) {
         reasons.insert(status);
     }
     reasons
@@ -360,7 +361,8 @@ fn error_type(reader: &ExchangeReader) -> String {
     let flat = response
         .kind
         .clone()
-        .filter(|_| response.object.as_deref() == Some("error"));
+        .filter(|_| response.object.as_deref() == Some("error"))
+        .and_then(error_word);
     // The answer is fine; what the tool did is not.
     let tool = response.tool_failed.then(|| "tool_error".to_owned());
     let stated = response

@@ -103,8 +103,8 @@ impl RequestBody {
             Fact::Model => self.model = Some(value),
             Fact::Version => self.version = Some(value),
             Fact::Type => self.kind = Some(value),
-            Fact::Conversation => self.conversation = Some(value),
-            Fact::Previous => self.previous = Some(value),
+            Fact::Conversation => self.conversation = identifier(&value).or(self.conversation.take()),
+            Fact::Previous => self.previous = identifier(&value).or(self.previous.take()),
             Fact::User => self.user_session = session_of(&value),
             Fact::CallId => self.tools.call(value),
             Fact::AnswersId => self.tools.answers(value),
@@ -245,15 +245,7 @@ impl JsonEvents for RequestDoc<'_> {
         let kept = body.strings.end(&mut body.texts, &body.at.cursor, self.sink);
         let kept = kept.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         if let (Slot::Fact(fact), Some(value)) = (slot, kept) {
-            let names = [
-                Fact::ItemName,
-                Fact::User,
-                Fact::Called,
-                Fact::ProductName,
-                Fact::ProductVersion,
-            ];
-            if names.contains(&fact) {
-                // It may be the name of a person.
+            if is_text_too(fact, &value) {
                 let path = body.at.cursor.path();
                 body.texts.whole(
                     &body.at.cursor,
@@ -382,6 +374,15 @@ impl Document for RequestDoc<'_> {
 
 fn is_tree(slot: Slot) -> bool {
     slot == RESULT_TREE || slot == ARGUMENT_TREE
+}
+
+/// Whether a fact is handed on as text, too: it may be the name of a person, or what stands where an identifier should is none.
+fn is_text_too(fact: Fact, value: &str) -> bool {
+    match fact {
+        Fact::ItemName | Fact::User | Fact::Called | Fact::ProductName | Fact::ProductVersion => true,
+        Fact::Conversation | Fact::Previous => !value.is_empty() && identifier(value).is_none(),
+        _ => false,
+    }
 }
 
 /// The session that Claude Code puts into the name of the user: `user_…_account_…_session_{uuid}`, or as a member of

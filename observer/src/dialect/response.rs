@@ -173,7 +173,10 @@ impl ResponseBody {
             }
             // Words of watsonx and DashScope for "still running".
             Fact::Finish if matches!(value.as_str(), "not_finished" | "null") => {}
-            Fact::Finish => insert(&mut self.finish, value),
+            // Some servers say here which text of the caller's ended the answer.
+            Fact::Finish => error_word(value)
+                .into_iter()
+                .for_each(|word| insert(&mut self.finish, word)),
             Fact::ToolType if value == "function" => {}
             Fact::ToolName | Fact::ToolType => {
                 if !self.calls.name(&value) {
@@ -344,7 +347,7 @@ fn insert(names: &mut BTreeSet<String>, name: String) {
     }
 }
 
-/// An error type or code, if it is a word: free text could hold clear text.
+/// An error type, an error code or a finish reason, if it is a word: free text could hold clear text.
 pub(super) fn error_word(value: String) -> Option<String> {
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b':');
     (value.len() <= MAX_ERROR && value.bytes().all(word)).then_some(value)

@@ -293,7 +293,6 @@ const RESPONSE: &[(&str, Slot)] = &[
     ("$.stop_reason", Slot::Fact(Fact::Finish)),
     ("$.delta.stop_reason", Slot::Fact(Fact::Finish)),
     ("$.choices[*].finish_reason", Slot::Fact(Fact::Finish)),
-    ("$.choices[*].stop_reason", Slot::Fact(Fact::Finish)),
     ("$.error", Slot::ErrorText),
     ("$.error.message", Slot::ErrorText),
     ("$.response.error.message", Slot::ErrorText),

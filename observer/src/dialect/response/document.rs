@@ -2,6 +2,7 @@
 
 use super::super::body::Document;
 use super::super::errors::MAX_MESSAGE;
+use super::super::heads::identifier;
 use super::super::names::MIN_LISTED;
 use super::super::request::{MIN_NUMBER_TEXT, long_integer};
 use super::super::rules::{Fact, Slot};
@@ -149,17 +150,12 @@ impl JsonEvents for ResponseDoc<'_> {
             .map(<[u8]>::to_vec);
         match (slot, kept) {
             (Slot::Fact(fact), Some(kept)) => {
-                let role = match fact {
-                    // Elsewhere it is program text.
-                    Fact::FlatCode => Some(TextRole::ToolArguments),
-                    Fact::ProductName | Fact::ProductVersion => Some(TextRole::Other),
-                    _ => None,
-                };
-                if let Some(role) = role {
+                let value = String::from_utf8_lossy(&kept).into_owned();
+                if let Some(role) = role_too(fact, &value) {
                     let path = body.at.cursor.path();
                     body.texts.whole(&body.at.cursor, path, role, &kept, self.sink);
                 }
-                body.word_fact(fact, String::from_utf8_lossy(&kept).into_owned());
+                body.word_fact(fact, value);
             }
             (Slot::Delta(role), Some(kept)) => body.fragment(What::Text(role), kept, self.now_ns),
             (Slot::TypedDelta, Some(kept)) => body.fragment(What::Typed, kept, self.now_ns),
@@ -217,6 +213,21 @@ impl JsonEvents for ResponseDoc<'_> {
         self.body
             .word_in_arguments(if literal == Literal::False { 5 } else { 4 });
         self.body.at.cursor.value_end();
+    }
+}
+
+/// The role of a fact that is handed on as text, too.
+fn role_too(fact: Fact, value: &str) -> Option<TextRole> {
+    let is_no_word = || error_word(value.to_owned()).is_none();
+    let is_no_identifier = || !value.is_empty() && identifier(value).is_none();
+    match fact {
+        // Elsewhere it is program text.
+        Fact::FlatCode => Some(TextRole::ToolArguments),
+        Fact::ProductName | Fact::ProductVersion => Some(TextRole::Other),
+        // What is not stored, since it is none.
+        Fact::Finish if is_no_word() => Some(TextRole::Other),
+        Fact::Conversation | Fact::Task | Fact::RequestId if is_no_identifier() => Some(TextRole::Other),
+        _ => None,
     }
 }
 

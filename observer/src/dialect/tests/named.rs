@@ -156,3 +156,48 @@ fn a_field_that_is_nothing_but_a_value_needs_no_word() {
     let found = findings.iter().filter(|f| f.rule_id == "pl_pesel");
     assert_eq!(found.map(|f| f.count).sum::<u32>(), 2);
 }
+
+#[test]
+fn what_stands_where_an_identifier_should_is_text() {
+    let with = |key: &str, value: &str| {
+        let body =
+            format!(r#"{{"model":"m","{key}":"{value}","messages":[{{"role":"user","content":"x"}}]}}"#);
+        let asked = request("POST /v1/chat/completions", "Host: api.openai.com\r\n", &body);
+        let (facts, findings) = scanned(&asked, &response("200 OK", "{}"));
+        let rules: Vec<String> = findings.into_iter().map(|f| f.rule_id).collect();
+        (facts.conversation_id.or(facts.previous_response_id), rules)
+    };
+    for key in ["session_id", "conversation_id", "previous_response_id"] {
+        assert_eq!(
+            with(key, "jane.doe@corp.de"),
+            (None, vec!["email_address".to_owned()]),
+            "{key}"
+        );
+        assert_eq!(with(key, "resp_01-a"), (Some("resp_01-a".to_owned()), Vec::new()));
+    }
+}
+
+#[test]
+fn finish_reasons_are_words() {
+    let reasons = |choice: &str| {
+        let asked =
+            r#"{"model":"m","stop":["mail jane.doe@corp.de"],"messages":[{"role":"user","content":"x"}]}"#;
+        let asked = request(
+            "POST /v1/chat/completions",
+            "Host: vllm.corp.example:8000\r\n",
+            asked,
+        );
+        let answer = format!(r#"{{"object":"chat.completion","choices":[{{"index":0,{choice}}}]}}"#);
+        let (facts, findings) = scanned(&asked, &response("200 OK", &answer));
+        let found = findings.iter().any(|f| f.place.side == Side::Response);
+        (facts.finish_reasons.into_iter().collect::<Vec<_>>(), found)
+    };
+    let stop = r#""finish_reason":"stop","stop_reason":"mail jane.doe@corp.de""#;
+    assert_eq!(reasons(stop), (vec!["stop".to_owned()], true));
+    assert_eq!(
+        reasons(r#""finish_reason":"stop","stop_reason":"Jane""#).0,
+        ["stop"]
+    );
+    let said = reasons(r#""finish_reason":"said jane.doe@corp.de""#);
+    assert_eq!(said, (Vec::new(), true));
+}
