@@ -528,7 +528,7 @@ record_row! {
         server_address: String,
         /// sni, dns, http_host, connect, ip_list or none.
         name_source: String,
-        /// ai_known, ai_suspected, local_model or unknown.
+        /// ai_known, ai_suspected, model_hub, served or unknown.
         endpoint_class: String,
         /// Version of the catalogue.
         catalog_version: String,

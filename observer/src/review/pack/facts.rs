@@ -68,7 +68,7 @@ fact_row! {
     Unread {
         /// Name or address.
         destination: String,
-        /// ai_known, ai_suspected, local_model or unknown.
+        /// ai_known, ai_suspected, model_hub, served or unknown.
         class: String,
         /// Workload, or the command name where there is none.
         caller: String,
