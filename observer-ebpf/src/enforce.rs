@@ -34,7 +34,7 @@ static GUARDED: LruHashMap<[u8; 16], u64> = LruHashMap::with_max_entries(GUARDED
 #[map]
 static DOORS: HashMap<Door, u32> = HashMap::with_max_entries(DOORS_MAX, 0);
 
-/// Classes of users, by effective user id.
+/// Classes of users, by real user id.
 #[map]
 static USERS: LruHashMap<u32, u32> = LruHashMap::with_max_entries(USERS_MAX, 0);
 
