@@ -115,6 +115,16 @@ impl Held {
         true
     }
 
+    /// Adds bytes that are read at once and need not wait. What is left of them then is for [`Self::settle`].
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// What is here waits from now on; `false` where there is no room for it, and it has to go.
+    pub(crate) fn settle(&mut self) -> bool {
+        self.share.set(counted(self.bytes.capacity()))
+    }
+
     /// Keeps the first bytes alone.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.bytes.truncate(len);
@@ -209,6 +219,11 @@ mod tests {
         assert_eq!(taken.into_bytes().len(), 100_002);
         assert_eq!(held(), 0);
         let _all = all_but(0);
+        // What is read at once needs no room.
+        held_bytes.append(&[b'x'; 2 * FREE]);
+        assert!(!held_bytes.settle());
+        held_bytes.clear();
+        assert!(held_bytes.settle());
         assert!(held_bytes.extend(b"small ones have room") && !held_bytes.extend(&[0; FREE]));
         assert_eq!(&held_bytes[..], b"small ones have room");
     }

@@ -222,10 +222,10 @@ impl ConnectionReader {
         if first.is_empty() {
             self.first_ns[side as usize] = now_ns;
         }
-        let is_kept = first.extend(data);
+        first.append(data);
         let holed = self.holes[side as usize].is_some();
         let known = self.inner.known_host || side == Side::Response || holed;
-        let room = is_kept && first.len() < MAX_SNIFF;
+        let room = first.len() < MAX_SNIFF && first.settle();
         let start = match (sniff(first, side), joined(first)) {
             (Sniff::Http1Request | Sniff::Http1Response, _) => Start::Http1,
             (Sniff::Http2Preface, _) | (Sniff::Other, Opening::Yes) => Start::Http2,
@@ -235,9 +235,6 @@ impl ConnectionReader {
             (Sniff::Other | Sniff::NeedMore, _) => Start::Foreign,
         };
         self.decide(side, start, hooks);
-        if !is_kept {
-            self.push(side, data, now_ns, hooks);
-        }
     }
 
     /// The protocol is known, since `side` told it: bytes kept so far go where they belong.

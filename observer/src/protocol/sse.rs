@@ -99,6 +99,11 @@ impl SseDecoder {
             let used = self.step(rest, out);
             rest = &rest[used..];
         }
+        if !self.data.settle() {
+            // The rest of the event has to come, and there is no room to wait for it.
+            self.excess += self.data.len() as u64;
+            self.data.clear();
+        }
     }
 
     /// Bytes are missing here: the event they are in is dropped, and reading goes on behind the next empty line.
@@ -196,8 +201,8 @@ impl SseDecoder {
             MAX_EVENT - self.data.len()
         };
         let fits = bytes.len().min(room);
-        let kept = if self.data.extend(&bytes[..fits]) { fits } else { 0 };
-        self.excess += (bytes.len() - kept) as u64;
+        self.data.append(&bytes[..fits]);
+        self.excess += (bytes.len() - fits) as u64;
     }
 
     fn line_end(&mut self, out: &mut dyn FnMut(&[u8], &[u8])) {

@@ -178,11 +178,7 @@ impl Http1Connection {
         }
         let before = half.head.len();
         let take = data.len().min(MAX_HEAD - before);
-        if !half.head.extend(&data[..take]) {
-            half.count(take);
-            self.give_up(side, Incomplete::OverBudget, sink);
-            return take;
-        }
+        half.head.append(&data[..take]);
         if !half.started {
             match head::start_line(side, &half.head) {
                 StartLine::Yes => half.started = true,
@@ -202,7 +198,7 @@ impl Http1Connection {
                 self.head_done(side, sink);
                 end - before
             }
-            None if half.head.len() == MAX_HEAD => {
+            None if half.head.len() == MAX_HEAD || !half.head.settle() => {
                 self.give_up(side, Incomplete::OverBudget, sink);
                 take
             }

@@ -524,7 +524,9 @@ fn a_head_that_finds_no_memory_is_over_budget() {
         run.seen,
         [Seen::Skipped(Side::Request, 4_019, Incomplete::OverBudget)]
     );
-    drop(others);
-    run.push(Side::Request, b"GET / HTTP/1.1\r\n\r\n");
+    // One that is whole at once needs no room to wait.
+    let whole = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(4_000));
+    run.push(Side::Request, whole.as_bytes());
     assert!(matches!(run.seen[1], Seen::Request(..)));
+    drop(others);
 }

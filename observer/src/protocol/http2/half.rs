@@ -216,9 +216,20 @@ impl Half {
         if block.damage.is_some() {
             return;
         }
-        let fits = data.len() <= MAX_BLOCK - self.fragments.len().min(MAX_BLOCK);
-        if !fits || !self.fragments.extend(data) {
+        if data.len() > MAX_BLOCK - self.fragments.len().min(MAX_BLOCK) {
             block.damage = Some(Incomplete::OverBudget);
+            self.fragments = Held::default();
+        } else {
+            self.fragments.append(data);
+        }
+    }
+
+    /// The rest of a header block has to come; where there is no room to wait for it, it is not read.
+    pub(super) fn settle_block(&mut self) {
+        if let Some(block) = &mut self.block
+            && !self.fragments.settle()
+        {
+            block.damage.get_or_insert(Incomplete::OverBudget);
             self.fragments = Held::default();
         }
     }

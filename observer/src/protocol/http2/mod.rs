@@ -84,6 +84,7 @@ impl Http2Connection {
             };
             rest = rest.get(used..).unwrap_or_default();
         }
+        self.half(side).settle_block();
     }
 
     /// Bytes of one direction are missing here; `missing` says how many, where known.

@@ -534,11 +534,15 @@ fn a_header_block_that_finds_no_memory_is_over_budget() {
     let others = crate::budget::testing::all_but(2 * 1024);
     let mut run = Run::begun();
     let large = block(&[(":path", "/large"), ("x", &"y".repeat(4_000))], true);
-    run.push(Side::Request, &frame(1, 0, 1, &large[..100]));
-    run.push(Side::Request, &frame(9, 4, 1, &large[100..]));
+    run.push(Side::Request, &frame(1, 0, 1, &large[..3_000]));
+    run.push(Side::Request, &frame(9, 4, 1, &large[3_000..]));
     let bytes = large.len() as u64 + 18;
     assert_eq!(run.skipped(), [(Side::Request, bytes, Incomplete::OverBudget)]);
-    drop(others);
-    run.push(Side::Request, &request(3, "/next", &[], true));
+    // One that is whole at once needs no room to wait.
+    run.push(
+        Side::Request,
+        &request(3, "/next", &[("x", &"y".repeat(4_000))], true),
+    );
     assert_eq!(run.paths(), ["/next"]);
+    drop(others);
 }

@@ -90,10 +90,11 @@ fn an_event_that_finds_no_memory_is_cut_and_not_spliced() {
     for _ in 0..4 {
         decoder.push(&[b'x'; 4 * 1024], &mut |_, _| {});
     }
-    drop(others);
-    decoder.push(b"y\n\ndata: z\n\n", &mut |_, data| sizes.push(data.len()));
-    assert_eq!(sizes, [8 * 1024, 1]);
-    assert_eq!(decoder.lost(), 8 * 1024 + 1);
-    drop(decoder);
+    // A whole one needs no room to wait.
+    let whole = [b"y\n\ndata: ".as_slice(), &[b'x'; 16 * 1024], b"\n\n"].concat();
+    decoder.push(&whole, &mut |_, data| sizes.push(data.len()));
+    assert_eq!(sizes, [0, 16 * 1024]);
+    assert_eq!(decoder.lost(), 16 * 1024 + 1);
+    drop((decoder, others));
     assert_eq!(crate::budget::testing::held(), 0);
 }
