@@ -148,6 +148,7 @@ impl Held {
     }
 
     /// Memory that they take.
+    #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }

@@ -6,13 +6,13 @@ use crate::protocol::{HttpEvent, Side};
 
 /// A decoder of HTTP messages.
 pub(super) enum Transport {
-    Http1(Http1Connection),
+    Http1(Box<Http1Connection>),
     Http2(Box<Http2Connection>),
 }
 
 impl Transport {
     pub(super) fn http1() -> Self {
-        Self::Http1(Http1Connection::new())
+        Self::Http1(Box::default())
     }
 
     /// `joined`: see [`Http2Connection::new`].
