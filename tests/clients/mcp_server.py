@@ -1,4 +1,4 @@
-"""A server of the MCP SDK, over standard input and output."""
+"""A server of the MCP SDK, over standard input and output, or over HTTP on the port of loopback that it is given."""
 
 import os
 import sys
@@ -26,4 +26,7 @@ def fails() -> str:
 if __name__ == "__main__":
     # What a server prints beside its messages.
     print("weather server " + ("starting" * 3), file=sys.stderr)
-    server.run("stdio")
+    if len(sys.argv) > 1:
+        server.run("streamable-http", port=int(sys.argv[1]))
+    else:
+        server.run("stdio")

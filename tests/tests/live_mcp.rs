@@ -1,10 +1,10 @@
-//! Live kernel: MCP between agents and the servers that they start, over standard input and output.
+//! Live kernel: MCP between agents and the servers that they start, over standard input and output and over HTTP.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::harness::{Finished, Host, Options, Record, live, python};
+use observer_tests::harness::{Finished, Host, Options, Record, live, python, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -137,6 +137,56 @@ fn a_real_client_and_its_server_over_pipes() -> Result<()> {
     let stored = format!("{record:?}");
     ensure!(!stored.contains(&secret), "an argument is stored in clear");
     assert_eq!(record.lost(), 0, "{}", record.losses());
+    Ok(())
+}
+
+/// Over HTTP, in both versions of the protocol: with a session each call may come over a connection of its own, and the client ends the
+/// stream of an answer as soon as it has it.
+#[test]
+fn a_real_client_and_its_server_over_http() -> Result<()> {
+    let Some(_live) = live() else { return Ok(()) };
+    let host = Host::start(Options::default())?;
+    let secret = secret();
+    let then = ["tools/list", "tools/call", "tools/call", "tools/call"];
+    for (options, begins) in [
+        (&["--http"][..], &["server/discover"][..]),
+        (
+            &["--http", "--handshake"],
+            &["initialize", "notifications/initialized"],
+        ),
+    ] {
+        let client = host.python("mcp_client.py").args(options).arg(&secret).run()?;
+        let (told, wanted) = (report(&client)?, [begins, &then].concat());
+        let mut rows = Vec::new();
+        // The server has a port of its own, so none of the rows belongs to the endpoint.
+        until("all calls are stored", || {
+            rows = host.rows("ai_interactions", "ts").unwrap_or_default();
+            rows.retain(|row| row["process_pid"] == told["pid"] && !text(row, "mcp_method_name").is_empty());
+            Ok(rows.len() >= wanted.len())
+        })?;
+        let methods: Vec<_> = rows.iter().map(|row| text(row, "mcp_method_name")).collect();
+        assert_eq!(methods, wanted);
+        let columns = [
+            "network_transport",
+            "dialect",
+            "visibility",
+            "mcp_server_name",
+            "mcp_server_version",
+        ];
+        for row in &rows {
+            let found = columns.map(|column| text(row, column));
+            assert_eq!(found, ["tcp", "mcp", "decoded", "weather", "1.4"], "{row:#}");
+        }
+        let calls: Vec<&Value> = rows.iter().map(|row| &row["tool_call_names"]).collect();
+        let tools = ["who", "forecast", "fails"].map(|tool| json!([tool]));
+        assert_eq!(calls[calls.len() - 3..], [&tools[0], &tools[1], &tools[2]]);
+        let last = rows.last().context("no row")?;
+        assert_eq!(text(last, "error_type"), "tool_error");
+        ensure!(
+            !format!("{rows:?}").contains(&secret),
+            "an argument is stored in clear"
+        );
+    }
     Ok(())
 }
 

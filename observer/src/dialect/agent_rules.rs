@@ -258,6 +258,8 @@ pub(super) const REQUEST_MARKS: &[(&str, Mark)] = &[
 
 pub(super) const RESPONSE_MARKS: &[(&str, Mark)] = &[
     ("$.jsonrpc", Mark::JsonRpc),
+    ("$.result", Mark::RpcAnswer),
+    ("$.error", Mark::RpcAnswer),
     ("$.required_action.submit_tool_outputs.tool_calls[*]", Mark::Item),
     ("$.step_details.tool_calls[*]", Mark::RepeatedItem),
     ("$.toolCall.functionCalls[*]", Mark::Item),

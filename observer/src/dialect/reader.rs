@@ -15,6 +15,7 @@ use super::paths;
 use super::request::{RequestBody, RequestDoc};
 use super::response::{ResponseBody, ResponseDoc};
 use super::rpc;
+use super::rules::Mark;
 use super::{TextSink, facts};
 use crate::catalog::{Catalog, Match};
 use crate::exchange::{Dialect, DialectEvidence, Exchange};
@@ -272,6 +273,7 @@ impl ExchangeReader {
                 self.response_body.as_ref().and_then(Body::incomplete)
             }
         };
+        let incomplete = incomplete.filter(|why| !self.is_answered(side, *why));
         let ended = Ended {
             over: true,
             incomplete: incomplete.or(content),
@@ -302,8 +304,12 @@ impl ExchangeReader {
 
     /// What it was. `now_ns` is the time of giving up where the response did not end.
     pub fn finish(mut self, now_ns: u64) -> Outcome {
-        for end in [&mut self.request_end, &mut self.response_end] {
-            if !std::mem::replace(&mut end.over, true) {
+        let is_answered = self.is_answered(Side::Response, Incomplete::Closed);
+        for (end, is_whole) in [
+            (&mut self.request_end, false),
+            (&mut self.response_end, is_answered),
+        ] {
+            if !std::mem::replace(&mut end.over, true) && !is_whole {
                 end.incomplete.get_or_insert(Incomplete::Closed);
             }
         }
@@ -319,6 +325,15 @@ impl ExchangeReader {
             Verdict::NotAi(why) => Outcome::NotAi(why),
             Verdict::Undecided(_) => Outcome::NotAi(self.not_ai()),
         }
+    }
+
+    /// Whether a response that was closed is whole all the same: a client of MCP ends the event stream of a request when it has its answer.
+    fn is_answered(&self, side: Side, why: Incomplete) -> bool {
+        side == Side::Response
+            && why == Incomplete::Closed
+            && matches!(self.verdict, Verdict::Ai(Dialect::Mcp, _))
+            && self.response.marks & Mark::RpcAnswer as u64 != 0
+            && self.response_body.as_ref().is_some_and(Body::is_stream)
     }
 
     /// Hash of method, path and body, equal in all attempts of a request; `None` for a request without a body.

@@ -195,6 +195,8 @@ pub(super) enum Mark {
     TurnComplete = 1 << 43,
     /// Whether the answer is to be a stream, as a word.
     ResponseMode = 1 << 44,
+    /// What a JSON-RPC request is answered with.
+    RpcAnswer = 1 << 45,
 }
 
 /// Tables of one side.

@@ -11,6 +11,7 @@ mod enforcement;
 mod flows;
 mod found;
 mod halves;
+mod mcp;
 mod names;
 mod opening;
 mod output;
@@ -115,6 +116,7 @@ pub struct Pipeline {
     dark: dark::Dark,
     attempts: attempts::Attempts,
     conversations: conversations::Conversations,
+    mcp_servers: mcp::McpServers,
     selftest: selftest::SelfTest,
     enforcement: enforcement::Enforcement,
     ledger: Ledger,
@@ -144,6 +146,7 @@ impl Pipeline {
             dark: dark::Dark::default(),
             attempts: attempts::Attempts::default(),
             conversations: conversations::Conversations::default(),
+            mcp_servers: mcp::McpServers::default(),
             selftest: selftest::SelfTest::default(),
             enforcement: enforcement::Enforcement::default(),
             ledger: Ledger::default(),

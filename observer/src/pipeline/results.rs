@@ -45,6 +45,7 @@ impl Pipeline {
             session = self.agents.session(client);
         }
         let conversation = self.conversations.take(client, exchange, &self.book);
+        let mcp_server = self.mcp_servers.of(client.key, &exchange.rpc);
         let of = rows::Of {
             flow,
             connection: self.connections.peer(flow.connection_id),
@@ -52,6 +53,7 @@ impl Pipeline {
             report: &report,
             session: session.as_ref(),
             conversation: &conversation,
+            mcp_server: &mcp_server,
             place: self.cluster.find(client.pod_keys()),
         };
         let mut row = rows::interaction(&self.book, &of, self.wall_offset_ns);

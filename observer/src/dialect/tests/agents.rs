@@ -107,6 +107,13 @@ fn mcp_calls_a_tool_plain_streamed_and_failing() {
         assert_eq!(texts.with(TextRole::ToolResult), ["12 degrees", r#""t": "12""#]);
         assert!(texts.all_ended());
     }
+    // A client ends the stream when it has its answer; before that something is missing.
+    let streamed = stream("", events.as_bytes(), 40);
+    let end = chunked(b"", 1).len();
+    for (cut, incomplete) in [(end, None), (end + 60, Some(Incomplete::Closed))] {
+        let (facts, _) = call(None, &asked, &streamed[..streamed.len() - cut]);
+        assert_eq!(facts.response_incomplete, incomplete, "{cut} bytes cut off");
+    }
     let (facts, _) = call(
         None,
         &asked,

@@ -38,6 +38,8 @@ pub(in super::super) fn interaction(book: &Rulebook, of: &Of<'_>, wall_offset_ns
         row.mcp_server_executable_sha256 = server.executable_digest.get().copied().unwrap_or_default();
     }
     set_gen_ai(&mut row, exchange);
+    row.mcp_server_name = text(&of.mcp_server.name);
+    row.mcp_server_version = text(&of.mcp_server.version);
     row.gen_ai_conversation_id = text(of.conversation);
     set_tools(&mut row, exchange);
     set_limits(&mut row, exchange);
@@ -154,8 +156,6 @@ fn set_gen_ai(row: &mut InteractionRow, exchange: &Exchange) {
     row.mcp_method_name = text(&exchange.rpc.method);
     row.mcp_session_id = known(&exchange.rpc.session);
     row.mcp_protocol_version = known(&exchange.rpc.version);
-    row.mcp_server_name = text(&exchange.rpc.server.name);
-    row.mcp_server_version = text(&exchange.rpc.server.version);
     row.gen_ai_request_model = known(&exchange.request_model);
     row.gen_ai_response_model = known(&exchange.response_model);
     row.gen_ai_response_id = known(&exchange.response_id);

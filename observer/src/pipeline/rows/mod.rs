@@ -12,7 +12,11 @@ use observer_common::wire::{
 };
 
 use super::{agents::Session, connections::Connection, flows::Flow, sockets::TIE_BY_NAME};
-use crate::{exchange::Exchange, kubernetes::Where, sensitive::ScanReport};
+use crate::{
+    exchange::{Exchange, Product},
+    kubernetes::Where,
+    sensitive::ScanReport,
+};
 pub(super) use connection::{connection, is_hub, set_connection_process};
 pub(super) use finding::findings;
 pub(super) use interaction::interaction;
@@ -36,6 +40,7 @@ pub(super) struct Of<'a> {
     pub report: &'a ScanReport,
     pub session: Option<&'a Session>,
     pub conversation: &'a str,
+    pub mcp_server: &'a Product,
     pub place: Where<'a>,
 }
 
