@@ -333,7 +333,10 @@ impl ExchangeReader {
             && why == Incomplete::Closed
             && matches!(self.verdict, Verdict::Ai(Dialect::Mcp, _))
             && self.response.marks & Mark::RpcAnswer as u64 != 0
-            && self.response_body.as_ref().is_some_and(Body::is_stream)
+            && self
+                .response_body
+                .as_ref()
+                .is_some_and(|body| body.is_stream() && body.incomplete().is_none())
     }
 
     /// Hash of method, path and body, equal in all attempts of a request; `None` for a request without a body.

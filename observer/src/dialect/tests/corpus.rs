@@ -350,8 +350,11 @@ fn cut_at_every_byte() {
             let sides = [(Side::Request, &request[..]), (Side::Response, &response[..cut])];
             let hooks = run(&catalog, None, &sides, 50_000);
             reported_once(&hooks, 1, sample.1);
+            // A client of MCP ends the stream when it has its answer.
+            let is_answered = sample.0 == "mcp" && !response[cut..].contains(&b'}');
             for (_, facts) in &hooks.finished {
-                assert!(facts.response_incomplete.is_some(), "{} cut at {cut}", sample.1);
+                let is_whole = facts.response_incomplete.is_none();
+                assert_eq!(is_whole, is_answered, "{} cut at {cut}", sample.1);
             }
         }
     }
