@@ -521,7 +521,8 @@ impl Host {
     }
 
     fn read_tables(&self) -> Result<Record> {
-        let interactions = self.rows("ai_interactions", "ts")?;
+        // Messages that one read gave have one time.
+        let interactions = self.rows("ai_interactions", "ts, rec_seq")?;
         let findings = self.rows("ai_findings", "ts, rule_id")?;
         let connections = self.rows("ai_connections", "ts")?;
         let blind_spots = self.rows("blind_spots", "ts")?;
