@@ -16,6 +16,13 @@ use super::clients;
 const HOST_ADDRESS: &str = "10.199.77.1";
 const POD_ADDRESS: &str = "10.199.77.2";
 
+/// Control groups above those of the containers, innermost first.
+const GROUPS: [&str; 3] = [
+    "kubepods/besteffort/pod0000-test",
+    "kubepods/besteffort",
+    "kubepods",
+];
+
 /// The interpreter of the containers, at the same place inside.
 const PYTHON: &str = "/usr/bin/python3";
 
@@ -28,6 +35,8 @@ pub struct Containers {
     network: String,
     overlays: Vec<PathBuf>,
     started: Vec<String>,
+    /// Control groups above those of the containers that were not there before, innermost first.
+    groups: Vec<PathBuf>,
 }
 
 /// A container that is to be started.
@@ -50,6 +59,7 @@ impl Containers {
             network,
             overlays: vec![],
             started: vec![],
+            groups: missing_groups(),
         };
         fs::create_dir_all(&new.dir)?;
         let (name, inside) = (new.network.as_str(), "eth0");
@@ -159,12 +169,30 @@ impl Drop for Containers {
             // One that ended is gone already.
             let _ = Command::new("runc").args(["delete", "--force", id]).output();
         }
+        for group in &self.groups {
+            // runc makes them and leaves them there.
+            let _ = fs::remove_dir(group);
+        }
         for overlay in &self.overlays {
             let _ = Command::new("umount").arg(overlay).output();
         }
         // The wire goes with the namespace at its other end.
         let _ = ip(&["netns", "del", &self.network]);
     }
+}
+
+/// Control groups of the containers that are not there yet, in each hierarchy of the host.
+fn missing_groups() -> Vec<PathBuf> {
+    let all = Path::new("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(all).into_iter().flatten().flatten();
+    let hierarchies: Vec<PathBuf> = hierarchies
+        .map(|entry| entry.path())
+        .chain([all.into()])
+        .collect();
+    let groups = GROUPS
+        .iter()
+        .flat_map(|group| hierarchies.iter().map(move |place| place.join(group)));
+    groups.filter(|group| !group.exists()).collect()
 }
 
 /// The name under which programs ask for a library (`libz.so.1` of `libz.so.1.2.13`), where that is another.
@@ -209,7 +237,7 @@ fn specification(root: &Path, args: &[&str], id: &str, network: &str) -> Value {
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755"]},
         ],
         "linux": {
-            "cgroupsPath": format!("/kubepods/besteffort/pod0000-test/{id}"),
+            "cgroupsPath": format!("/{}/{id}", GROUPS[0]),
             "namespaces": [
                 {"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"},
                 {"type": "network", "path": format!("/run/netns/{network}")},
