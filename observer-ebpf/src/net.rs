@@ -192,16 +192,16 @@ fn closed(socket: u64) -> bool {
 #[inline(always)]
 fn transferred(socket: u64, ret: i32, direction: u8, flags: i32) {
     let Some(pid) = observed_pid() else { return };
-    let transfers = ret > 0 && flags & MSG_PEEK == 0;
-    if transfers && !is_entered(socket, pid) {
+    let peeks = flags & MSG_PEEK != 0;
+    if ret > 0 && !peeks && !is_entered(socket, pid) {
         // Functions of their own, one after the other: kernels before 6.13 add the stacks of all that is running, to 512 bytes.
         if is_udp(socket) {
-            udp::transferred(socket, ret as u32, direction);
+            udp::transferred(socket, ret as u32, direction, pid);
         } else {
             unknown_socket(socket, ret as u32, direction);
         }
     }
-    if transfers
+    if !peeks
         && let Some((entry, offset)) = book(socket, ret, direction, pid)
         && entry.state & SOCKET_QUIET == 0
         && entry.pid == pid

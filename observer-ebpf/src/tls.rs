@@ -189,7 +189,7 @@ fn enter(ctx: &ProbeContext, slot: usize, done: usize, stack: u8) -> u32 {
     // SAFETY: the context's registers are readable.
     let stack_pointer = unsafe { stack_pointer(ctx) };
     let place = begins(thread, slot, stack_pointer);
-    thread.calls[place & (CALLS - 1)] = Call {
+    thread.calls[place] = Call {
         handle,
         buffer,
         done,

@@ -1,6 +1,6 @@
 //! UDP: QUIC connections, and the answers of name servers.
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user};
+use aya_ebpf::helpers::bpf_probe_read_user;
 use observer_common::wire::{AF_INET, AF_INET6, Connect, DIRECTION_RECEIVED, DIRECTION_SENT};
 
 use crate::{
@@ -27,31 +27,13 @@ struct SocketAddress {
 
 /// A datagram of a socket that is not in the table. Gives the connection id of a new QUIC connection, else 0.
 #[inline(never)]
-pub(crate) fn transferred(socket: u64, n: u32, direction: u8) -> u64 {
+pub(crate) fn transferred(socket: u64, n: u32, direction: u8, pid: u32) -> u64 {
     let Some(mut connect) = describe(socket, -1, 0) else {
         return 0;
     };
     let call = syscall::current();
-    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    if connect.peer_port == 0 {
-        if direction == DIRECTION_RECEIVED {
-            // The kernel tells the program who sent it only after this: who asked a name server before is answered by it.
-            // SAFETY: the value is copied at once.
-            if unsafe { NAME_ASKERS.get(&socket).copied() } != Some(pid) {
-                return 0;
-            }
-            connect.peer_port = PORT_DNS;
-        } else {
-            if !call
-                .as_ref()
-                .is_some_and(|call| set_peer(&mut connect, call.peer()))
-            {
-                return 0;
-            }
-            if connect.peer_port == PORT_DNS {
-                let _ = NAME_ASKERS.insert(&socket, &pid, 0);
-            }
-        }
+    if connect.peer_port == 0 && !find_peer(socket, &mut connect, call.as_ref(), (direction, pid)) {
+        return 0;
     }
     match (connect.peer_port, direction) {
         (PORT_QUIC, DIRECTION_SENT) => enter_socket(socket, &connect),
@@ -65,6 +47,27 @@ pub(crate) fn transferred(socket: u64, n: u32, direction: u8) -> u64 {
         }
         _ => 0,
     }
+}
+
+/// Enters the peer of a datagram of a socket that has none of its own; `false` where it is not known. What is sent names it. Who sent what is
+/// received the kernel tells the program only after this: who asked a name server before is answered by it.
+#[inline(always)]
+fn find_peer(
+    socket: u64,
+    connect: &mut Connect,
+    call: Option<&syscall::Call>,
+    (direction, pid): (u8, u32),
+) -> bool {
+    if direction == DIRECTION_RECEIVED {
+        connect.peer_port = PORT_DNS;
+        // SAFETY: the value is copied at once.
+        return unsafe { NAME_ASKERS.get(&socket).copied() } == Some(pid);
+    }
+    let is_named = call.is_some_and(|call| set_peer(connect, call.peer()));
+    if is_named && connect.peer_port == PORT_DNS {
+        let _ = NAME_ASKERS.insert(&socket, &pid, 0);
+    }
+    is_named
 }
 
 /// Enters the peer that the call names at this address; `false` where it names none.
