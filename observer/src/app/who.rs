@@ -11,10 +11,7 @@ use crate::{
 
 /// Identity of the process that a record speaks of, with what it is wanted for.
 pub(super) fn who(processes: &mut Processes, header: &Header, body: &Body<'_>) -> Arc<Identity> {
-    let key = ProcessKey {
-        pid: header.pid,
-        start_ns: header.process_start_ns,
-    };
+    let key = ProcessKey::of(header);
     if is_of_socket(body) {
         // The kernel writes it where a packet or the end of the descriptors is handled, often behind the end of the process: user and name are
         // those of whatever ran there, and a process that is gone must not be remembered once more, since nothing tells its end again.

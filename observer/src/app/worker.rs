@@ -289,10 +289,7 @@ impl State {
     }
 
     fn record(&mut self, header: &Header, body: &Body<'_>) {
-        let key = ProcessKey {
-            pid: header.pid,
-            start_ns: header.process_start_ns,
-        };
+        let key = ProcessKey::of(header);
         match body {
             Body::Exec => {
                 self.processes.replaced(key);

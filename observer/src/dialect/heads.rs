@@ -145,6 +145,11 @@ pub(super) fn identifier(text: &str) -> Option<String> {
     ((1..=MAX_ID).contains(&text.len()) && text.bytes().all(plain)).then(|| text.to_owned())
 }
 
+/// Whether a text stands where an identifier should, and may not be stored as one.
+pub(super) fn is_no_identifier(text: &str) -> bool {
+    !text.is_empty() && identifier(text).is_none()
+}
+
 /// Conversation or session that the head of a request names.
 pub(super) fn session(fields: &Fields) -> Option<String> {
     SESSIONS.iter().find_map(|name| id(fields, name))

@@ -3,6 +3,8 @@
 //! A value that stands alone says little: `Tr0ub4dor&3x` is a password because `db_password` stands beside it, and nine digits are a
 //! number of somebody because `ssn` does. So each value is handed on with the name it has, as JSON writes it (`"db_password": "…"`).
 
+use super::TextRole;
+use super::rules::Slot;
 use crate::protocol::json::Container;
 
 /// Longest name; of a longer one its end, which says more.
@@ -11,7 +13,9 @@ const MAX_NAME: usize = 64;
 const MAX_WITH_DIGITS: usize = 24;
 const MAX_DIGITS: usize = 3;
 /// Digits from which on an item of a list is handed on: lists of tokens, sizes and coordinates are long and hold nothing.
-pub(super) const MIN_LISTED: usize = 7;
+const MIN_LISTED: usize = 7;
+/// Digits from which on an integer without a name is handed on: it could be a card or account number.
+const MIN_ALONE: usize = 12;
 
 /// Keys that say that a text follows, and nothing about it. What begins a line in such a text shall begin one in the scan.
 const CONTENT: &[&[u8]] = &[
@@ -132,22 +136,39 @@ impl Names {
         }
     }
 
-    /// The name that goes before an integer, where it is handed on. Without any name it would be taken for the answer to a question for
-    /// one, so nothing short goes without.
-    pub(super) fn of_integer(&self, text: &[u8], min_alone: usize) -> Option<&[u8]> {
+    /// Role and name of a number at this place, where it is handed on as text.
+    pub(super) fn of_number(&self, slot: Slot, text: &[u8]) -> Option<(TextRole, &[u8])> {
         if !text.iter().all(u8::is_ascii_digit) {
             return None;
         }
+        match slot {
+            Slot::Tree(role) => self.of_integer(text).map(|name| (role, name)),
+            Slot::Text(role) => (text.len() >= MIN_ALONE).then_some((role, &[])),
+            _ => None,
+        }
+    }
+
+    /// The name that goes before an integer. Without any name it would be taken for the answer to a question for one, so nothing short
+    /// goes without.
+    fn of_integer(&self, text: &[u8]) -> Option<&[u8]> {
         let level = self.levels.last().filter(|level| !level.name.is_empty());
         match level {
             Some(level) => (!level.is_list || text.len() >= MIN_LISTED).then_some(&level.name),
-            None => (text.len() >= min_alone).then_some(&[]),
+            None => (text.len() >= MIN_ALONE).then_some(&[]),
         }
     }
 
     /// The document broke off.
     pub(super) fn reset(&mut self) {
         self.levels.clear();
+    }
+}
+
+/// Digits that the longest integer of a list at this place needs, so that any of them is handed on.
+pub(super) fn min_listed(slot: Slot) -> usize {
+    match slot {
+        Slot::Tree(_) => MIN_LISTED,
+        _ => MIN_ALONE,
     }
 }
 
@@ -222,7 +243,8 @@ mod tests {
             self.all.push(format!("{name}={text}"));
         }
         fn number(&mut self, text: &[u8]) {
-            if let Some(name) = self.names.of_integer(text, 12) {
+            let slot = Slot::Tree(TextRole::ToolArguments);
+            if let Some((_, name)) = self.names.of_number(slot, text) {
                 let name = String::from_utf8_lossy(name).into_owned();
                 let text = std::str::from_utf8(text).unwrap();
                 self.all.push(format!("{name}:{text}"));

@@ -1,9 +1,9 @@
 //! Reads request bodies: facts, shape and text.
 
 use super::body::Document;
-use super::heads::identifier;
+use super::heads::{identifier, is_no_identifier};
 use super::locate::Locator;
-use super::names::{MIN_LISTED, Names};
+use super::names::{Names, min_listed};
 use super::rpc;
 use super::rules::{Fact, Mark, Slot};
 use super::texts::{Action, MAX_FACT, StringReader, Text, Texts, plain_key};
@@ -26,8 +26,6 @@ const ROLES: &[&[u8]] = &[
 const RESULT_TREE: Slot = Slot::Tree(TextRole::ToolResult);
 /// Arguments of a tool.
 const ARGUMENT_TREE: Slot = Slot::Tree(TextRole::ToolArguments);
-/// Digits from which on an integer is handed on as text: it could be a card or account number.
-pub(super) const MIN_NUMBER_TEXT: usize = 12;
 
 /// A field of a form.
 #[derive(Debug, Clone, Copy)]
@@ -263,15 +261,7 @@ impl JsonEvents for RequestDoc<'_> {
     fn number(&mut self, text: &[u8]) {
         self.word_in_tree(text.len());
         let body = &mut *self.body;
-        let handed_on = match body.at.slot() {
-            Slot::Tree(role) => body
-                .names
-                .of_integer(text, MIN_NUMBER_TEXT)
-                .map(|name| (role, name)),
-            Slot::Text(role) if long_integer(text) => Some((role, [].as_slice())),
-            _ => None,
-        };
-        if let Some(named) = handed_on {
+        if let Some(named) = body.names.of_number(body.at.slot(), text) {
             body.texts.number(&body.at.cursor, named, text, self.sink);
         }
         body.at.cursor.value_end();
@@ -279,12 +269,8 @@ impl JsonEvents for RequestDoc<'_> {
 
     fn numbers(&mut self, run: &Numbers<'_>) {
         let at = &mut self.body.at;
-        let min = match at.slot() {
-            slot if is_tree(slot) => 0,
-            Slot::Tree(_) => MIN_LISTED,
-            _ => MIN_NUMBER_TEXT,
-        };
-        if run.longest_integer() >= min {
+        let slot = at.slot();
+        if is_tree(slot) || run.longest_integer() >= min_listed(slot) {
             run.iter().for_each(|text| self.number(text));
         } else {
             at.cursor.skip(run.count());
@@ -380,7 +366,7 @@ fn is_tree(slot: Slot) -> bool {
 fn is_text_too(fact: Fact, value: &str) -> bool {
     match fact {
         Fact::ItemName | Fact::User | Fact::Called | Fact::ProductName | Fact::ProductVersion => true,
-        Fact::Conversation | Fact::Previous => !value.is_empty() && identifier(value).is_none(),
+        Fact::Conversation | Fact::Previous => is_no_identifier(value),
         _ => false,
     }
 }
@@ -394,9 +380,4 @@ fn session_of(user: &str) -> Option<String> {
     };
     let session = session.trim_start_matches([':', ' ', '"']);
     identifier(session.split('"').next()?)
-}
-
-/// Whether a number is handed on as text.
-pub(super) fn long_integer(text: &[u8]) -> bool {
-    text.len() >= MIN_NUMBER_TEXT && text.iter().all(u8::is_ascii_digit)
 }

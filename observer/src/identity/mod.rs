@@ -15,6 +15,8 @@ mod users;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
+use observer_common::wire::Header;
+
 pub use cgroup::ControlGroup;
 use digests::Digests;
 pub use digests::FileDigest;
@@ -34,6 +36,14 @@ pub struct ProcessKey {
 impl ProcessKey {
     /// Linux tells user space its times in hundredths of a second (USER_HZ), whatever it counts in.
     const TICK_NS: u64 = 10_000_000;
+
+    /// The process that a record of the kernel speaks of.
+    pub fn of(header: &Header) -> Self {
+        Self {
+            pid: header.pid,
+            start_ns: header.process_start_ns,
+        }
+    }
 
     /// The same start as `/proc` gives it, in clock ticks.
     pub fn start_ticks(self) -> u64 {

@@ -22,18 +22,15 @@ impl Default for McpServers {
 }
 
 impl McpServers {
-    /// The server of a call of this process: as it names itself, else as it did in this session. An empty one where it never did.
-    pub(super) fn of(&mut self, process: ProcessKey, rpc: &Rpc) -> Arc<Product> {
-        let key = rpc.session.as_deref().map(|session| (process, session.into()));
-        match key {
-            Some(key) if rpc.server.name.is_empty() => self.0.get(&key).unwrap_or_default(),
-            Some(key) => {
-                let server = Arc::new(rpc.server.clone());
-                self.0.put(key, Arc::clone(&server));
-                server
-            }
-            None => Arc::new(rpc.server.clone()),
+    /// The server that a call of this process does not name itself: as it did in this session. `None` where the call names it, and where
+    /// nobody did.
+    pub(super) fn of(&mut self, process: ProcessKey, rpc: &Rpc) -> Option<Arc<Product>> {
+        let key = (process, rpc.session.as_deref()?.into());
+        if rpc.server.name.is_empty() {
+            return self.0.get(&key);
         }
+        self.0.put(key, Arc::new(rpc.server.clone()));
+        None
     }
 }
 
@@ -56,7 +53,10 @@ mod tests {
     fn a_session_has_the_server_that_began_it() {
         let mut servers = McpServers::default();
         let [one, other] = [1, 2].map(|pid| ProcessKey { pid, start_ns: 5 });
-        let mut named = |process, rpc: &Rpc| servers.of(process, rpc).name.clone();
+        let mut named = |process, rpc: &Rpc| {
+            let of_session = servers.of(process, rpc);
+            of_session.as_deref().unwrap_or(&rpc.server).name.clone()
+        };
         assert_eq!(named(one, &rpc(Some("a"), "weather")), "weather");
         assert_eq!(named(one, &rpc(Some("a"), "")), "weather");
         assert_eq!(named(one, &rpc(Some("b"), "")), "");

@@ -53,7 +53,7 @@ impl Pipeline {
             report: &report,
             session: session.as_ref(),
             conversation: &conversation,
-            mcp_server: &mcp_server,
+            mcp_server: mcp_server.as_deref().unwrap_or(&exchange.rpc.server),
             place: self.cluster.find(client.pod_keys()),
         };
         let mut row = rows::interaction(&self.book, &of, self.wall_offset_ns);

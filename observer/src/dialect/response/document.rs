@@ -2,9 +2,8 @@
 
 use super::super::body::Document;
 use super::super::errors::MAX_MESSAGE;
-use super::super::heads::identifier;
-use super::super::names::MIN_LISTED;
-use super::super::request::{MIN_NUMBER_TEXT, long_integer};
+use super::super::heads::is_no_identifier;
+use super::super::names::min_listed;
 use super::super::rules::{Fact, Slot};
 use super::super::texts::{MAX_FRAGMENT, plain_key};
 use super::super::{TextRole, TextSink};
@@ -172,19 +171,10 @@ impl JsonEvents for ResponseDoc<'_> {
     fn number(&mut self, text: &[u8]) {
         let body = &mut *self.body;
         body.word_in_arguments(text.len());
-        let handed_on = match body.at.slot() {
-            Slot::Fact(fact) => {
-                body.number_fact(fact, text);
-                None
-            }
-            Slot::Tree(role) => body
-                .names
-                .of_integer(text, MIN_NUMBER_TEXT)
-                .map(|name| (role, name)),
-            Slot::Text(role) if long_integer(text) => Some((role, [].as_slice())),
-            _ => None,
-        };
-        if let Some(named) = handed_on {
+        let slot = body.at.slot();
+        if let Slot::Fact(fact) = slot {
+            body.number_fact(fact, text);
+        } else if let Some(named) = body.names.of_number(slot, text) {
             body.texts.number(&body.at.cursor, named, text, self.sink);
         }
         body.at.cursor.value_end();
@@ -193,13 +183,8 @@ impl JsonEvents for ResponseDoc<'_> {
     fn numbers(&mut self, run: &Numbers<'_>) {
         let at = &mut self.body.at;
         let slot = at.slot();
-        let min = match slot {
-            Slot::Fact(_) => 0,
-            slot if slot.is_arguments() => 0,
-            Slot::Tree(_) => MIN_LISTED,
-            _ => MIN_NUMBER_TEXT,
-        };
-        if run.longest_integer() >= min {
+        let counts = matches!(slot, Slot::Fact(_)) || slot.is_arguments();
+        if counts || run.longest_integer() >= min_listed(slot) {
             run.iter().for_each(|text| self.number(text));
         } else {
             at.cursor.skip(run.count());
@@ -219,14 +204,13 @@ impl JsonEvents for ResponseDoc<'_> {
 /// The role of a fact that is handed on as text, too.
 fn role_too(fact: Fact, value: &str) -> Option<TextRole> {
     let is_no_word = || error_word(value.to_owned()).is_none();
-    let is_no_identifier = || !value.is_empty() && identifier(value).is_none();
     match fact {
         // Elsewhere it is program text.
         Fact::FlatCode => Some(TextRole::ToolArguments),
         Fact::ProductName | Fact::ProductVersion => Some(TextRole::Other),
         // What is not stored, since it is none.
         Fact::Finish if is_no_word() => Some(TextRole::Other),
-        Fact::Conversation | Fact::Task | Fact::RequestId if is_no_identifier() => Some(TextRole::Other),
+        Fact::Conversation | Fact::Task | Fact::RequestId if is_no_identifier(value) => Some(TextRole::Other),
         _ => None,
     }
 }
