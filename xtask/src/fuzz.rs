@@ -9,9 +9,20 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::{output, root, say};
+use crate::run::{cargo, check, output, root, say, step};
 
 const AREA: &str = "fuzz";
+
+/// What libFuzzer needs of the compiler: counters of every edge, and comparisons that it can look into.
+const INSTRUMENTED: [&str; 7] = [
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Cllvm-args=-simplifycfg-branch-fold-threshold=0",
+];
 
 /// Names the folder with recorded traffic, as for the tests.
 const SHARED: &str = "OBSERVER_SHARED";
@@ -36,7 +47,6 @@ struct Outcome {
 
 /// Runs one target or all of them, `minutes` each.
 pub(crate) fn run(target: Option<&str>, minutes: u64) -> Result<ExitCode> {
-    check_tools()?;
     let all = targets()?;
     let wanted: Vec<&String> = all
         .iter()
@@ -45,25 +55,71 @@ pub(crate) fn run(target: Option<&str>, minutes: u64) -> Result<ExitCode> {
     if wanted.is_empty() {
         bail!("no such target; there are: {}", all.join(", "));
     }
+    let compiler = Compiler::ask()?;
+    build(target, &compiler)?;
     let mut outcomes = Vec::new();
     for name in wanted {
         say(AREA, &format!("{name}: {minutes} min"));
-        outcomes.push(one(name, minutes)?);
+        outcomes.push(one(name, &compiler.host, minutes)?);
     }
     report(&outcomes)
 }
 
-/// Says what is missing and how to get it.
-fn check_tools() -> Result<()> {
-    if output(Command::new("rustup").args(["run", "nightly", "rustc", "--version"])).is_none() {
-        bail!(
-            "no nightly compiler: fuzzing needs its instrumentation. Run `rustup toolchain install nightly --profile minimal`"
+/// Builds one target or all of them, instrumented. Flags that a stable compiler knows and does not offer need `RUSTC_BOOTSTRAP`; so there is no
+/// need for a nightly one.
+fn build(target: Option<&str>, compiler: &Compiler) -> Result<()> {
+    let mut flags = INSTRUMENTED.to_vec();
+    if compiler.has_address_sanitizer {
+        flags.push("-Zsanitizer=address");
+    } else {
+        say(
+            AREA,
+            "without the address sanitizer: this compiler has no runtime of it",
         );
     }
-    if output(Command::new("cargo").args(["fuzz", "--version"])).is_none() {
-        bail!("cargo-fuzz is missing. Run `cargo install cargo-fuzz`");
+    let mut command = cargo();
+    // With a target named, build scripts and macros stay as they are.
+    command
+        .current_dir(folder())
+        .args(["build", "--release", "--locked", "--target", &compiler.host])
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+        .env("CARGO_TARGET_DIR", folder().join("target"));
+    match target {
+        Some(target) => command.args(["--bin", target]),
+        None => command.arg("--bins"),
+    };
+    step(
+        AREA,
+        "fuzz targets, instrumented (minutes, the first time)",
+        || check(&mut command),
+    )
+}
+
+/// What the compiler says of itself.
+struct Compiler {
+    /// The target that it compiles for.
+    host: String,
+    has_address_sanitizer: bool,
+}
+
+impl Compiler {
+    fn ask() -> Result<Self> {
+        let rustc = || Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        let said = output(rustc().arg("-vV")).context("cannot ask rustc for its version")?;
+        let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+        let host = host.context("rustc -vV names no host")?.to_owned();
+        let libraries =
+            output(rustc().args(["--print", "target-libdir"])).context("rustc names no target-libdir")?;
+        let files = fs::read_dir(libraries.trim()).context("the libraries of rustc cannot be listed")?;
+        let has_address_sanitizer = files
+            .filter_map(Result::ok)
+            .any(|file| file.file_name().to_string_lossy().ends_with("_rt.asan.a"));
+        Ok(Self {
+            host,
+            has_address_sanitizer,
+        })
     }
-    Ok(())
 }
 
 fn folder() -> PathBuf {
@@ -83,13 +139,16 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn one(target: &str, minutes: u64) -> Result<Outcome> {
+fn one(target: &str, host: &str, minutes: u64) -> Result<Outcome> {
     let corpus = folder().join("corpus").join(target);
-    fs::create_dir_all(&corpus).with_context(|| format!("cannot make {}", corpus.display()))?;
+    for dir in [&corpus, &folder().join("artifacts").join(target)] {
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    }
     let before = artifacts(target);
     let log_file = folder().join("target").join(format!("{target}.log"));
     let start = Instant::now();
-    let status = command(target, minutes)
+    let status = command(target, host, minutes)
+        .arg(&corpus)
         // The target writes its first inputs here itself, from the same code that makes its scripts.
         .env("OBSERVER_FUZZ_SEEDS", &corpus)
         .env(SHARED, shared())
@@ -99,7 +158,7 @@ fn one(target: &str, minutes: u64) -> Result<Outcome> {
         .stdout(Stdio::null())
         .stderr(log(&log_file)?)
         .status()
-        .context("cannot start cargo fuzz")?;
+        .context("cannot start the target")?;
     let text = String::from_utf8_lossy(&fs::read(&log_file).unwrap_or_default()).into_owned();
     let found: Vec<PathBuf> = artifacts(target)
         .into_iter()
@@ -130,16 +189,15 @@ fn log(path: &PathBuf) -> Result<fs::File> {
     fs::File::create(path).with_context(|| format!("cannot make {}", path.display()))
 }
 
-fn command(target: &str, minutes: u64) -> Command {
-    let mut command = Command::new("rustup");
+fn command(target: &str, host: &str, minutes: u64) -> Command {
+    let mut prefix = folder().join("artifacts").join(target).into_os_string();
+    prefix.push("/");
+    let mut keep = OsString::from("-artifact_prefix=");
+    keep.push(prefix);
+    let mut command = Command::new(folder().join("target").join(host).join("release").join(target));
     command
         .current_dir(root())
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .env_remove("RUSTC")
-        .env_remove("CARGO")
-        .args(["run", "nightly", "cargo", "fuzz", "run", "--fuzz-dir"])
-        .arg(folder())
-        .args([target, "--"])
+        .arg(keep)
         .arg(format!("-max_total_time={}", minutes * 60))
         .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
         .arg(format!("-timeout={INPUT_SECONDS}"))

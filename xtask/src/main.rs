@@ -141,7 +141,7 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
-    /// Fuzz the decoders and the pipeline (nightly compiler and cargo-fuzz)
+    /// Fuzz the decoders and the pipeline (instrumented; the first build takes minutes)
     Fuzz {
         /// Only this target (tests/fuzz/fuzz_targets)
         target: Option<String>,
