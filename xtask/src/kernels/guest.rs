@@ -66,7 +66,7 @@ pub(super) fn common(dir: &Path) -> Result<PathBuf> {
     Ok(archive)
 }
 
-/// The whole archive of one guest: the common part, modules and configuration behind it.
+/// The whole archive of one guest, in a folder of its own: the common part, modules and configuration behind it.
 pub(super) fn archive(dir: &Path, common: &Path, kernel: &Kernel, setup: &Setup) -> Result<PathBuf> {
     let tree = dir.join("own");
     if tree.exists() {

@@ -38,6 +38,9 @@ const QUICK: &str = "quick";
 /// fails there fails for what was changed here, and not for what a new kernel brought.
 const QUICK_ONES: [&str; 2] = ["6.1", "6.12"];
 
+/// Guests that run at one time. Each is one processor in software, and so one of this machine's.
+const AT_ONCE: usize = 2;
+
 const AUTO: &str = "auto";
 const PERF_EVENTS: &str = "perf_events";
 
@@ -125,36 +128,74 @@ fn dir() -> std::path::PathBuf {
     work_dir().join("kernels")
 }
 
-/// Boots each kernel with a daemon set up so, one after the other.
+/// Boots each kernel with a daemon set up so, [`AT_ONCE`] at a time.
 fn try_all(tries: &[(Kernel, &'static str)], doctor: bool) -> Result<Vec<Outcome>> {
     let mut stage = Stage::new()?;
     let common = step(AREA, "archive for the guests", || guest::common(stage.dir()))?;
     let store = Store::start(&mut stage)?;
+    let (dir, common, store) = (stage.dir(), common.as_path(), &store);
     let mut outcomes = Vec::new();
-    for (kernel, probes) in tries {
-        let setup = Setup {
-            host: format!("{}-{probes}", kernel.series),
-            store_port: store.address.port(),
-            password: store.password.clone(),
-            function_probes: probes,
-            doctor,
-        };
-        let what = format!("{} with function_probes {probes}", kernel.release);
-        let outcome = step(AREA, &what, || one(stage.dir(), &common, kernel, &setup, &store))?;
-        for fault in &outcome.faults {
-            say(AREA, &format!("{what}: {fault}"));
+    for together in tries.chunks(AT_ONCE) {
+        // A guest ends with the thread that started it.
+        let results: Vec<Result<Outcome>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = together
+                .iter()
+                .map(|(kernel, probes)| {
+                    scope.spawn(move || {
+                        one(
+                            dir,
+                            common,
+                            kernel,
+                            setup_of(kernel, probes, store, doctor),
+                            store,
+                        )
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| {
+                    thread
+                        .join()
+                        .unwrap_or_else(|_| bail!("the thread of a guest panicked"))
+                })
+                .collect()
+        });
+        for outcome in results {
+            outcomes.push(outcome?);
         }
-        outcomes.push(outcome);
     }
     Ok(outcomes)
 }
 
-fn one(dir: &Path, common: &Path, kernel: &Kernel, setup: &Setup, store: &Store) -> Result<Outcome> {
-    let archive = guest::archive(dir, common, kernel, setup)?;
-    let said = boot::run(kernel, &archive)?;
-    keep_log(setup, &said)?;
-    let rows = store.rows(&setup.host)?;
-    Ok(judge::judge(kernel, setup, &said, &rows))
+fn setup_of(kernel: &Kernel, probes: &'static str, store: &Store, doctor: bool) -> Setup {
+    Setup {
+        host: format!("{}-{probes}", kernel.series),
+        store_port: store.address.port(),
+        password: store.password.clone(),
+        function_probes: probes,
+        doctor,
+    }
+}
+
+fn one(dir: &Path, common: &Path, kernel: &Kernel, setup: Setup, store: &Store) -> Result<Outcome> {
+    let what = format!(
+        "{} with function_probes {}",
+        kernel.release, setup.function_probes
+    );
+    let outcome = step(AREA, &what, || {
+        let own = dir.join(&setup.host);
+        let archive = guest::archive(&own, common, kernel, &setup)?;
+        let said = boot::run(kernel, &archive)?;
+        std::fs::remove_dir_all(&own).context("cannot remove the folder of a guest")?;
+        keep_log(&setup, &said)?;
+        let rows = store.rows(&setup.host)?;
+        Ok(judge::judge(kernel, &setup, &said, &rows))
+    })?;
+    for fault in &outcome.faults {
+        say(AREA, &format!("{what}: {fault}"));
+    }
+    Ok(outcome)
 }
 
 /// What the guest said, and when, stays for whoever wants to know more.
