@@ -14,11 +14,14 @@ use sha2::{Digest, Sha256};
 use super::{INVENTORY, Lines, MANIFEST, Manifest, TABLES, file_name, from_line};
 use crate::{
     evidence::{AnchorRow, BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, KeyRow, SealRow},
-    verify::{Key, Known, Page, Record, RecordRow, Source, Stretch, is_full},
+    verify::{Key, Known, Options, Page, Period, Record, RecordRow, Source, Stretch, is_full},
 };
 
 /// Longest manifest.
 const MAX_MANIFEST: u64 = 64 << 20;
+
+/// Seals of one number. They come on one page, and the store has a second one only after an attack.
+const MAX_OF_NUMBER: usize = 1_000;
 
 /// A file of rows, read one row ahead.
 struct Rows<T> {
@@ -130,6 +133,18 @@ impl BundleSource {
             damage,
             files,
         })
+    }
+
+    /// Options for verifying this bundle: it says itself which period it is of, and when its rows were read. Nobody signs that, so
+    /// it may make them no older than they are: `options.now` is the wall clock.
+    #[must_use]
+    pub fn options(&self, mut options: Options) -> Options {
+        options.period = Period {
+            from: self.manifest.from,
+            to: self.manifest.to,
+        };
+        options.now = self.manifest.made_at.min(options.now);
+        options
     }
 
     /// All rows of a small file.
@@ -252,16 +267,22 @@ impl Source for BundleSource {
             });
         };
         let mut seals: Vec<SealRow> = Vec::new();
-        let mut records = 0u64;
+        let (mut records, mut of_number) = (0u64, 0);
         while let Some(seal) = &files.seals.next {
             let key = (seal.chain_epoch, seal.seal_seq);
             let last = seals.last().map(|s| (s.chain_epoch, s.seal_seq));
             if seal.host_id != host {
                 break;
             }
-            if last.is_some_and(|last| key < last) {
+            of_number = if last == Some(key) { of_number + 1 } else { 1 };
+            let wrong = match last {
+                Some(last) if key < last => Some("not in order"),
+                _ if of_number > MAX_OF_NUMBER => Some("too many seals of one number"),
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
                 self.damage.push(format!(
-                    "{}: line {}: not in order",
+                    "{}: line {}: {wrong}",
                     files.seals.name, files.seals.lines.number
                 ));
                 files.seals.next = None;

@@ -22,16 +22,15 @@ use crate::{
         table::{Tone, Value, left, render, right, toned},
     },
     store::Client,
-    verify::{
-        Findings, Kind, Level, NOT_FOUND, Options, Period, Pins, Report, StoreSource, Verdict, run as verify,
-    },
+    verify::{Findings, Kind, Level, NOT_FOUND, Options, Pins, Report, StoreSource, Verdict, run as verify},
 };
 
 const AFTER_HELP: &str = "\
 Everything is computed anew: the hash of every record, digest, hash and signature of every seal, numbers without holes, the
 link from each seal to the one before, certificates, anchors, and whether hosts that should be there are there. Anchors
 are read from the store and, with --anchors, from the directory where the notary puts them: those count, since the database
-has no say there. docs/evidence.md explains the words.
+has no say there. With --from and --to, all records of that time are checked, whatever they are sealed in, and the seals
+next to it show that none is missing. docs/evidence.md explains the words.
 
 Exit codes: 0 verified, 1 something is wrong or missing, 2 it could not be verified (or wrong usage).
 
@@ -159,15 +158,10 @@ fn of_store(args: &Args, config: &crate::config::Config, mut options: Options) -
     })
 }
 
-/// A bundle says itself which period it is of, and up to when its chains should reach.
 fn of_bundle(directory: &Path, args: &Args, mut options: Options) -> anyhow::Result<Report> {
     options.outside = anchors_in(args.anchors.as_deref())?;
     let mut source = BundleSource::open(directory)?;
-    options.period = Period {
-        from: source.manifest.from,
-        to: source.manifest.to,
-    };
-    options.now = source.manifest.made_at;
+    let options = source.options(options);
     let mut bar = Bar::new();
     let report = runtime()?.block_on(verify(&mut source, &options, &mut bar));
     bar.finish();
@@ -228,10 +222,10 @@ async fn note(client: &Client, report: &Report) -> anyhow::Result<()> {
 }
 
 fn print(report: &Report, format: Format) -> std::io::Result<()> {
-    match format {
+    out::unless_gone(match format {
         Format::Json => out::print_json(&report.to_json()),
         Format::Table => out::print(&as_text(report)),
-    }
+    })
 }
 
 /// The report for people.

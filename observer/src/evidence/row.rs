@@ -8,7 +8,8 @@
 //! The macro writes the struct and the list of its hashed fields from the same lines, so no column can be stored
 //! and left out of the hash. The order of the lines is the canonical order: see `canonical.rs` before changing it.
 //! A field that is newer than the first form says `= since N`: it is hashed in rows whose `canon_v` is N or more, so
-//! that rows of older agents can still be checked.
+//! that rows of older agents can still be checked. In those it holds what the table gives to rows that do not name it: `else`
+//! says what, where that is not nothing.
 
 use std::net::Ipv6Addr;
 
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 use super::canonical::{CANON_V, Canonical, RECORD_TAG, SEAL_TAG, Sink};
 use super::decode::{DecodeError, Reader};
+use super::link::SelfTest;
 use super::wire::{Column, Stored};
 
 /// `login_uid` of a process that no login started (the kernel's `AUDIT_UID_UNSET`).
@@ -30,6 +32,18 @@ macro_rules! hashed_row {
     };
     (@read $input:ident, $form:ident, $since:literal) => {
         if $form >= $since { $input.value()? } else { Blank::blank() }
+    };
+    (@read $input:ident, $form:ident, $since:literal, $older:expr) => {
+        if $form >= $since { $input.value()? } else { $older }
+    };
+    (@newer $row:ident, $field:ident) => {};
+    (@newer $row:ident, $field:ident, $since:literal) => {
+        hashed_row!(@newer $row, $field, $since, Blank::blank());
+    };
+    (@newer $row:ident, $field:ident, $since:literal, $older:expr) => {
+        if $row.canon_v < $since && !is_same(&$row.$field, &$older) {
+            return false;
+        }
     };
     (@field $row:ident, $show:ident, $field:ident) => {
         $show(stringify!($field), &$row.$field);
@@ -43,7 +57,7 @@ macro_rules! hashed_row {
         $(#[$meta:meta])*
         $name:ident in $table:literal, tagged $tag:ident {
             first { $( $(#[$fm:meta])* $first:ident: $ft:ty, )* }
-            hashed { $( $(#[$hm:meta])* $hashed:ident: $ht:ty $(= since $since:literal)?, )* }
+            hashed { $( $(#[$hm:meta])* $hashed:ident: $ht:ty $(= since $since:literal $(else $older:expr)?)?, )* }
             unhashed { $( $(#[$um:meta])* $unhashed:ident: $ut:ty, )* }
         }
     ) => {
@@ -80,7 +94,7 @@ macro_rules! hashed_row {
                 // Fields are read in the order in which they are written here.
                 let mut row = Self {
                     $( $first: input.value()?, )*
-                    $( $hashed: hashed_row!(@read input, form $(, $since)?), )*
+                    $( $hashed: hashed_row!(@read input, form $(, $since $(, $older)?)?), )*
                     $( $unhashed: Blank::blank(), )*
                 };
                 input.end()?;
@@ -91,6 +105,12 @@ macro_rules! hashed_row {
             /// Whether this program knows the form that the row was hashed in. The digest of another says nothing.
             pub fn is_known_form(&self) -> bool {
                 (1..=CANON_V).contains(&self.canon_v)
+            }
+
+            /// Whether the fields that are newer than the form of this row say nothing: no hash holds them.
+            pub fn newer_fields_say_nothing(&self) -> bool {
+                $( hashed_row!(@newer self, $hashed $(, $since $(, $older)?)?); )*
+                true
             }
 
             /// A row in which nothing is known yet.
@@ -115,9 +135,13 @@ macro_rules! hashed_row {
 macro_rules! record_row {
     (@since) => { 1 };
     (@since $since:literal) => { $since };
+    (@older) => { 0 };
+    (@older $older:expr) => { $older };
     (
         $(#[$meta:meta])*
-        $name:ident in $table:literal { $( $(#[$hm:meta])* $hashed:ident: $ht:ty $(= since $since:literal)?, )* }
+        $name:ident in $table:literal {
+            $( $(#[$hm:meta])* $hashed:ident: $ht:ty $(= since $since:literal $(else $older:expr)?)?, )*
+        }
     ) => {
         hashed_row! {
             $(#[$meta])*
@@ -132,7 +156,7 @@ macro_rules! record_row {
                     /// Number of this record, dense over all record tables of one host and epoch.
                     rec_seq: u64,
                 }
-                hashed { $( $(#[$hm])* $hashed: $ht $(= since $since)?, )* }
+                hashed { $( $(#[$hm])* $hashed: $ht $(= since $since $(else $older)?)?, )* }
                 unhashed {
                     /// SHA-256 of the canonical bytes.
                     record_hash: [u8; 32],
@@ -145,14 +169,15 @@ macro_rules! record_row {
         impl $name {
             /// What is hashed, in its order, and how it is sent.
             pub(crate) const COLUMNS: &'static [Column] = &[
-                Column { name: "host_id", kind: <String as Stored>::KIND, since: 1 },
-                Column { name: "chain_epoch", kind: <u64 as Stored>::KIND, since: 1 },
-                Column { name: "seal_seq", kind: <u64 as Stored>::KIND, since: 1 },
-                Column { name: "rec_seq", kind: <u64 as Stored>::KIND, since: 1 },
+                Column { name: "host_id", kind: <String as Stored>::KIND, since: 1, older: 0 },
+                Column { name: "chain_epoch", kind: <u64 as Stored>::KIND, since: 1, older: 0 },
+                Column { name: "seal_seq", kind: <u64 as Stored>::KIND, since: 1, older: 0 },
+                Column { name: "rec_seq", kind: <u64 as Stored>::KIND, since: 1, older: 0 },
                 $( Column {
                     name: stringify!($hashed),
                     kind: <$ht as Stored>::KIND,
                     since: record_row!(@since $($since)?),
+                    older: record_row!(@older $($($older)?)?),
                 }, )*
             ];
         }
@@ -353,13 +378,13 @@ record_row! {
         /// Name of the user who logged in; empty when not known.
         login_user_name: String = since 3,
         /// Audit session; [`LOGIN_UID_UNSET`] when there is none.
-        audit_session_id: u32 = since 3,
+        audit_session_id: u32 = since 3 else LOGIN_UID_UNSET,
         /// Controlling terminal: pts/3; empty for none.
         process_tty: String = since 3,
         /// Address from which the ssh session came; empty for none.
         ssh_client_address: String = since 3,
         /// User who called sudo or su; [`LOGIN_UID_UNSET`] when none did.
-        invoking_user_id: u32 = since 3,
+        invoking_user_id: u32 = since 3 else LOGIN_UID_UNSET,
         /// Program that works by itself and that the process belongs to; empty for none.
         agent_name: String = since 3,
         /// Its process, as id and start: one for all that it started.
@@ -569,13 +594,13 @@ record_row! {
         /// Name of the user who logged in; empty when not known.
         login_user_name: String = since 3,
         /// Audit session; [`LOGIN_UID_UNSET`] when there is none.
-        audit_session_id: u32 = since 3,
+        audit_session_id: u32 = since 3 else LOGIN_UID_UNSET,
         /// Controlling terminal: pts/3; empty for none.
         process_tty: String = since 3,
         /// Address from which the ssh session came; empty for none.
         ssh_client_address: String = since 3,
         /// User who called sudo or su; [`LOGIN_UID_UNSET`] when none did.
-        invoking_user_id: u32 = since 3,
+        invoking_user_id: u32 = since 3 else LOGIN_UID_UNSET,
         /// Program that works by itself and that the process belongs to; empty for none.
         agent_name: String = since 3,
         /// Its process, as id and start: one for all that it started.
@@ -704,7 +729,7 @@ hashed_row! {
             /// A canary exchange was seen end to end in this interval: true only where `selftest` is ok.
             selftest_ok: bool,
             /// ok, failed or not_measured ([`super::SelfTest`]).
-            selftest: String = since 3,
+            selftest: String = since 3 else SelfTest::NotMeasured.name().to_owned(),
             /// Stages of the books below.
             books_stage: Vec<String> = since 3,
             /// By stage: what came in since the start of the epoch.
@@ -831,6 +856,11 @@ impl SealRow {
             ..Self::blank()
         }
     }
+}
+
+/// Compares values of one type, so that a blank is one of the field's type.
+fn is_same<T: PartialEq>(field: &T, other: &T) -> bool {
+    field == other
 }
 
 /// The value that a column has while nothing is known.

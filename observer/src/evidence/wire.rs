@@ -36,6 +36,8 @@ pub(crate) struct Column {
     pub kind: Kind,
     /// First form that hashes it.
     pub since: u8,
+    /// What the table gives, where it is a number, to rows of older forms.
+    pub older: u32,
 }
 
 /// A type of a field, as its column is sent.
@@ -83,10 +85,14 @@ pub(crate) struct Sent<'a> {
     pub chain_epoch: u64,
     pub seal_seq: u64,
     pub rec_seq: u64,
+    /// Its time, ns since the Unix epoch.
+    pub ts: i64,
     /// Hash stored with it.
     pub hash: [u8; 32],
     /// The canonical bytes are those of its form.
     pub is_known_form: bool,
+    /// Columns that are newer than its form, and so in no hash, say nothing.
+    pub newer_say_nothing: bool,
 }
 
 /// Bytes that are no row of these columns.
@@ -202,18 +208,18 @@ fn row<'a>(columns: &[Column], bytes: &mut Bytes<'a>, out: &mut Vec<u8>) -> Resu
     let hash = bytes.array()?;
     netstring(out, RECORD_TAG.as_bytes());
     netstring(out, Decimal::from(u64::from(form)).digits());
-    // The first four are the same in every table of records: where in which chain.
+    // The first five are the same in every table of records: where in which chain, and when.
     let mut place = Bytes(bytes.0);
     let (host, chain_epoch) = (place.text()?, place.unsigned(8)?);
     let (seal_seq, rec_seq) = (place.unsigned(8)?, place.unsigned(8)?);
+    let ts = place.signed(8)?;
     let known = (1..=CANON_V).contains(&form);
-    let mut unhashed = Vec::new();
+    let mut newer_say_nothing = true;
     for column in columns {
         if column.since <= form {
             value(column.kind, bytes, out)?;
         } else {
-            value(column.kind, bytes, &mut unhashed)?;
-            unhashed.clear();
+            newer_say_nothing &= says_nothing(column, bytes)?;
         }
     }
     Ok(Sent {
@@ -221,8 +227,25 @@ fn row<'a>(columns: &[Column], bytes: &mut Bytes<'a>, out: &mut Vec<u8>) -> Resu
         chain_epoch,
         seal_seq,
         rec_seq,
+        ts,
         hash,
         is_known_form: known,
+        newer_say_nothing,
+    })
+}
+
+/// Whether a column has what the table gives to rows that do not name it.
+fn says_nothing(column: &Column, bytes: &mut Bytes<'_>) -> Result<bool, Stop> {
+    if let Kind::Unsigned(width) = column.kind {
+        return Ok(bytes.unsigned(width)? == u64::from(column.older));
+    }
+    let before = bytes.0;
+    skip(column.kind, bytes)?;
+    let sent = &before[..before.len() - bytes.0.len()];
+    Ok(match column.kind {
+        Kind::Nullable(_) => sent == [1],
+        // No text, no items, zeros.
+        _ => sent.iter().all(|byte| *byte == 0),
     })
 }
 
@@ -394,6 +417,49 @@ mod tests {
             assert_eq!(cut, end / row.len() * row.len());
         }
         assert_eq!(whole_rows(columns, &[0xff; 40]), Err(OutOfStep));
+    }
+
+    #[test]
+    fn columns_that_are_newer_than_the_form_must_say_nothing() {
+        let column = |kind, since, older| Column {
+            name: "c",
+            kind,
+            since,
+            older,
+        };
+        let place = [Kind::Text, u64::KIND, u64::KIND, u64::KIND, i64::KIND];
+        let newer = [
+            column(String::KIND, 5, 0),
+            column(u32::KIND, 5, u32::MAX),
+            column(u32::KIND, 6, 0),
+            column(<Option<u16>>::KIND, 6, 0),
+            column(<Vec<String>>::KIND, 7, 0),
+            column(<[u8; 2]>::KIND, 8, 0),
+        ];
+        let columns: Vec<Column> = place
+            .iter()
+            .map(|kind| column(*kind, 1, 0))
+            .chain(newer)
+            .collect();
+        let row = |form: u8, newer: [&[u8]; 6]| {
+            let mut bytes = vec![form];
+            // Hash, an empty host, numbers and time.
+            bytes.extend([0; 32 + 1 + 4 * 8]);
+            bytes.extend(newer.concat());
+            let mut canonical = Vec::new();
+            let sent = read_row(&columns, &mut bytes.as_slice(), &mut canonical);
+            (sent.unwrap().unwrap().newer_say_nothing, canonical)
+        };
+        let nothing: [&[u8]; 6] = [&[0], &[0xff; 4], &[0; 4], &[1], &[0], &[0, 0]];
+        let something: [&[u8]; 6] = [&[1, b'x'], &[0; 4], &[0xff; 4], &[0, 0, 0], &[1, 0], &[0, 1]];
+        let (says_nothing, canonical) = row(4, nothing);
+        assert!(says_nothing);
+        for (at, said) in something.into_iter().enumerate() {
+            let mut newer = nothing;
+            newer[at] = said;
+            assert_eq!(row(4, newer), (false, canonical.clone()), "column {at}");
+            assert!(row(CANON_V, newer).0, "its hash holds column {at}");
+        }
     }
 
     #[test]

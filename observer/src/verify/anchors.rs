@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::finding::{Findings, Kind, Place};
 use super::keybook::KeyBook;
+use super::source::Period;
 use crate::evidence::{AnchorRow, anchor::AnchorFault, keys::ROLE_NOTARY};
 
 /// A seal that an anchor holds.
@@ -17,6 +18,8 @@ pub struct Anchored {
     pub seal_hash: [u8; 32],
     /// Number of the anchor.
     pub anchor_seq: u64,
+    /// When it was made, ns since the Unix epoch: the seal was there by then.
+    pub anchored_at: i64,
 }
 
 /// What is known of one notary's anchors.
@@ -67,6 +70,7 @@ impl AnchorBook {
                 seal_seq: *seal_seq,
                 seal_hash: *seal_hash,
                 anchor_seq: anchor.anchor_seq,
+                anchored_at: anchor.anchored_at.saturating_mul(1_000_000),
             });
         }
     }
@@ -127,6 +131,15 @@ impl AnchorBook {
     /// Hosts of which an anchor holds a seal.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
         self.by_host.keys().map(String::as_str)
+    }
+
+    /// Hosts of which an anchor that was made in a period holds a seal.
+    pub fn hosts_of(&self, period: Period) -> impl Iterator<Item = &str> {
+        let hosts = self
+            .by_host
+            .iter()
+            .filter(move |(_, held)| held.iter().any(|seal| period.holds(seal.anchored_at)));
+        hosts.map(|(host, _)| host.as_str())
     }
 
     /// What anchors hold of a host, sorted by epoch and number. Takes it out.

@@ -77,6 +77,7 @@ kinds! {
     AnchorMissing = Finding "anchor_missing" "anchors are missing or do not hang together";
     BundleDamaged = Finding "bundle_damaged" "a file of the bundle is missing, or is not the one that was exported";
     FormUnknown = Unverifiable "form_unknown" "a form that this program does not know: use a newer one";
+    DigestUnchecked = Unverifiable "digest_unchecked" "records of a seal of which others are missing: nothing shows that they are the ones that it was made over";
     UnsealedAfterKill = Remark "unsealed_after_kill" "records that were delivered before a hard stop and never sealed: no evidence";
     Pending = Remark "pending" "records whose seal is not there yet";
     KeyFirstUse = Remark "key_first_use" "a first key vouches for itself: compare it with what the host shows (`observer keys show`)";
@@ -185,7 +186,9 @@ pub struct Findings {
 impl Findings {
     /// Adds one that is about `count` rows.
     pub fn add(&mut self, kind: Kind, place: Place, count: u64, detail: impl Into<String>) {
-        *self.counts.entry(kind).or_default() += count;
+        let rows = self.counts.entry(kind).or_default();
+        // What a seal says of itself can be any number.
+        *rows = rows.saturating_add(count);
         if self.kept.len() < MAX_KEPT {
             self.kept.push(Finding {
                 kind,

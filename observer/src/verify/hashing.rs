@@ -93,8 +93,11 @@ fn hash(table: u8, columns: &[Column], wanted: &Wanted, piece: &[u8]) -> Result<
             rec_seq: sent.rec_seq,
             hash: sent.hash,
             seal_seq: sent.seal_seq,
-            is_right: sent.is_known_form.then(|| sha256(&canonical) == sent.hash),
+            is_right: sent
+                .is_known_form
+                .then(|| sent.newer_say_nothing && sha256(&canonical) == sent.hash),
             table,
+            ts: sent.ts,
         };
         records.push((place, record));
     }

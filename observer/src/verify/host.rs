@@ -1,6 +1,8 @@
 //! The chain of one host: seals and records go in, in their order, findings come out. Pure.
 
+mod around;
 mod order;
+mod outside;
 mod records;
 
 use std::collections::BTreeSet;
@@ -9,11 +11,18 @@ use super::anchors::Anchored;
 use super::finding::{Findings, Kind, Place};
 use super::keybook::KeyBook;
 use super::loss::Losses;
+use super::source::{Key, Period};
 use crate::evidence::{SealKind, SealRow, keys::ROLE_HOST, sign::UNSIGNED, verify_signature};
+pub use outside::Named;
+
+/// Months go at once, and a connection is as old as its beginning: what is so much younger than what is kept may be gone.
+const AGE_SLACK: i64 = 32 * 86_400_000_000_000;
 
 /// Limits that depend on where and when the verification runs. Times are ns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// When rows were read, wall clock: their age counts from here.
+    pub now: i64,
     /// Until when chains should reach, wall clock.
     pub until: i64,
     /// A chain without a closing seal may end so long before `until`.
@@ -22,10 +31,31 @@ pub struct Limits {
     pub keep_records: i64,
     /// Seals are kept so long.
     pub keep_seals: i64,
-    /// The period has a beginning: what came before it is not looked at.
-    pub from_is_given: bool,
-    /// The period has an end: chains go on behind it.
-    pub to_is_given: bool,
+    /// What is looked at. Where it has a beginning, seals before that are not looked at; where it has an end, chains go on behind it.
+    pub period: Period,
+}
+
+impl Limits {
+    /// Whether records of a seal may be gone by their age. Those of connections are as old as the beginning of the connection,
+    /// which the agent that made the seal saw: so they are not older than its start.
+    fn may_lack_records(&self, seal: &SealRow) -> bool {
+        let oldest = self.now.saturating_sub(self.keep_records);
+        let start = i64::try_from(seal.chain_epoch).unwrap_or(i64::MAX);
+        let is_near = start < oldest && seal.interval_end < self.oldest_sure_record();
+        seal.interval_end < oldest || is_near
+    }
+
+    /// Younger records are there, whatever their seal. Where little is kept, most of it must not be excused.
+    fn oldest_sure_record(&self) -> i64 {
+        let oldest = self.now.saturating_sub(self.keep_records);
+        oldest.saturating_add(AGE_SLACK.min(self.keep_records / 2))
+    }
+
+    /// Younger seals are there.
+    fn oldest_sure_seal(&self) -> i64 {
+        let oldest = self.now.saturating_sub(self.keep_seals);
+        oldest.saturating_add(AGE_SLACK)
+    }
 }
 
 /// A record, as far as a chain needs it.
@@ -43,6 +73,8 @@ pub struct Record {
     pub is_right: Option<bool>,
     /// Table, as its place in the list of record tables.
     pub table: u8,
+    /// Its time, ns since the Unix epoch.
+    pub ts: i64,
 }
 
 /// What was counted on one host.
@@ -67,6 +99,15 @@ struct Last {
     next_rec_seq: u64,
 }
 
+impl From<SealRow> for Last {
+    fn from(row: SealRow) -> Self {
+        Self {
+            next_rec_seq: row.first_rec_seq.saturating_add(row.n_records.into()),
+            row,
+        }
+    }
+}
+
 /// Checks one host. Pages of seals and their records come in the order of the chain.
 #[derive(Debug)]
 pub struct HostCheck<'k> {
@@ -79,6 +120,12 @@ pub struct HostCheck<'k> {
     next_anchored: usize,
     last: Option<Last>,
     losses: Losses,
+    /// Somebody says that the host should have seals here.
+    is_expected: bool,
+    /// The seals before and behind the period were looked for.
+    looked_around: bool,
+    /// All rows of the first number behind the period.
+    behind: Vec<SealRow>,
     /// First and last wall time of seals, ns.
     pub span: Option<(i64, i64)>,
     /// What was counted.
@@ -101,6 +148,9 @@ impl<'k> HostCheck<'k> {
             next_anchored: 0,
             last: None,
             losses: Losses::default(),
+            is_expected: true,
+            looked_around: false,
+            behind: Vec::new(),
             span: None,
             counts: Counts::default(),
             findings,
@@ -109,12 +159,12 @@ impl<'k> HostCheck<'k> {
 
     /// Whether what came before is not looked at.
     pub fn begins_within(&self) -> bool {
-        self.limits.from_is_given
+        self.limits.period.from.is_some()
     }
 
     /// Whether what comes after is not looked at.
     pub fn ends_within(&self) -> bool {
-        self.limits.to_is_given
+        self.limits.period.to.is_some()
     }
 
     /// Takes seals, sorted by epoch, number and hash, and all records that name one of them (and, with `is_last`, later
@@ -140,13 +190,10 @@ impl<'k> HostCheck<'k> {
             self.counts.seals += 1;
             let (start, _) = self.span.unwrap_or((seal.interval_start, 0));
             self.span = Some((start, seal.interval_end));
-            self.last = Some(Last {
-                next_rec_seq: end.1,
-                row: seal,
-            });
+            self.last = Some(seal.into());
         }
         // Where the period ends, the seal of the next records is behind it; they name a seal that is not on this page.
-        let rest_counts = is_last && !self.limits.to_is_given;
+        let rest_counts = is_last && !self.ends_within();
         let rest: Vec<Record> = rest
             .iter()
             .filter(|r| rest_counts || self.is_behind(r))
@@ -165,21 +212,32 @@ impl<'k> HostCheck<'k> {
     /// Sorts, judges each by itself, and drops second copies.
     fn take_records(&mut self, records: &mut Vec<Record>) {
         records.sort_unstable();
-        for record in records.iter() {
-            let place = Place::epoch(record.chain_epoch)
-                .with_seals(record.seal_seq, record.seal_seq)
-                .with_records(record.rec_seq, record.rec_seq);
-            let table = super::source::TABLES[usize::from(record.table)];
-            match record.is_right {
-                Some(true) => {}
-                Some(false) => self.findings.add(Kind::RecordChanged, place, 1, table),
-                None => self.findings.add(Kind::FormUnknown, place, 1, table),
-            }
-        }
+        records.iter().for_each(|record| self.judge_record(record));
         let all = records.len();
         records.dedup_by(|a, b| (a.chain_epoch, a.rec_seq, a.hash) == (b.chain_epoch, b.rec_seq, b.hash));
         self.counts.copies += (all - records.len()) as u64;
         self.counts.records += records.len() as u64;
+    }
+
+    /// Whether a record is right by itself.
+    fn judge_record(&mut self, record: &Record) {
+        let place =
+            Place::seal(record.chain_epoch, record.seal_seq).with_records(record.rec_seq, record.rec_seq);
+        let table = super::source::TABLES[usize::from(record.table)];
+        match record.is_right {
+            Some(true) => {}
+            Some(false) => self.findings.add(Kind::RecordChanged, place, 1, table),
+            None => self.findings.add(Kind::FormUnknown, place, 1, table),
+        }
+    }
+
+    /// Takes so many records more that were read and not kept: more than any seals count.
+    pub fn too_many(&mut self, records: u64) {
+        if records > 0 {
+            let detail = "many more records than the seals count: these were not looked at";
+            self.findings
+                .add(Kind::RecordUnsealed, Place::default(), records, detail);
+        }
     }
 
     /// The seal of this number. Of several different ones, the one that holds by itself and continues the chain.
@@ -258,7 +316,11 @@ impl<'k> HostCheck<'k> {
             }
             self.next_anchored += 1;
             if place < at {
-                self.anchored_is_missing(&held);
+                // Before the first seal of a period is what was sealed before it.
+                let is_before = self.counts.seals == 0 && self.begins_within();
+                if !is_before || self.was_anchored_within(&held) {
+                    self.anchored_is_missing(&held);
+                }
                 continue;
             }
             self.counts.anchored += 1;
@@ -273,9 +335,7 @@ impl<'k> HostCheck<'k> {
     fn anchored_is_missing(&mut self, held: &Anchored) {
         // An epoch is named by its beginning in ns.
         let begins = i64::try_from(held.chain_epoch).unwrap_or(i64::MAX);
-        let expired = begins < self.limits.until.saturating_sub(self.limits.keep_seals);
-        let outside = self.last.is_none() && self.limits.from_is_given;
-        if expired || outside {
+        if begins < self.limits.oldest_sure_seal() {
             return;
         }
         let place = Place::seal(held.chain_epoch, held.seal_seq);
@@ -285,23 +345,21 @@ impl<'k> HostCheck<'k> {
 
     /// Ends the check: what is still open is judged. `gone_at` is when the host left the inventory, where it did.
     pub fn finish(&mut self, gone_at: Option<i64>) {
-        while let Some(held) = self.anchored.get(self.next_anchored).copied() {
-            self.next_anchored += 1;
-            if !self.limits.to_is_given {
-                self.anchored_is_missing(&held);
-            }
-        }
+        self.end_anchors();
+        let goes_on = self.goes_on();
         self.losses.settle(&mut self.findings);
         if self.counts.anchored == 0 && self.counts.seals > 0 {
             self.findings.add(Kind::NoAnchor, Place::default(), 1, "");
         }
-        let Some(last) = &self.last else {
-            self.findings.add(Kind::HostMissing, Place::default(), 1, "");
+        let Some(last) = self.last.as_ref().filter(|_| self.counts.seals > 0) else {
+            if self.is_expected || (self.last.is_none() && self.behind.is_empty()) {
+                self.findings.add(Kind::HostMissing, Place::default(), 1, "");
+            }
             return;
         };
         let gone =
             gone_at.is_some_and(|at| at <= last.row.interval_end.saturating_add(self.limits.stale_after));
-        if last.row.seal_kind != SealKind::Close && self.is_stale(&last.row) && !gone {
+        if last.row.seal_kind != SealKind::Close && self.is_stale(&last.row) && !gone && !goes_on {
             let place = Place::seal(last.row.chain_epoch, last.row.seal_seq);
             let ago = self.limits.until.saturating_sub(last.row.interval_end) / 1_000_000_000;
             self.findings.add(
@@ -312,6 +370,11 @@ impl<'k> HostCheck<'k> {
             );
         }
     }
+}
+
+/// The place of a seal.
+pub(super) fn key(seal: &SealRow) -> Key {
+    (seal.chain_epoch, seal.seal_seq)
 }
 
 #[cfg(test)]

@@ -3,6 +3,11 @@
 //! A seal names rows that were given up after they had numbers, by range and count. What is missing within such a range, up to
 //! its count, is a declared loss and no removal. The declaration comes after the loss, so both wait for the end of the chain.
 
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
+};
+
 use super::finding::{Findings, Kind, Place};
 use crate::evidence::SealRow;
 
@@ -18,31 +23,8 @@ struct Range {
 }
 
 impl Range {
-    fn holds(&self, other: &Self) -> bool {
-        self.epoch == other.epoch && self.first <= other.first && other.last <= self.last
-    }
-
-    /// What both have, of the same epoch.
-    fn common(&self, other: &Self) -> Option<Self> {
-        let (first, last) = (self.first.max(other.first), self.last.min(other.last));
-        (self.epoch == other.epoch && first <= last).then_some(Self { first, last, ..*self })
-    }
-
     fn len(&self) -> u64 {
         self.last.saturating_sub(self.first).saturating_add(1)
-    }
-
-    /// What is before and behind a part.
-    fn without(&self, part: &Self) -> impl Iterator<Item = Self> + use<> {
-        let before = (part.first > self.first).then(|| Self {
-            last: part.first - 1,
-            ..*self
-        });
-        let behind = (part.last < self.last).then(|| Self {
-            first: part.last + 1,
-            ..*self
-        });
-        before.into_iter().chain(behind)
     }
 }
 
@@ -58,17 +40,11 @@ struct Missing {
 }
 
 impl Missing {
-    /// The same for a part of the range.
-    fn part(&self, range: Range) -> Self {
-        let place = match self.kind {
-            Kind::RecordMissing => self.place.with_records(range.first, range.last),
-            _ => self.place.with_seals(range.first, range.last),
-        };
-        Self {
-            range,
-            place,
-            count: range.len(),
-            ..self.clone()
+    /// The place of a part of the range.
+    fn place_of(&self, part: Range) -> Place {
+        match self.kind {
+            Kind::RecordMissing => self.place.with_records(part.first, part.last),
+            _ => self.place.with_seals(part.first, part.last),
         }
     }
 }
@@ -80,39 +56,175 @@ struct Declared {
     reason: String,
 }
 
+/// What a declaration is known by. A range begins with a lost row, and a row is lost once, so two ranges that begin with the same
+/// one are one loss.
+type Name = (String, u64, u64);
+
+fn name(range: &Range, reason: &str) -> Name {
+    (reason.to_owned(), range.epoch, range.first)
+}
+
+/// Declarations of records, or of seals.
+#[derive(Debug, Default)]
+struct Declarations {
+    all: Vec<Declared>,
+    by_name: BTreeMap<Name, usize>,
+    /// Those that the seal before named.
+    open: BTreeSet<Name>,
+}
+
+impl Declarations {
+    /// Takes what one seal declares. Until a seal that names it is stored, each one names it again, and the range may grow.
+    fn said<'s>(&mut self, list: impl Iterator<Item = (Range, u64, &'s str)>) {
+        let before = std::mem::take(&mut self.open);
+        let mut now = Vec::new();
+        for (range, count, reason) in list {
+            if range.epoch == 0 || range.first == 0 || count == 0 {
+                continue;
+            }
+            let name = name(&range, reason);
+            let at = match self.by_name.get(&name) {
+                Some(at) => *at,
+                None if self.all.len() >= MAX_WAITING => continue,
+                None => {
+                    self.by_name.insert(name.clone(), self.all.len());
+                    self.all.push(Declared {
+                        range,
+                        left: 0,
+                        reason: reason.to_owned(),
+                    });
+                    self.all.len() - 1
+                }
+            };
+            let declared = &mut self.all[at];
+            declared.range.last = declared.range.last.max(range.last);
+            declared.left = declared.left.max(count);
+            now.push(at);
+            self.open.insert(name);
+        }
+        self.joined(&before, now);
+    }
+
+    /// A host that has too many ranges joins two of them: one that is not named any more, and lies within one that is, is in the
+    /// count of that.
+    fn joined(&mut self, before: &BTreeSet<Name>, now: Vec<usize>) {
+        let gone: Vec<usize> = before
+            .difference(&self.open)
+            .filter_map(|name| self.by_name.get(name).copied())
+            .collect();
+        if gone.is_empty() {
+            return;
+        }
+        let holders = Holders::new(
+            now.iter()
+                .map(|at| (self.all[*at].reason.as_str(), &self.all[*at])),
+        );
+        let is_joined = |at: &usize| {
+            let gone = &self.all[*at];
+            holders.of(&gone.reason, &gone.range).is_some()
+        };
+        let joined: Vec<usize> = gone.into_iter().filter(is_joined).collect();
+        for at in joined {
+            self.all[at].left = 0;
+        }
+    }
+}
+
+/// Declarations by a word, to be asked for one of that word that holds a range.
+struct Holders<'d> {
+    /// By word and beginning, each with the place of the one that reaches farthest among those of its epoch up to it.
+    sorted: Vec<(&'d str, &'d Declared, usize)>,
+}
+
+impl<'d> Holders<'d> {
+    fn new(declared: impl Iterator<Item = (&'d str, &'d Declared)>) -> Self {
+        let mut sorted: Vec<(&str, &Declared, usize)> = declared.map(|(word, d)| (word, d, 0)).collect();
+        sorted.sort_by_key(|(word, d, _)| (*word, d.range));
+        let mut farthest = 0;
+        for at in 0..sorted.len() {
+            let ((word, this, _), (far_word, far, _)) = (sorted[at], sorted[farthest]);
+            let is_with = (word, this.range.epoch) == (far_word, far.range.epoch);
+            if !is_with || this.range.last > far.range.last {
+                farthest = at;
+            }
+            sorted[at].2 = farthest;
+        }
+        Self { sorted }
+    }
+
+    fn of(&self, word: &str, range: &Range) -> Option<&'d Declared> {
+        let upto = self.sorted.partition_point(|(of, d, _)| {
+            (*of, d.range.epoch, d.range.first) <= (word, range.epoch, range.first)
+        });
+        let farthest = self.sorted[..upto].last()?.2;
+        let (of, found, _) = self.sorted[farthest];
+        let holds = (of, found.range.epoch) == (word, range.epoch) && found.range.last >= range.last;
+        holds.then_some(found)
+    }
+}
+
 /// Missing rows and declarations of one host.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
     records: Vec<Missing>,
     seals: Vec<Missing>,
-    declared_records: Vec<Declared>,
-    declared_seals: Vec<Declared>,
+    declared_records: Declarations,
+    declared_seals: Declarations,
 }
 
 impl Losses {
-    /// Takes what a seal declares. Only seals that hold by themselves may be given.
+    /// Takes what a seal declares. Only seals that hold by themselves may be given, in their order.
     pub(super) fn declare(&mut self, seal: &SealRow) {
         let column = |values: &[u64], n: usize| values.get(n).copied().unwrap_or(0);
-        for (n, reason) in seal.dropped_reason.iter().enumerate() {
-            let epoch = column(&seal.dropped_chain_epoch, n);
-            let range = |first: &[u64], last: &[u64]| Range {
-                epoch,
+        let list = |first: &[u64], last: &[u64], count: &[u64]| -> Vec<(Range, u64)> {
+            let range = |n| Range {
+                epoch: column(&seal.dropped_chain_epoch, n),
                 first: column(first, n),
                 last: column(last, n),
             };
-            add(
-                &mut self.declared_records,
-                range(&seal.dropped_first_rec_seq, &seal.dropped_last_rec_seq),
-                column(&seal.dropped_records, n),
-                reason,
-            );
-            add(
-                &mut self.declared_seals,
-                range(&seal.dropped_first_seal_seq, &seal.dropped_last_seal_seq),
-                column(&seal.dropped_seals, n),
-                reason,
+            (0..seal.dropped_reason.len())
+                .map(|n| (range(n), column(count, n)))
+                .collect()
+        };
+        let records = list(
+            &seal.dropped_first_rec_seq,
+            &seal.dropped_last_rec_seq,
+            &seal.dropped_records,
+        );
+        let seals = list(
+            &seal.dropped_first_seal_seq,
+            &seal.dropped_last_seal_seq,
+            &seal.dropped_seals,
+        );
+        for (declared, list) in [
+            (&mut self.declared_records, records),
+            (&mut self.declared_seals, seals),
+        ] {
+            let reasons = seal.dropped_reason.iter().map(String::as_str);
+            declared.said(
+                list.into_iter()
+                    .zip(reasons)
+                    .map(|((range, n), why)| (range, n, why)),
             );
         }
+    }
+
+    /// The next declaration comes from another part of the chain.
+    pub(super) fn elsewhere(&mut self) {
+        self.declared_records.open.clear();
+        self.declared_seals.open.clear();
+    }
+
+    /// How many runs wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.records.len() + self.seals.len()
+    }
+
+    /// Place of the first seal at which something is missing.
+    pub(super) fn wait_from(&self) -> Option<(u64, u64)> {
+        let all = self.records.iter().chain(&self.seals);
+        all.map(|m| (m.place.chain_epoch, m.place.seals.map_or(0, |(first, _)| first)))
+            .min()
     }
 
     /// Records `first` to `last` are missing; `place` is where they should be.
@@ -159,31 +271,25 @@ impl Losses {
 
     /// Judges everything that waits.
     pub(super) fn settle(&mut self, findings: &mut Findings) {
-        settle(&mut self.records, &mut self.declared_records, findings);
-        settle(&mut self.seals, &mut self.declared_seals, findings);
+        let declared = std::mem::take(&mut self.declared_seals).all;
+        let holders = Holders::new(declared.iter().map(|d| ("", d)));
+        let (records, seals) = std::mem::take(&mut self.seals)
+            .into_iter()
+            .partition::<Vec<Missing>, _>(|row| row.kind == Kind::RecordUnsealed);
+        // Records behind a seal that was given up are there: they take nothing from the count of seals.
+        for row in records {
+            match holders.of("", &row.range) {
+                Some(declared) => {
+                    let detail = format!("their seal: {}", declared.reason);
+                    findings.add(Kind::DeclaredLoss, row.place, row.count, detail);
+                }
+                None => findings.add(row.kind, row.place, row.count, row.detail),
+            }
+        }
+        settle(seals, declared, findings);
+        let declared = std::mem::take(&mut self.declared_records).all;
+        settle(std::mem::take(&mut self.records), declared, findings);
     }
-}
-
-fn add(all: &mut Vec<Declared>, range: Range, count: u64, reason: &str) {
-    if range.epoch == 0 || range.first == 0 || count == 0 || all.len() >= MAX_WAITING {
-        return;
-    }
-    // Until a seal that names it is stored, each one names it again, and the range may grow.
-    if let Some(same) = all
-        .iter_mut()
-        .rev()
-        .take(64)
-        .find(|d| range.holds(&d.range) && d.reason == reason)
-    {
-        same.range = range;
-        same.left = same.left.max(count);
-        return;
-    }
-    all.push(Declared {
-        range,
-        left: count,
-        reason: reason.to_owned(),
-    });
 }
 
 fn wait(all: &mut Vec<Missing>, missing: Missing, findings: &mut Findings) {
@@ -194,61 +300,100 @@ fn wait(all: &mut Vec<Missing>, missing: Missing, findings: &mut Findings) {
     }
 }
 
-fn settle(missing: &mut Vec<Missing>, declared: &mut [Declared], findings: &mut Findings) {
-    declared.sort_by_key(|d| d.range);
-    while let Some(row) = missing.pop() {
-        // Records behind a seal that was given up are there: they take nothing from the count of seals.
-        let is_there = row.kind == Kind::RecordUnsealed;
-        let upto =
-            declared.partition_point(|d| (d.range.epoch, d.range.first) <= (row.range.epoch, row.range.last));
-        let found = declared[..upto]
-            .iter_mut()
-            .rev()
-            .take_while(|d| d.range.epoch == row.range.epoch)
-            .find(|d| {
-                d.range.common(&row.range).is_some_and(|common| {
-                    if is_there {
-                        d.range.holds(&row.range)
-                    } else {
-                        common.len() <= d.left
-                    }
-                })
-            });
-        let Some(declared) = found else {
-            findings.add(row.kind, row.place, row.count, row.detail);
-            continue;
-        };
-        if is_there {
-            let detail = format!("their seal: {}", declared.reason);
-            findings.add(Kind::DeclaredLoss, row.place, row.count, detail);
-            continue;
+/// Gives each missing number to a declaration that holds it and has some of its count left. Numbers are gone through in their
+/// order, and of several declarations the one that ends first gives: no other choice explains more of them.
+fn settle(mut missing: Vec<Missing>, declared: Vec<Declared>, findings: &mut Findings) {
+    missing.sort_by_key(|row| row.range);
+    let mut givers = Givers::new(declared);
+    for row in &missing {
+        let (epoch, mut first) = (row.range.epoch, row.range.first);
+        loop {
+            let (last, giver) = givers.at(epoch, first);
+            let last = last.min(row.range.last);
+            let part = Range { epoch, first, last };
+            let (kind, detail) = match giver {
+                Some(declared) => {
+                    declared.left -= part.len();
+                    (Kind::DeclaredLoss, &declared.reason)
+                }
+                None => (row.kind, &row.detail),
+            };
+            findings.add(kind, row.place_of(part), part.len(), detail.clone());
+            if last == row.range.last {
+                break;
+            }
+            first = last + 1;
         }
-        let common = declared.range.common(&row.range).unwrap_or(row.range);
-        declared.left -= common.len();
-        let part = row.part(common);
-        findings.add(
-            Kind::DeclaredLoss,
-            part.place,
-            part.count,
-            declared.reason.clone(),
-        );
-        missing.extend(row.range.without(&common).map(|rest| row.part(rest)));
+    }
+}
+
+/// Declarations, asked for numbers in their order.
+struct Givers {
+    /// By epoch and beginning.
+    all: Vec<Declared>,
+    next: usize,
+    epoch: u64,
+    /// Those that began already: end and place, the one that ends first on top.
+    open: BinaryHeap<Reverse<(u64, usize)>>,
+}
+
+impl Givers {
+    fn new(mut all: Vec<Declared>) -> Self {
+        all.sort_by_key(|d| d.range);
+        Self {
+            all,
+            next: 0,
+            epoch: 0,
+            open: BinaryHeap::new(),
+        }
+    }
+
+    /// The declaration that gives this number, where there is one, and up to which number nothing else would.
+    fn at(&mut self, epoch: u64, number: u64) -> (u64, Option<&mut Declared>) {
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.open.clear();
+        }
+        while let Some(next) = self.all.get(self.next)
+            && (next.range.epoch, next.range.first) <= (epoch, number)
+        {
+            if next.range.epoch == epoch {
+                self.open.push(Reverse((next.range.last, self.next)));
+            }
+            self.next += 1;
+        }
+        while let Some(Reverse((end, at))) = self.open.peek()
+            && (*end < number || self.all[*at].left == 0)
+        {
+            self.open.pop();
+        }
+        // Where the next one begins, that may be the one that ends first.
+        let begins = self.all.get(self.next).filter(|d| d.range.epoch == epoch);
+        let last = begins.map_or(u64::MAX, |d| d.range.first - 1);
+        let Some(Reverse((end, at))) = self.open.peek().copied() else {
+            return (last, None);
+        };
+        let giver = &mut self.all[at];
+        let last = last.min(end).min(number.saturating_add(giver.left - 1));
+        (last, Some(giver))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use Kind::{DeclaredLoss, RecordMissing};
+
     use super::*;
 
-    fn losses(declared: &[(u64, u64, u64)], missing: &[(u64, u64)]) -> Vec<(Kind, u64)> {
+    /// What seals declare one after the other, and what is missing.
+    fn of_seals(seals: &[&[(u64, u64, u64)]], missing: &[(u64, u64)]) -> Vec<(Kind, u64)> {
         let (mut losses, mut findings) = (Losses::default(), Findings::default());
-        for (first, last, count) in declared {
-            let range = Range {
-                epoch: 7,
-                first: *first,
-                last: *last,
-            };
-            add(&mut losses.declared_records, range, *count, "over_budget");
+        for declared in seals {
+            let list = declared.iter().map(|(first, last, count)| {
+                let (epoch, first, last) = (7, *first, *last);
+                (Range { epoch, first, last }, *count, "over_budget")
+            });
+            losses.declared_records.said(list);
         }
         for range in missing {
             losses.records_missing(7, *range, Place::seal(7, 1), &mut findings);
@@ -257,11 +402,17 @@ mod tests {
         findings.counts().collect()
     }
 
+    fn losses(declared: &[(u64, u64, u64)], missing: &[(u64, u64)]) -> Vec<(Kind, u64)> {
+        of_seals(&[declared], missing)
+    }
+
     #[test]
     fn what_was_declared_is_no_removal_up_to_its_count() {
-        use Kind::{DeclaredLoss, RecordMissing};
         assert_eq!(losses(&[(10, 20, 5)], &[(11, 15)]), [(DeclaredLoss, 5)]);
-        assert_eq!(losses(&[(10, 20, 4)], &[(11, 15)]), [(RecordMissing, 5)]);
+        assert_eq!(
+            losses(&[(10, 20, 4)], &[(11, 15)]),
+            [(RecordMissing, 1), (DeclaredLoss, 4)]
+        );
         assert_eq!(
             losses(&[(10, 20, 5)], &[(9, 11)]),
             [(RecordMissing, 1), (DeclaredLoss, 2)]
@@ -272,22 +423,71 @@ mod tests {
         );
         assert_eq!(
             losses(&[(10, 20, 4)], &[(10, 13), (15, 16)]),
-            [(RecordMissing, 4), (DeclaredLoss, 2)]
+            [(RecordMissing, 2), (DeclaredLoss, 4)]
         );
         assert_eq!(
             losses(&[(10, 20, 11), (30, 31, 2)], &[(10, 20), (30, 31)]),
             [(DeclaredLoss, 13)]
         );
         assert_eq!(losses(&[], &[(1, 1)]), [(RecordMissing, 1)]);
+        assert_eq!(
+            losses(&[(1, u64::MAX, u64::MAX)], &[(5, u64::MAX)]),
+            [(DeclaredLoss, u64::MAX - 4)]
+        );
+    }
+
+    #[test]
+    fn two_tables_of_one_batch_are_declared_with_ranges_that_overlap() {
+        let tables = [(1, 3, 2), (2, 4, 2)];
+        assert_eq!(losses(&tables, &[(1, 4)]), [(DeclaredLoss, 4)]);
+        assert_eq!(
+            losses(&tables, &[(1, 1), (3, 4)]),
+            [(DeclaredLoss, 3)],
+            "the second may have taken 3"
+        );
+        assert_eq!(
+            losses(&tables, &[(1, 5)]),
+            [(RecordMissing, 1), (DeclaredLoss, 4)]
+        );
+        // A short range within a long one keeps its count for itself.
+        assert_eq!(
+            losses(&[(1, 9, 2), (4, 5, 2)], &[(1, 1), (4, 5), (9, 9)]),
+            [(DeclaredLoss, 4)]
+        );
+        assert_eq!(
+            losses(&[(1, 9, 2), (4, 5, 2)], &[(1, 1), (7, 7), (9, 9)]),
+            [(RecordMissing, 1), (DeclaredLoss, 2)]
+        );
     }
 
     #[test]
     fn saying_it_again_does_not_double_it() {
-        use Kind::{DeclaredLoss, RecordMissing};
-        let again = [(10, 20, 2), (10, 20, 2), (10, 25, 3)];
+        let again: [&[(u64, u64, u64)]; 3] = [&[(10, 20, 2)], &[(10, 20, 2)], &[(10, 25, 3)]];
         assert_eq!(
-            losses(&again, &[(10, 11), (21, 21), (23, 23)]),
-            [(RecordMissing, 2), (DeclaredLoss, 2)]
+            of_seals(&again, &[(10, 11), (21, 21), (23, 23)]),
+            [(RecordMissing, 1), (DeclaredLoss, 3)]
+        );
+        // As many as a host keeps, said twice: ten of each hundred numbers.
+        let many: Vec<(u64, u64, u64)> = (1..=256).map(|n| (100 * n, 100 * n + 50, 10)).collect();
+        let missing: Vec<(u64, u64)> = many.iter().map(|(first, ..)| (*first, first + 19)).collect();
+        assert_eq!(
+            of_seals(&[&many, &many, &many], &missing),
+            [(RecordMissing, 2_560), (DeclaredLoss, 2_560)]
+        );
+    }
+
+    #[test]
+    fn two_ranges_that_the_host_joined_are_one() {
+        let joined: [&[(u64, u64, u64)]; 2] = [&[(10, 12, 2), (30, 32, 2)], &[(10, 32, 4)]];
+        assert_eq!(
+            of_seals(&joined, &[(10, 12), (20, 21), (32, 32)]),
+            [(RecordMissing, 2), (DeclaredLoss, 4)]
+        );
+        // One that was stored, and another one later around it, are two.
+        let later: [&[(u64, u64, u64)]; 3] = [&[(20, 21, 2)], &[], &[(10, 32, 2)]];
+        assert_eq!(
+            of_seals(&later, &[(10, 10), (20, 21), (32, 32)]),
+            [(DeclaredLoss, 4)]
         );
     }
 }

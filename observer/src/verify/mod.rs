@@ -2,15 +2,18 @@
 //! from rows, certificates and anchors; nothing that a row says about itself is believed.
 //!
 //! [`HostCheck`], [`KeyBook`] and [`AnchorBook`] are pure. [`run`] feeds them page by page from a [`Source`]: the store or
-//! a bundle. Of records only number and hash are kept, and those of about a million at most, so memory does not grow with
-//! the store; anchors take 64 bytes for each leaf.
+//! a bundle. Of records only number, hash and time are kept, and those of about a million at most, with up to 60,000 seals, so
+//! memory does not grow with the store; anchors take 64 bytes for each leaf.
 
 mod anchors;
+mod batch;
 mod finding;
 mod hashing;
 mod host;
+mod kept;
 mod keybook;
 mod loss;
+mod outside;
 mod report;
 mod run;
 mod source;
@@ -19,12 +22,12 @@ mod trust;
 
 pub use anchors::{AnchorBook, Anchored};
 pub use finding::{Finding, Findings, Kind, Level, Place};
-pub use host::{Counts, HostCheck, Limits, Record};
+pub use host::{Counts, HostCheck, Limits, Named, Record};
 pub use keybook::KeyBook;
 pub use report::{HostReport, Report, Verdict};
 pub use run::{Options, Progress, run};
 pub(crate) use source::RecordRow;
-pub use source::{Key, Known, Page, Period, Source, Stretch};
+pub use source::{Key, Known, Looked, Near, Page, Period, Source, Stretch};
 pub use store::StoreSource;
 pub(crate) use store::is_full;
 pub use trust::Pins;

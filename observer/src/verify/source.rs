@@ -1,5 +1,7 @@
 //! Where rows come from: the store, or a bundle.
 
+use std::future::ready;
+
 use super::host::Record;
 use crate::evidence::{
     AnchorRow, BlindSpotRow, ConnectionRow, FindingRow, InteractionRow, KeyRow, SealRow, wire::Column,
@@ -33,6 +35,13 @@ pub struct Period {
     pub to: Option<i64>,
 }
 
+impl Period {
+    /// Whether a time is in it.
+    pub fn holds(&self, ns: i64) -> bool {
+        self.from.is_none_or(|from| from <= ns) && self.to.is_none_or(|to| ns < to)
+    }
+}
+
 /// Some seals of a host, sorted by epoch, number and hash. No number is cut in two.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
@@ -40,6 +49,24 @@ pub struct Page {
     pub seals: Vec<SealRow>,
     /// Nothing comes after it.
     pub is_last: bool,
+}
+
+/// Hosts that have nothing sealed in a period, and something that may belong there all the same.
+#[derive(Debug, Clone, Default)]
+pub struct Near {
+    /// Hosts with records of the period.
+    pub recorded: Vec<String>,
+    /// Hosts with seals behind the period.
+    pub later: Vec<String>,
+}
+
+/// A host, and from behind which to which seal its records were read; `None` in it: from the beginning, to the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// Host.
+    pub host: String,
+    /// The part of its chain; `None`: nothing was read.
+    pub part: Option<(Option<Key>, Option<Key>)>,
 }
 
 /// The records of a host that name a seal of some part of its chain.
@@ -92,6 +119,55 @@ pub trait Source {
         take: &mut dyn FnMut(usize, Record),
     ) -> impl Future<Output = anyhow::Result<()>>;
 
+    /// Hosts that are near the period. `None`: here is the period and nothing else, so nothing of what follows is asked.
+    fn near(&mut self) -> impl Future<Output = anyhow::Result<Option<Near>>> {
+        ready(Ok(None))
+    }
+
+    /// The last seal before this place, or before the period where none is given: all rows of that number.
+    fn before(
+        &mut self,
+        _host: &str,
+        _place: Option<Key>,
+    ) -> impl Future<Output = anyhow::Result<Vec<SealRow>>> {
+        ready(Ok(Vec::new()))
+    }
+
+    /// The first seal behind this place, or the first of all: all rows of that number. It may be outside of the period.
+    fn behind(
+        &mut self,
+        _host: &str,
+        _place: Option<Key>,
+    ) -> impl Future<Output = anyhow::Result<Vec<SealRow>>> {
+        ready(Ok(Vec::new()))
+    }
+
+    /// Seals behind this place that say that rows were given up, whether in the period or not. So many at most.
+    fn declaring(
+        &mut self,
+        _host: &str,
+        _behind: Key,
+        _most: usize,
+    ) -> impl Future<Output = anyhow::Result<Vec<SealRow>>> {
+        ready(Ok(Vec::new()))
+    }
+
+    /// The seals of these numbers, in their order.
+    fn numbered(&mut self, _host: &str, _keys: &[Key]) -> impl Future<Output = anyhow::Result<Vec<SealRow>>> {
+        ready(Ok(Vec::new()))
+    }
+
+    /// The numbers of seals that records of the period name, and that are in none of these parts: in the order of host and
+    /// number, behind `after` where that is given, so many at most. Hosts are given as places in the list.
+    fn named(
+        &mut self,
+        _of: &[Looked],
+        _after: Option<(usize, Key)>,
+        _most: usize,
+    ) -> impl Future<Output = anyhow::Result<Vec<(usize, Key)>>> {
+        ready(Ok(Vec::new()))
+    }
+
     /// What is wrong with the place itself, asked for when all was read.
     fn damage(&mut self) -> Vec<String> {
         Vec::new()
@@ -121,8 +197,11 @@ macro_rules! record_row {
                     rec_seq: self.rec_seq,
                     hash: self.record_hash,
                     seal_seq: self.seal_seq,
-                    is_right: self.is_known_form().then(|| sha256(buffer) == self.record_hash),
+                    is_right: self
+                        .is_known_form()
+                        .then(|| self.newer_fields_say_nothing() && sha256(buffer) == self.record_hash),
                     table: $table,
+                    ts: self.ts,
                 }
             }
 

@@ -1,5 +1,7 @@
 //! Rows of the store. Reads the tables themselves, not the views that drop second copies: each copy is checked.
 
+mod near;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hashing::{Hashing, PIECE};
 use super::host::Record;
-use super::source::{Key, Known, Page, Period, RECORDS, Source, Stretch, TABLES};
+use super::source::{Key, Known, Looked, Near, Page, Period, RECORDS, Source, Stretch, TABLES};
 use crate::{
     evidence::{
         AnchorRow, KeyRow, SealRow,
@@ -87,14 +89,13 @@ impl StoreSource {
             .map_or_else(|| "1".into(), |host| format!("host_id = {}", literal(host)))
     }
 
-    /// Condition for seals of the period.
-    fn in_period(&self) -> String {
-        let bound = |operator: &str, ns: Option<i64>| {
-            ns.map_or_else(String::new, |ns| {
-                format!(" AND interval_start {operator} fromUnixTimestamp64Nano({ns}, 'UTC')")
-            })
-        };
-        format!("{}{}", bound(">=", self.period.from), bound("<", self.period.to))
+    /// Condition for rows of the period, by the column that has their time.
+    fn in_period(&self, column: &str) -> String {
+        format!(
+            "{}{}",
+            bound(column, ">=", self.period.from),
+            bound(column, "<", self.period.to)
+        )
     }
 
     async fn hosts(&self) -> anyhow::Result<Vec<String>> {
@@ -106,7 +107,7 @@ impl StoreSource {
         };
         let mut sql = format!(
             "SELECT DISTINCT toString(host_id) AS host FROM evidence_seals WHERE {of_host}{}",
-            self.in_period()
+            self.in_period("interval_start")
         );
         for table in tables {
             sql.push_str(&format!(
@@ -222,6 +223,13 @@ impl Wanted {
     }
 }
 
+/// Condition for the time of a row; empty for no time.
+fn bound(column: &str, operator: &str, ns: Option<i64>) -> String {
+    ns.map_or_else(String::new, |ns| {
+        format!(" AND {column} {operator} fromUnixTimestamp64Nano({ns}, 'UTC')")
+    })
+}
+
 /// The columns of a row, in its order.
 fn columns<T: Row>() -> String {
     T::COLUMN_NAMES
@@ -265,8 +273,11 @@ impl Source for StoreSource {
         let inventory: Vec<Inventory> = self
             .all(&format!(
                 "SELECT toString(host_id) AS host_id, toUnixTimestamp64Milli(gone) AS gone_at FROM (SELECT host_id, argMax(gone_at, observed_at) AS gone, \
-                 argMax(in_scope, observed_at) AS scope FROM host_inventory WHERE {} GROUP BY host_id) WHERE scope ORDER BY host_id",
-                self.of_host()
+                 argMax(in_scope, observed_at) AS scope, argMax(first_seen, observed_at) AS began FROM host_inventory WHERE {} GROUP BY host_id) \
+                 WHERE scope{} ORDER BY host_id",
+                self.of_host(),
+                // Hosts that came after the period had nothing to seal in it.
+                bound("began", "<", self.period.to)
             ))
             .await?;
         Ok(Known {
@@ -290,11 +301,52 @@ impl Source for StoreSource {
             "SELECT {} FROM evidence_seals WHERE {}{} ORDER BY chain_epoch, seal_seq, seal_hash LIMIT {}",
             columns::<SealRow>(),
             chain_range(host, after, None),
-            self.in_period(),
+            self.in_period("interval_start"),
             PAGE_SEALS + 1
         );
         let seals = self.all(&sql).await?;
         Ok(cut(seals))
+    }
+
+    async fn near(&mut self) -> anyhow::Result<Option<Near>> {
+        self.hosts_near().await.map(Some)
+    }
+
+    async fn before(&mut self, host: &str, place: Option<Key>) -> anyhow::Result<Vec<SealRow>> {
+        let condition = match place {
+            Some((epoch, seq)) => format!(" AND (chain_epoch, seal_seq) < ({epoch}, {seq})"),
+            None => bound("interval_start", "<", self.period.from),
+        };
+        self.neighbour(host, &condition, "DESC").await
+    }
+
+    async fn behind(&mut self, host: &str, place: Option<Key>) -> anyhow::Result<Vec<SealRow>> {
+        let condition = place.map_or_else(String::new, |(epoch, seq)| {
+            format!(" AND (chain_epoch, seal_seq) > ({epoch}, {seq})")
+        });
+        self.neighbour(host, &condition, "ASC").await
+    }
+
+    async fn declaring(&mut self, host: &str, behind: Key, most: usize) -> anyhow::Result<Vec<SealRow>> {
+        let sql = format!(
+            "SELECT {} FROM evidence_seals WHERE {} AND notEmpty(dropped_reason) ORDER BY chain_epoch, seal_seq, seal_hash LIMIT {most}",
+            columns::<SealRow>(),
+            chain_range(host, Some(behind), None)
+        );
+        self.all(&sql).await
+    }
+
+    async fn numbered(&mut self, host: &str, keys: &[Key]) -> anyhow::Result<Vec<SealRow>> {
+        self.seals_at(host, keys).await
+    }
+
+    async fn named(
+        &mut self,
+        of: &[Looked],
+        after: Option<(usize, Key)>,
+        most: usize,
+    ) -> anyhow::Result<Vec<(usize, Key)>> {
+        self.named_by_records(of, after, most).await
     }
 
     async fn records(&mut self, of: &[Stretch], take: &mut dyn FnMut(usize, Record)) -> anyhow::Result<()> {

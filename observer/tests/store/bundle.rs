@@ -1,22 +1,19 @@
 //! Bundles: what is exported verifies offline, and what was changed in it is found.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use observer::bundle::{BundleSource, MANIFEST, export};
 use observer::evidence::{Opening, SealKind};
 use observer::notary::Notary;
-use observer::verify::{Kind, Options, Period, Report, Verdict, run};
+use observer::verify::{Kind, Options, Period, Report, Source, Verdict, run};
+use serde_json::Value;
 
 use crate::support::*;
 use crate::verify::{Host, STEP, T};
 
 async fn verify(directory: &Path) -> Report {
     let mut source = BundleSource::open(directory).expect("bundle");
-    let mut options = Options::new(source.manifest.made_at);
-    options.period = Period {
-        from: source.manifest.from,
-        to: source.manifest.to,
-    };
+    let options = source.options(Options::new(T + 7 * STEP));
     run(&mut source, &options, &mut ()).await.expect("verified")
 }
 
@@ -153,4 +150,77 @@ async fn a_directory_that_holds_something_is_refused() {
         .await
         .expect_err("refused");
     assert!(format!("{error:#}").contains("is not empty"), "{error:#}");
+}
+
+/// Writes a file of a bundle anew, and a manifest that fits.
+fn put(bundle: &Path, name: &str, lines: &[&str], manifest: impl FnOnce(&mut Value)) {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let bytes = zstd::encode_all(text.as_bytes(), 3).expect("zstd");
+    std::fs::write(bundle.join(name), &bytes).expect("written");
+    let path = bundle.join(MANIFEST);
+    let mut value: Value = serde_json::from_slice(&std::fs::read(&path).expect("manifest")).expect("JSON");
+    let files = value["files"].as_array_mut().expect("files");
+    let file = files.iter_mut().find(|file| file["name"] == name).expect("file");
+    file["bytes"] = bytes.len().into();
+    file["rows"] = lines.len().into();
+    file["sha256"] = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&bytes)).into();
+    manifest(&mut value);
+    std::fs::write(&path, value.to_string()).expect("manifest");
+}
+
+fn text(bundle: &Path, name: &str) -> String {
+    let bytes = std::fs::read(bundle.join(name)).expect("file");
+    String::from_utf8(zstd::decode_all(&bytes[..]).expect("zstd")).expect("text")
+}
+
+#[tokio::test]
+async fn a_manifest_that_makes_rows_older_than_they_are_excuses_nothing() {
+    need_library!();
+    let directory = temporary();
+    let store = Store::migrated(&directory.path().join("store")).await;
+    let client = store.client();
+    let host = Host::start("host-a", T, Opening::default()).work(4);
+    host.deliver(&client).await;
+    let out = directory.path().join("bundle");
+    export(&client, Period::default(), None, &out, host.now(), &mut ())
+        .await
+        .expect("exported");
+    let calls = text(&out, "ai_interactions.jsonl.zst");
+    let left: Vec<&str> = calls.lines().skip(3).collect();
+    put(&out, "ai_interactions.jsonl.zst", &left, |_| {});
+    // Long after all that is kept; and the host is said to be gone, so that its chain may end.
+    let later = 4_102_444_800_000_000_000_i64;
+    let gone = format!("{{\"host_id\":\"host-a\",\"gone_at\":{}}}", host.at / 1_000_000);
+    put(&out, "host_inventory.jsonl.zst", &[&gone], |manifest| {
+        manifest["made_at"] = later.into();
+    });
+    let output = Command::new(env!("CARGO_BIN_EXE_observer"))
+        .args(["verify", "--format", "json", "--bundle"])
+        .arg(&out)
+        .output()
+        .expect("observer");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    let counts = &report["hosts"][0]["counts"];
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    assert_eq!(
+        (&counts["record_missing"], &counts["retention_expired"]),
+        (&3.into(), &Value::Null),
+        "{report}"
+    );
+}
+
+#[tokio::test]
+async fn a_number_that_stands_there_again_and_again_does_not_fill_the_memory() {
+    need_library!();
+    let directory = temporary();
+    bundle(directory.path(), Period::default(), "").await;
+    let out = directory.path().join("bundle");
+    let seals = text(&out, "evidence_seals.jsonl.zst");
+    let first = seals.lines().next().expect("a seal");
+    let many = vec![first; 30_000];
+    put(&out, "evidence_seals.jsonl.zst", &many, |_| {});
+    let mut source = BundleSource::open(&out).expect("bundle");
+    let page = source.seals("host-a", None).await.expect("a page");
+    assert_eq!(page.seals.len(), 1_000);
+    assert!(source.damage()[0].contains("too many seals of one number"));
 }

@@ -138,3 +138,27 @@ async fn texts_go_before_records_and_records_before_seals_and_the_chain_verifies
     let report = verify(&client, now, 400).await;
     assert_eq!(report.found(&[Kind::RecordMissing]), 12, "{}", report.to_json());
 }
+
+#[tokio::test]
+async fn the_age_of_records_counts_from_now_whatever_the_period() {
+    need_library!();
+    let directory = temporary();
+    let store = Store::migrated(directory.path()).await;
+    let client = store.client();
+    let now = wall_ns();
+    let host = Host::start("old", (now - 20 * DAY) / STEP * STEP, Opening::default()).work(2);
+    host.deliver(&client).await;
+    retention::apply(&client, &ASKED).await.expect("set");
+    for table in ["ai_interactions", "ai_findings"] {
+        merge(&client, table).await;
+    }
+    assert_eq!(count(&client, "ai_interactions").await, 0);
+    let mut options = Options::new(now);
+    options.keep_records_days = 10;
+    options.stale_after = 100 * DAY;
+    options.period.to = Some(now - 15 * DAY);
+    let mut source = StoreSource::new(client.clone(), options.period, None);
+    let report = run(&mut source, &options, &mut ()).await.expect("verified");
+    assert_eq!(report.verdict(), Verdict::Verified, "{}", report.to_json());
+    assert_eq!(report.found(&[Kind::RetentionExpired]), 12);
+}

@@ -1,6 +1,6 @@
 //! Whether a seal follows the one before.
 
-use super::{HostCheck, Last};
+use super::{HostCheck, Key, Last, key};
 use crate::{
     evidence::{SealKind, SealRow, keys::ROLE_HOST},
     verify::finding::{Kind, Place},
@@ -18,11 +18,20 @@ impl HostCheck<'_> {
             self.findings.add(Kind::ClockJump, place, 1, "");
         }
         let before = self.last.take();
-        if before.as_ref().is_none_or(|last| last.row.key_id != seal.key_id) {
+        // The seal before may be one before the period.
+        let is_first = self.counts.seals == 0;
+        let same = |same: fn(&SealRow, &SealRow) -> bool| {
+            !is_first && before.as_ref().is_some_and(|last| same(&last.row, seal))
+        };
+        let (same_key, same_epoch) = (
+            same(|a, b| a.key_id == b.key_id),
+            same(|a, b| a.chain_epoch == b.chain_epoch),
+        );
+        if !same_key {
             self.is_pinned(seal);
         }
+        self.counts.epochs += u64::from(!same_epoch);
         let Some(last) = before else {
-            self.counts.epochs = 1;
             self.first_of_all(seal);
             return;
         };
@@ -34,11 +43,18 @@ impl HostCheck<'_> {
             let detail = format!("key {} was not certified by {}", seal.key_id, last.row.key_id);
             self.findings.add(Kind::KeyUncertified, place, 1, detail);
         }
+        if is_first && self.begins_period(seal) && named_before(seal) != key(&last.row) {
+            return;
+        }
+        self.next(seal, &last);
+    }
+
+    /// Whether a seal continues what was there, whatever its key.
+    pub(super) fn next(&mut self, seal: &SealRow, last: &Last) {
         if last.row.chain_epoch == seal.chain_epoch {
-            self.next_in_epoch(seal, &last);
+            self.next_in_epoch(seal, last);
         } else {
-            self.counts.epochs += 1;
-            self.next_epoch(seal, &last);
+            self.next_epoch(seal, last);
         }
     }
 
@@ -57,26 +73,25 @@ impl HostCheck<'_> {
 
     /// The first seal that there is: the beginning of the chain, of the period, or of what is still kept.
     fn first_of_all(&mut self, seal: &SealRow) {
-        if self.limits.from_is_given {
+        if self.begins_within() && (!self.looked_around || self.begins_period(seal)) {
             return;
         }
-        let place = Place::epoch(seal.chain_epoch);
         if seal.open_reason == "state_lost" {
+            let place = Place::epoch(seal.chain_epoch);
             self.findings.add(Kind::StateLost, place, 1, "");
             return;
         }
+        self.nothing_before(seal);
+    }
+
+    /// Whether a seal may be the first one that there is.
+    pub(super) fn nothing_before(&mut self, seal: &SealRow) {
         let is_beginning = seal.seal_seq == 1 && seal.prev_seal_hash == [0; 32];
-        // A whole month goes at once.
-        let oldest = self
-            .limits
-            .until
-            .saturating_sub(self.limits.keep_seals)
-            .saturating_add(32 * 86_400_000_000_000);
-        if is_beginning || seal.interval_start < oldest {
+        if is_beginning || seal.interval_start < self.limits.oldest_sure_seal() {
             return;
         }
         if seal.seal_seq > 1 {
-            let missing = place.with_seals(1, seal.seal_seq - 1);
+            let missing = Place::epoch(seal.chain_epoch).with_seals(1, seal.seal_seq - 1);
             self.findings.add(
                 Kind::SealMissing,
                 missing,
@@ -177,6 +192,14 @@ impl HostCheck<'_> {
             self.findings
                 .add(Kind::LinkBroken, place, 1, "between two starts");
         }
+    }
+}
+
+/// The place that the seal before a seal has.
+pub(super) fn named_before(seal: &SealRow) -> Key {
+    match seal.seal_seq {
+        1 => (seal.prev_chain_epoch, seal.prev_seal_seq),
+        seq => (seal.chain_epoch, seq.saturating_sub(1)),
     }
 }
 

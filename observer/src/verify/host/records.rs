@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{HostCheck, Record};
+use super::{HostCheck, Last, Record};
 use crate::{
     evidence::{SealKind, SealRow},
     verify::finding::{Kind, Place},
@@ -16,10 +16,8 @@ impl HostCheck<'_> {
     pub(super) fn covered(&mut self, seal: &SealRow, records: &[Record]) {
         let numbers: Vec<&[Record]> = records.chunk_by(|a, b| a.rec_seq == b.rec_seq).collect();
         let place = Place::seal(seal.chain_epoch, seal.seal_seq);
-        let twins: Vec<&[Record]> = numbers.iter().copied().filter(|g| g.len() > 1).collect();
-        let missing = u64::from(seal.n_records) - numbers.len() as u64;
-        let expired = seal.interval_end < self.limits.until.saturating_sub(self.limits.keep_records);
-        if missing > 0 && expired {
+        let missing = u64::from(seal.n_records).saturating_sub(numbers.len() as u64);
+        if missing > 0 && self.limits.may_lack_records(seal) {
             self.findings.add(Kind::RetentionExpired, place, missing, "");
         } else if missing > 0 {
             for run in holes(seal, &numbers) {
@@ -27,24 +25,65 @@ impl HostCheck<'_> {
                     .records_missing(seal.chain_epoch, run, place, &mut self.findings);
             }
         }
-        for twin in &twins {
-            let place = place.with_records(twin[0].rec_seq, twin[0].rec_seq);
-            let detail = format!("{} different records of this number", twin.len());
-            self.findings.add(Kind::RecordTwin, place, 1, detail);
+        self.compare(seal, &numbers, |_| true);
+    }
+
+    /// Compares records with the seal that counts them. What is found is said of those that are looked at.
+    pub(super) fn compare(
+        &mut self,
+        seal: &SealRow,
+        numbers: &[&[Record]],
+        is_looked_at: impl Fn(&Record) -> bool,
+    ) {
+        let place = Place::seal(seal.chain_epoch, seal.seal_seq);
+        for twin in numbers.iter().filter(|group| group.len() > 1) {
+            if twin.iter().any(&is_looked_at) {
+                let place = place.with_records(twin[0].rec_seq, twin[0].rec_seq);
+                let detail = format!("{} different records of this number", twin.len());
+                self.findings.add(Kind::RecordTwin, place, 1, detail);
+            }
         }
-        if missing == 0 && !digest_fits(&numbers, &seal.records_digest) {
-            self.findings.add(Kind::DigestMismatch, place, 1, "");
+        if numbers.len() as u64 >= u64::from(seal.n_records) {
+            if !digest_fits(numbers, &seal.records_digest) {
+                self.findings.add(Kind::DigestMismatch, place, 1, "");
+            }
+            return;
+        }
+        // Those that are nearly as old as the ones that went by age go next. Younger ones have no place in such a seal.
+        let is_young = |record: &Record| {
+            !self.limits.may_lack_records(seal) || record.ts >= self.limits.oldest_sure_record()
+        };
+        let unchecked = numbers.iter().filter(|group| {
+            group
+                .iter()
+                .any(|record| is_looked_at(record) && is_young(record))
+        });
+        let count = unchecked.count() as u64;
+        if count > 0 {
+            self.findings.add(Kind::DigestUnchecked, place, count, "");
         }
     }
 
     /// Records that no seal covers, before `next` where there is one.
     pub(super) fn uncovered(&mut self, records: &[Record], next: Option<&SealRow>) {
+        let last = self.last.take();
+        self.uncovered_between(records, last.as_ref(), next);
+        self.last = last;
+    }
+
+    /// Records that no seal covers, behind `last` and before `next` where these are there.
+    pub(super) fn uncovered_between(
+        &mut self,
+        records: &[Record],
+        last: Option<&Last>,
+        next: Option<&SealRow>,
+    ) {
         let same = |a: &Record, b: &Record| (a.chain_epoch, a.seal_seq) == (b.chain_epoch, b.seal_seq);
         for group in records.chunk_by(same) {
-            let (first, last) = (group[0], group[group.len() - 1]);
+            let (first, end) = (group[0], group[group.len() - 1]);
             let place =
-                Place::seal(first.chain_epoch, first.seal_seq).with_records(first.rec_seq, last.rec_seq);
-            let (kind, count) = (self.kind_of_uncovered(&first, next), group.len() as u64);
+                Place::seal(first.chain_epoch, first.seal_seq).with_records(first.rec_seq, end.rec_seq);
+            let (kind, count) = (self.kind_of_uncovered(&first, last, next), group.len() as u64);
             // Their seal may be one that the host gave up.
             if kind == Kind::RecordUnsealed {
                 self.losses
@@ -55,8 +94,8 @@ impl HostCheck<'_> {
         }
     }
 
-    fn kind_of_uncovered(&self, record: &Record, next: Option<&SealRow>) -> Kind {
-        let Some(last) = &self.last else {
+    fn kind_of_uncovered(&self, record: &Record, last: Option<&Last>, next: Option<&SealRow>) -> Kind {
+        let Some(last) = last else {
             return Kind::RecordUnsealed;
         };
         let follows = record.chain_epoch == last.row.chain_epoch
@@ -67,9 +106,10 @@ impl HostCheck<'_> {
             seal.open_reason.starts_with("unclean")
                 && (seal.prev_chain_epoch, seal.prev_seal_seq) == (last.row.chain_epoch, last.row.seal_seq)
         });
+        let stale_at = last.row.interval_end.saturating_add(self.limits.stale_after);
         match next {
             Some(_) if follows && killed => Kind::UnsealedAfterKill,
-            None if follows && !self.is_stale(&last.row) => Kind::Pending,
+            None if follows && stale_at >= self.limits.now => Kind::Pending,
             _ => Kind::RecordUnsealed,
         }
     }

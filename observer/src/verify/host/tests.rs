@@ -4,8 +4,11 @@ use super::*;
 use crate::evidence::{Coverage, FindingRow, Interval, KeyRow, Link, OpenReason, Opening, Sequencer, Signer};
 use crate::verify::source::RecordRow;
 
+mod period;
+
 const T: i64 = 1_790_000_000_000_000_000;
 const STEP: i64 = 30_000_000_000;
+const DAY: i64 = 86_400_000_000_000;
 
 /// A host at work: seals every 30 s with three records in each interval.
 struct Host {
@@ -90,10 +93,10 @@ impl Host {
         let mut limits = Limits {
             until: self.at,
             stale_after: 300_000_000_000,
-            keep_records: 400 * 86_400_000_000_000,
-            keep_seals: 1130 * 86_400_000_000_000,
-            from_is_given: false,
-            to_is_given: false,
+            keep_records: 400 * DAY,
+            keep_seals: 1130 * DAY,
+            now: self.at,
+            period: Period::default(),
         };
         change(&mut limits);
         let mut check = HostCheck::new("h", &keys, anchored, limits);
@@ -148,7 +151,10 @@ fn rows_delivered_twice_or_in_another_order_are_no_finding() {
 fn what_is_missing_is_found() {
     let mut host = good();
     host.records.remove(4);
-    assert_eq!(words(&host.check()), [("record_missing", 1)]);
+    assert_eq!(
+        words(&host.check()),
+        [("record_missing", 1), ("digest_unchecked", 2)]
+    );
     let mut host = good();
     host.seals.drain(1..3);
     assert_eq!(
@@ -162,7 +168,10 @@ fn what_is_missing_is_found() {
         [("record_unsealed", 3), ("seal_missing", 2)]
     );
     let host = good();
-    let late = host.check_with(Vec::new(), |limits| limits.until += 301_000_000_000);
+    let late = host.check_with(Vec::new(), |limits| {
+        limits.until += 301_000_000_000;
+        limits.now = limits.until;
+    });
     assert_eq!(words(&late), [("stale", 1)]);
 }
 
@@ -260,6 +269,7 @@ fn anchors_show_what_the_chain_itself_cannot() {
         seal_seq: seal.seal_seq,
         seal_hash: seal.seal_hash,
         anchor_seq: 1,
+        anchored_at: seal.interval_end,
     };
     let all: Vec<Anchored> = host.seals.iter().map(held).collect();
     assert_eq!(words(&host.check_with(all.clone(), |_| {})), []);
@@ -301,7 +311,7 @@ fn old_records_may_be_gone_old_seals_too_and_a_period_is_no_gap() {
     host.records.drain(..3);
     let findings = host.check_with(Vec::new(), |limits| limits.keep_seals = 0);
     assert_eq!(words(&findings), []);
-    let findings = host.check_with(Vec::new(), |limits| limits.from_is_given = true);
+    let findings = host.check_with(Vec::new(), |limits| limits.period.from = Some(T));
     assert_eq!(words(&findings), []);
 }
 
@@ -343,9 +353,16 @@ fn what_the_host_gave_up_and_says_so_is_no_removal() {
     host.records.drain(1..4);
     host.seals.remove(2);
     let findings = host.check();
-    assert_eq!(words(&findings), []);
+    assert_eq!(words(&findings), [("digest_unchecked", 1)], "the first record");
     // Two records, one seal, and the two records of that seal that are there without it.
     assert_eq!(findings.count(Kind::DeclaredLoss), 2 + 1 + 2);
+    // Whoever puts one of them in cannot have it taken for genuine.
+    let genuine = host.records.clone();
+    let mut forged = host.records[0];
+    (forged.rec_seq, forged.hash) = (2, [6; 32]);
+    host.records.push(forged);
+    assert_eq!(words(&host.check()), [("digest_unchecked", 2)]);
+    host.records = genuine;
     // One more than declared is a removal; and a seal that does not hold declares nothing.
     host.records.remove(0);
     assert_eq!(words(&host.check()), [("record_missing", 1)]);
@@ -358,5 +375,62 @@ fn what_the_host_gave_up_and_says_so_is_no_removal() {
             ("seal_unsigned", 1),
             ("seal_missing", 1)
         ]
+    );
+}
+
+#[test]
+fn connections_go_by_their_own_age_and_what_is_left_of_their_seal_is_old() {
+    let mut host = good();
+    let all = host.records.clone();
+    // The agent began 401 days ago and its seals are 390 days old: a connection may have gone, a call not.
+    let look = |host: &Host, keep: i64| {
+        host.check_with(Vec::new(), |limits| {
+            limits.now = T + 401 * DAY;
+            limits.keep_records = keep;
+        })
+    };
+    for seal in &mut host.seals {
+        seal.interval_start += 11 * DAY;
+        seal.interval_end += 11 * DAY;
+    }
+    host.records.remove(4);
+    let found = look(&host, 400 * DAY);
+    assert_eq!(found.count(Kind::RetentionExpired), 1);
+    assert_eq!(
+        found.count(Kind::RecordMissing) + found.count(Kind::DigestUnchecked),
+        0
+    );
+    // One of today has no place in such a seal.
+    host.records.push(Record {
+        hash: [5; 32],
+        ts: T + 401 * DAY,
+        ..all[4]
+    });
+    host.records.remove(3);
+    assert_eq!(look(&host, 400 * DAY).count(Kind::DigestUnchecked), 1);
+    // An agent that began later saw no connection that is so old, and where little is kept, little is excused.
+    let found = look(&host, 402 * DAY);
+    assert_eq!(
+        (
+            found.count(Kind::RecordMissing),
+            found.count(Kind::RetentionExpired)
+        ),
+        (1, 0)
+    );
+    let lost = |at: i64, days: i64| {
+        let mut host = good();
+        host.records.clear();
+        for seal in &mut host.seals {
+            seal.interval_end += at * DAY;
+        }
+        let found = host.check_with(Vec::new(), |limits| {
+            limits.now = T + days * DAY;
+            limits.keep_records = 10 * DAY;
+        });
+        found.count(Kind::RetentionExpired)
+    };
+    assert_eq!(
+        [lost(0, 4), lost(0, 11), lost(6, 12), lost(8, 12)],
+        [0, 12, 12, 0]
     );
 }
