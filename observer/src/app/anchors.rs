@@ -51,7 +51,10 @@ async fn anchor(client: &Client, plan: &Plan, name: &str) -> anyhow::Result<()> 
     let (seq, chains) = (made.anchor.anchor_seq, made.anchor.tree_size);
     tracing::info!(seq, chains, file = %made.file.display(), "anchor made");
     if let Some(error) = made.not_stored {
-        tracing::warn!(%error, "the anchor is not in the store yet; the next one brings it there");
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "not all anchors are in the store yet; the next one brings them there"
+        );
     }
     Ok(())
 }

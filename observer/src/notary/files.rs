@@ -98,31 +98,71 @@ pub fn read(path: &Path) -> anyhow::Result<(AnchorRow, Option<KeyRow>)> {
     Ok((anchor, certificate))
 }
 
-/// The newest anchor of a notary in a directory.
+/// Numbers of the anchors of a notary in a directory, in order.
 ///
 /// # Errors
-/// When the directory or that file cannot be read, or what stands in it is not what its name says.
-pub fn newest(directory: &Path, notary: &str) -> anyhow::Result<Option<AnchorRow>> {
+/// When the directory cannot be read.
+pub(super) fn numbers(directory: &Path, notary: &str) -> anyhow::Result<Vec<u64>> {
     let first = file_name(notary, 0);
     let prefix = first.strip_suffix("0000000000.json").unwrap_or(&first);
     let entries = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
-    let mut last: Option<u64> = None;
+    let mut numbers = Vec::new();
     for entry in entries {
         let name = entry
             .with_context(|| format!("cannot read {}", directory.display()))?
             .file_name();
-        let number = name
+        let number: Option<u64> = name
             .to_str()
             .and_then(|n| n.strip_prefix(prefix)?.strip_suffix(".json")?.parse().ok());
-        last = last.max(number);
+        numbers.extend(number);
     }
-    let Some(seq) = last else { return Ok(None) };
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// An anchor of a notary, by its number.
+///
+/// # Errors
+/// When its file cannot be read, or what stands in it is not what its name says.
+pub(super) fn numbered(directory: &Path, notary: &str, seq: u64) -> anyhow::Result<AnchorRow> {
     let path = directory.join(file_name(notary, seq));
     let (anchor, _) = read(&path)?;
     if anchor.anchor_seq != seq || anchor.notary_id != notary || anchor.anchor_hash != anchor.digest() {
         bail!("{}: damaged: not the anchor that its name says", path.display());
     }
-    Ok(Some(anchor))
+    Ok(anchor)
+}
+
+/// The newest anchor of a notary in a directory.
+///
+/// # Errors
+/// When the directory or that file cannot be read, or what stands in it is not what its name says.
+pub fn newest(directory: &Path, notary: &str) -> anyhow::Result<Option<AnchorRow>> {
+    let last = numbers(directory, notary)?.pop();
+    last.map(|seq| numbered(directory, notary, seq)).transpose()
+}
+
+/// When the newest anchor was made that is not later than `now_ms`. Each is later than the one before, also over a clock that
+/// went back, so only some are read; one that cannot be read counts as later, which leads to an older one.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(super) fn made_by(directory: &Path, notary: &str, now_ms: i64) -> anyhow::Result<Option<i64>> {
+    let numbers = numbers(directory, notary)?;
+    let mut made = None;
+    let mut rest = numbers.as_slice();
+    while !rest.is_empty() {
+        let (before, after) = rest.split_at(rest.len() / 2);
+        let [middle, after @ ..] = after else { break };
+        match numbered(directory, notary, *middle) {
+            Ok(anchor) if anchor.anchored_at <= now_ms => {
+                made = Some(anchor.anchored_at);
+                rest = after;
+            }
+            _ => rest = before,
+        }
+    }
+    Ok(made)
 }
 
 /// All anchors of a directory, whoever made them.
@@ -173,6 +213,34 @@ mod tests {
         let numbers = all(dir.path()).unwrap().into_iter().map(|(a, _)| a.anchor_seq);
         assert_eq!(numbers.collect::<Vec<_>>(), [1, 2]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "no temporary files");
+    }
+
+    #[test]
+    fn the_last_anchor_before_a_time_is_found_among_later_and_damaged_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let signer = Signer::from_seed(&[1; 32]);
+        let mut previous = None;
+        let found = |now_ms| made_by(dir.path(), "n", now_ms).unwrap();
+        assert_eq!(found(5), None);
+        let mut paths = Vec::new();
+        for made in [10, 20, 30, 1_000, 1_001, 1_002] {
+            let anchor = AnchorRow::new("n", previous.as_ref(), Vec::new(), made, &signer);
+            paths.push(write(dir.path(), &anchor, None).unwrap());
+            previous = Some(anchor);
+        }
+        for (now_ms, expected) in [
+            (9, None),
+            (10, Some(10)),
+            (29, Some(20)),
+            (40, Some(30)),
+            (1_001, Some(1_001)),
+            (9_999, Some(1_002)),
+        ] {
+            assert_eq!(found(now_ms), expected, "{now_ms}");
+        }
+        fs::remove_file(&paths[2]).unwrap();
+        fs::write(&paths[2], "{}").unwrap();
+        assert_eq!(found(40), Some(20), "an older one leaves nothing out");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use rustix::{
     process::geteuid,
 };
 
-/// No file of the state directory is larger; what is, is not one of ours.
+/// No file of the state directory is larger, but for those that say so; what is, is not one of ours.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Makes a directory and those above it.
@@ -62,6 +62,25 @@ pub fn lock(path: &Path, held: &str) -> anyhow::Result<File> {
 /// # Errors
 /// When it cannot be read, is no plain file, belongs to another user, is open to others, or is too long.
 pub fn read_private(path: &Path) -> anyhow::Result<Option<String>> {
+    read_private_within(path, MAX_BYTES)
+}
+
+/// As [`read_private`], for a file that may be of another length.
+///
+/// # Errors
+/// As [`read_private`].
+pub(super) fn read_private_within(path: &Path, max_bytes: u64) -> anyhow::Result<Option<String>> {
+    let text = read_private_bytes(path, max_bytes)?
+        .map(String::from_utf8)
+        .transpose();
+    text.map_err(|_| anyhow::anyhow!("{}: not a text", path.display()))
+}
+
+/// As [`read_private`], for a file that is no text and may be of another length.
+///
+/// # Errors
+/// As [`read_private`].
+pub fn read_private_bytes(path: &Path, max_bytes: u64) -> anyhow::Result<Option<Vec<u8>>> {
     let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let open = OpenOptions::new()
         .read(true)
@@ -80,17 +99,16 @@ pub fn read_private(path: &Path) -> anyhow::Result<Option<String>> {
     }
     check_owner(path, &metadata, "chmod 600")?;
     let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1)
+    file.take(max_bytes + 1)
         .read_to_end(&mut bytes)
         .with_context(|| format!("cannot read {}", path.display()))?;
-    if bytes.len() as u64 > MAX_BYTES {
+    if bytes.len() as u64 > max_bytes {
         bail!(
-            "{}: longer than {MAX_BYTES} bytes, so not written by observer",
+            "{}: longer than {max_bytes} bytes, so not written by observer",
             path.display()
         );
     }
-    let text = String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("{}: not a text", path.display()))?;
-    Ok(Some(text))
+    Ok(Some(bytes))
 }
 
 /// Whether a file or directory belongs to the user as whom we run; false also where it cannot be looked at.

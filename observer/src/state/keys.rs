@@ -1,9 +1,9 @@
 //! The keyring of a host or a notary: one private key, and the certificates of all keys that it had.
 //!
-//! `ROLE.key` holds the private key (mode 0600), `ROLE.certificates.jsonl` one certificate a line, oldest first. A rotation
-//! writes the new key beside the old one, adds its certificate, puts the new key in the old one's place and overwrites what
-//! was there. When it is cut off in the middle, the old key is still in force and the certificate is one of a key that
-//! never signed.
+//! `ROLE.key` holds the private key (mode 0600), `ROLE.certificates.jsonl` one certificate a line, oldest first; the oldest go when it
+//! becomes too long, and are in the store. A rotation writes the new key beside the old one, adds its certificate, puts the new key
+//! in the old one's place and overwrites what was there. When it is cut off in the middle, the old key is still in force and the
+//! certificate is one of a key that never signed.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -15,6 +15,7 @@ use std::{
 use anyhow::{Context, bail};
 
 use super::{
+    certificates::{append_certificate, read_certificates},
     files::{lock, make_private_dir, read_private, write_atomic},
     key_file::KeyFile,
 };
@@ -274,10 +275,6 @@ fn key_path(directory: &Path, role: &str) -> PathBuf {
     directory.join(format!("{role}.key"))
 }
 
-fn certificates_path(directory: &Path, role: &str) -> PathBuf {
-    directory.join(format!("{role}.certificates.jsonl"))
-}
-
 fn stamp_of(path: &Path) -> anyhow::Result<Stamp> {
     let metadata = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
     Ok((metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
@@ -290,38 +287,6 @@ fn read_key(directory: &Path, role: &str) -> anyhow::Result<Option<(KeyFile, Sta
     };
     let key = KeyFile::parse(&text, role).with_context(|| path.display().to_string())?;
     Ok(Some((key, stamp_of(&path)?)))
-}
-
-fn read_certificates(directory: &Path, role: &str) -> anyhow::Result<Vec<KeyRow>> {
-    let path = certificates_path(directory, role);
-    let text = read_private(&path)?.unwrap_or_default();
-    let mut certificates = Vec::new();
-    // The last line without its end was cut off while it was written: the rotation did not happen.
-    for (number, line) in text.split_inclusive('\n').enumerate() {
-        let Some(line) = line.strip_suffix('\n') else {
-            break;
-        };
-        let row = serde_json::from_str(line)
-            .map_err(|error| error.to_string())
-            .and_then(|value| KeyRow::from_json(&value));
-        match row {
-            Ok(row) => certificates.push(row),
-            Err(why) => bail!(
-                "{}: line {}: {why}; the certificates are in the store, too: remove that line",
-                path.display(),
-                number + 1
-            ),
-        }
-    }
-    Ok(certificates)
-}
-
-fn append_certificate(directory: &Path, role: &str, certificate: &KeyRow) -> anyhow::Result<()> {
-    let path = certificates_path(directory, role);
-    let text = read_private(&path)?.unwrap_or_default();
-    let whole = text.rfind('\n').map_or(0, |end| end + 1);
-    let text = format!("{}{}\n", &text[..whole], certificate.to_json());
-    write_atomic(&path, text.as_bytes(), 0o600).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Overwrites what a file held. That is no promise on file systems that copy on write, and the best there is.
@@ -459,6 +424,25 @@ mod tests {
         refused("cut short");
         fs::write(&path, text.replace("\"version\":1", "\"version\":7")).unwrap();
         refused("newer observer (form 7");
+    }
+
+    #[test]
+    fn a_key_can_be_rotated_for_years() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = ring(dir.path());
+        let (first, _) = open(&keys);
+        let path = keys.join("host.certificates.jsonl");
+        let line = fs::read_to_string(&path).unwrap();
+        // As many as a new key every hour makes in three months: more than any other file of the state may hold.
+        fs::write(&path, line.repeat(2_000)).unwrap();
+        assert!(fs::metadata(&path).unwrap().len() > 1 << 20);
+        let (mut ring, notes) = open(&keys);
+        assert_eq!((ring.signer().id(), notes), (first.signer().id(), vec![]));
+        assert_eq!(ring.certificates().len(), 2_000);
+        ring.rotate(200).unwrap();
+        let (again, _) = open(&keys);
+        assert_eq!(again.certificates().len(), 2_001);
+        assert_eq!(again.certificate(), ring.certificate());
     }
 
     #[test]

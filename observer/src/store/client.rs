@@ -66,7 +66,8 @@ pub enum ErrorKind {
     Unreachable,
     /// It did not answer in time.
     Timeout,
-    /// It refused for now: too busy, out of memory, read only, disk full.
+    /// It refused for now: too busy, out of memory, read only, disk full, a part of the cluster away; and whatever else is
+    /// not about the rows.
     Busy,
     /// It refused user or password, or the right to write.
     Denied,
@@ -163,19 +164,49 @@ pub(crate) fn code_of(text: &str) -> Option<u32> {
     rest[..digits].parse().ok()
 }
 
+/// Codes that say that rows and table, or the statement, do not fit: another attempt gives the same. Only these cost rows, so
+/// whatever ClickHouse adds, and every outage inside a cluster (279 `ALL_CONNECTION_TRIES_FAILED`, 286 `UNSATISFIED_QUORUM`, 225
+/// `NO_ZOOKEEPER`), is waited for.
+#[rustfmt::skip]
+const UNFIT: [u32; 61] = [
+    // CANNOT_PARSE_TEXT, INCORRECT_NUMBER_OF_COLUMNS, THERE_IS_NO_COLUMN, SIZES_OF_COLUMNS_DOESNT_MATCH, NOT_FOUND_COLUMN_IN_BLOCK
+    6, 7, 8, 9, 10,
+    // SIZES_OF_COLUMNS_IN_TUPLE_DOESNT_MATCH, DUPLICATE_COLUMN, NO_SUCH_COLUMN_IN_TABLE
+    13, 15, 16,
+    // SIZE_OF_FIXED_STRING_DOESNT_MATCH, NUMBER_OF_COLUMNS_DOESNT_MATCH, CANNOT_PARSE_ESCAPE_SEQUENCE, CANNOT_PARSE_QUOTED_STRING
+    19, 20, 25, 26,
+    // CANNOT_PARSE_INPUT_ASSERTION_FAILED, CANNOT_READ_ALL_DATA (not 32 ATTEMPT_TO_READ_AFTER_EOF: so a shard that goes away is told)
+    27, 33,
+    // TOO_MANY_ARGUMENTS_FOR_FUNCTION, TOO_FEW_ARGUMENTS_FOR_FUNCTION, BAD_ARGUMENTS, CANNOT_PARSE_DATE, CANNOT_PARSE_DATETIME
+    34, 35, 36, 38, 41,
+    // NUMBER_OF_ARGUMENTS_DOESNT_MATCH, ILLEGAL_TYPE_OF_ARGUMENT, ILLEGAL_COLUMN, UNKNOWN_FUNCTION, UNKNOWN_IDENTIFIER
+    42, 43, 44, 46, 47,
+    // NOT_IMPLEMENTED, LOGICAL_ERROR, UNKNOWN_TYPE, EMPTY_LIST_OF_COLUMNS_QUERIED, COLUMN_QUERIED_MORE_THAN_ONCE, TYPE_MISMATCH
+    48, 49, 50, 51, 52, 53,
+    // SYNTAX_ERROR, UNKNOWN_AGGREGATE_FUNCTION, ARGUMENT_OUT_OF_BOUND, CANNOT_CONVERT_TYPE, CANNOT_PARSE_NUMBER, UNKNOWN_FORMAT
+    62, 63, 69, 70, 72, 73,
+    // FORMAT_IS_NOT_SUITABLE_FOR_INPUT, INCORRECT_DATA, CANNOT_INSERT_VALUE_OF_DIFFERENT_SIZE_INTO_TUPLE, INCOMPATIBLE_COLUMNS
+    85, 117, 120, 122,
+    // TOO_LARGE_ARRAY_SIZE, CANNOT_READ_ARRAY_FROM_TEXT, TOO_LARGE_STRING_SIZE, BAD_TYPE_OF_FIELD, BAD_GET, SIZES_OF_ARRAYS_DONT_MATCH
+    128, 130, 131, 169, 170, 190,
+    // INVALID_PARTITION_VALUE, VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE, CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN, CANNOT_PARSE_UUID
+    248, 321, 349, 376,
+    // NO_COMMON_TYPE, FUNCTION_THROW_IF_VALUE_IS_NON_ZERO, DECIMAL_OVERFLOW, CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING, CANNOT_PARSE_BOOL
+    386, 395, 407, 441, 467,
+    // VIOLATED_CONSTRAINT, UNEXPECTED_DATA_AFTER_PARSED_VALUE, CANNOT_PARSE_IPV4, CANNOT_PARSE_IPV6, UNKNOWN_ELEMENT_OF_ENUM,
+    // UNEXPECTED_DATA_TYPE
+    469, 632, 675, 676, 691, 728,
+];
+
 fn kind_of(code: u32) -> ErrorKind {
     match code {
         // REQUIRED_PASSWORD, UNKNOWN_USER, WRONG_PASSWORD, ACCESS_DENIED, AUTHENTICATION_FAILED
         192 | 193 | 194 | 497 | 516 => ErrorKind::Denied,
         // TIMEOUT_EXCEEDED, SOCKET_TIMEOUT
         159 | 209 => ErrorKind::Timeout,
-        // UNKNOWN_TABLE, UNKNOWN_DATABASE: the schema is still to come; READONLY (failover), TOO_MANY_SIMULTANEOUS_QUERIES, NETWORK_ERROR, TABLE_IS_READ_ONLY,
-        // MEMORY_LIMIT_EXCEEDED, NOT_ENOUGH_SPACE, TOO_MANY_PARTS, ABORTED, QUERY_WAS_CANCELLED,
-        // KEEPER_EXCEPTION, UNKNOWN_STATUS_OF_INSERT, TOO_FEW_LIVE_REPLICAS, CANNOT_SCHEDULE_TASK
-        60 | 81 | 164 | 202 | 210 | 242 | 241 | 243 | 252 | 236 | 394 | 999 | 319 | 285 | 439 => {
-            ErrorKind::Busy
-        }
-        _ => ErrorKind::Rejected,
+        code if UNFIT.contains(&code) => ErrorKind::Rejected,
+        // Among them UNKNOWN_TABLE and UNKNOWN_DATABASE (60, 81): the schema is still to come.
+        _ => ErrorKind::Busy,
     }
 }
 
@@ -282,9 +313,11 @@ impl Client {
             if let Some(token) = token {
                 insert = insert.with_setting("insert_deduplication_token", token);
             }
-            // The answer must mean "stored", whatever the server's profile says.
+            // The answer must mean "stored", whatever the server's profile says. The second by its old name, which all versions know
+            // (new: distributed_foreground_insert): else a Distributed table answers when the rows only wait on one server's disk.
             insert = insert
                 .with_setting("async_insert", "0")
+                .with_setting("insert_distributed_sync", "1")
                 .with_timeouts(Some(SEND_TIMEOUT), None);
             for row in rows {
                 insert.write(*row).await?;
@@ -438,6 +471,15 @@ mod tests {
             "migrations bring it"
         );
         assert_eq!(error("<html>bad gateway</html>").kind, ErrorKind::Busy);
+        // A shard, a quorum, Keeper, names and load inside a cluster; and what nobody has heard of yet.
+        for code in [279, 286, 225, 198, 745, 32, 3_000] {
+            let outage = error(&format!("Code: {code}. DB::Exception: later"));
+            assert_eq!((outage.kind, outage.code), (ErrorKind::Busy, Some(code)));
+        }
+        for code in [16, 27, 33, 53, 117, 349, 469] {
+            let unfit = error(&format!("Code: {code}. DB::Exception: no"));
+            assert_eq!(unfit.kind, ErrorKind::Rejected, "{code}");
+        }
         let data = error("Code: 27. DB::Exception: Cannot parse input: (at row 1) the data\nmore data");
         assert!(!data.to_string().contains("the data"), "{data}");
     }

@@ -9,7 +9,7 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::client::{Client, StoreError};
+use super::client::{Client, ErrorKind, StoreError};
 use super::sql::split_script;
 
 /// Database that the SQL files name.
@@ -235,26 +235,28 @@ pub enum MigrateError {
     },
 }
 
+/// An error of the store at a step.
+fn at(step: &str) -> impl FnOnce(StoreError) -> MigrateError {
+    let step = step.to_owned();
+    move |source| MigrateError::Store { step, source }
+}
+
 /// Creates database and tables of the client's database and applies what is missing, in order. Returns the
-/// versions applied now (empty when the schema was up to date).
+/// versions applied now (empty when the schema was up to date). Where nothing is missing it only reads: agents may do no more,
+/// and ClickHouse looks for the right to create before it looks whether there is anything to create.
 pub async fn migrate(client: &Client) -> Result<Vec<u32>, MigrateError> {
     let database = client.database();
-    let at = |step: &str| {
-        let step = step.to_owned();
-        move |source| MigrateError::Store { step, source }
+    let applied = match recorded(client).await {
+        Ok(applied) => applied,
+        Err(error) if matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout) => {
+            return Err(at("read schema_migrations")(error));
+        }
+        // There is no such database or table yet; who may not look into a database hears the same as who may not read.
+        Err(_) => {
+            create_ledger(client).await?;
+            recorded(client).await.map_err(at("read schema_migrations"))?
+        }
     };
-    client
-        .command_without_database(&for_database(CREATE_DATABASE, database))
-        .await
-        .map_err(at("create database"))?;
-    client
-        .command(&for_database(CREATE_LEDGER, database))
-        .await
-        .map_err(at("create schema_migrations"))?;
-    let applied = client
-        .rows::<Applied>("SELECT DISTINCT version, name, sha256 FROM schema_migrations ORDER BY version")
-        .await
-        .map_err(at("read schema_migrations"))?;
     let mut done = Vec::new();
     for migration in missing(MIGRATIONS, &applied, database)? {
         let step = format!("{} ({})", migration.version, migration.name);
@@ -274,6 +276,26 @@ pub async fn migrate(client: &Client) -> Result<Vec<u32>, MigrateError> {
     }
     client.forget_columns().await;
     Ok(done)
+}
+
+/// What the database says was applied.
+async fn recorded(client: &Client) -> Result<Vec<Applied>, StoreError> {
+    client
+        .rows("SELECT DISTINCT version, name, sha256 FROM schema_migrations ORDER BY version")
+        .await
+}
+
+/// Makes the database, and the table in which migrations are recorded.
+async fn create_ledger(client: &Client) -> Result<(), MigrateError> {
+    let database = client.database();
+    client
+        .command_without_database(&for_database(CREATE_DATABASE, database))
+        .await
+        .map_err(at("create database"))?;
+    client
+        .command(&for_database(CREATE_LEDGER, database))
+        .await
+        .map_err(at("create schema_migrations"))
 }
 
 /// Which migrations are still to be applied.
@@ -359,6 +381,55 @@ mod tests {
         assert!(some.into_iter().eq([2].into_iter().chain(4..=last)));
         let all: Vec<Applied> = MIGRATIONS.iter().map(applied).collect();
         assert_eq!(versions(&all), [0; 0]);
+    }
+
+    /// All migrations as a server answers (RowBinaryWithNamesAndTypes).
+    fn answer() -> Vec<u8> {
+        let text = |text: &str| {
+            let mut out = vec![u8::try_from(text.len()).expect("short")];
+            out.extend(text.as_bytes());
+            out
+        };
+        let mut out = vec![3];
+        for word in ["version", "name", "sha256", "UInt32", "String", "FixedString(32)"] {
+            out.extend(text(word));
+        }
+        for migration in MIGRATIONS {
+            out.extend(migration.version.to_le_bytes());
+            out.extend(text(migration.name));
+            out.extend(migration.digest());
+        }
+        out
+    }
+
+    // ClickHouse refuses a CREATE of who may not create, also where there is nothing to create.
+    #[tokio::test]
+    async fn who_may_only_read_what_was_applied_needs_no_more_once_all_is() {
+        use axum::http::StatusCode;
+        let statements = std::sync::Arc::<std::sync::Mutex<Vec<String>>>::default();
+        let seen = std::sync::Arc::clone(&statements);
+        let app = axum::Router::new().fallback(move |sql: String| async move {
+            let reads = sql.starts_with("SELECT DISTINCT version, name, sha256 FROM schema_migrations");
+            seen.lock().expect("lock").push(sql);
+            let refusal = "Code: 497. DB::Exception: agent: Not enough privileges. (ACCESS_DENIED)";
+            if reads {
+                (StatusCode::OK, answer())
+            } else {
+                (StatusCode::FORBIDDEN, refusal.into())
+            }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let target = crate::store::StoreTarget {
+            url: format!("http://{}", listener.local_addr().expect("address")),
+            database: "d".into(),
+            user: String::new(),
+            password: String::new(),
+            ca_file: None,
+        };
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let client = Client::new(&target).expect("client");
+        assert_eq!(migrate(&client).await.expect("nothing to do"), [0; 0]);
+        assert_eq!(statements.lock().expect("lock").len(), 1, "{statements:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! before the seals that cover them. After a restart of the daemon the same rows may travel in another batch: the views drop second copies.
 //!
 //! What can go wrong, and what happens (tested in `tests/store`, below, and in `tests/tests/live_spool.rs`):
-//! - store down, busy or slow: the batch is tried again with growing pauses; rows wait in the spool
+//! - store down, busy or slow, or a part of its cluster: the batch is tried again with growing pauses; rows wait in the spool
 //! - the store answers late, twice or never: as above; what it stored is stored once for the reader
 //! - the store refuses a batch again and again because rows and table do not fit: those rows are given up after [`MAX_REFUSALS`]
 //!   (`rejected`), so that one bad batch does not stop everything for ever

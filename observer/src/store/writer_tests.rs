@@ -99,10 +99,11 @@ async fn rows_that_never_fit_are_given_up() {
 }
 
 #[tokio::test]
-async fn a_busy_store_and_one_without_tables_yet_are_asked_again_without_giving_up() {
+async fn a_store_that_is_busy_without_tables_or_without_a_shard_is_asked_again_without_giving_up() {
     for text in [
         "Code: 241. DB::Exception: memory",
         "Code: 60. DB::Exception: Unknown table",
+        "Code: 279. DB::NetException: All connection tries failed. (ALL_CONNECTION_TRIES_FAILED)",
     ] {
         let writer = writer(server(StatusCode::INTERNAL_SERVER_ERROR, text).await);
         writer
@@ -114,6 +115,27 @@ async fn a_busy_store_and_one_without_tables_yet_are_asked_again_without_giving_
             "{text}"
         );
         assert_eq!(writer.spool().book().lost, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_an_insert_means_stored_whatever_server_and_table_are() {
+    let (heard, mut uris) = tokio::sync::mpsc::unbounded_channel();
+    let app = Router::new().fallback(move |uri: axum::http::Uri, _rows: axum::body::Bytes| async move {
+        heard.send(uri.to_string()).expect("the test listens");
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let url = format!("http://{}", listener.local_addr().expect("address"));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let row = sequencer().finding(FindingRow::unknown());
+    // Without the columns, for which it would ask first.
+    client(url)
+        .insert_unchecked(FindingRow::TABLE, &[&row])
+        .await
+        .expect("taken");
+    let uri = uris.recv().await.expect("a request");
+    for setting in ["async_insert=0", "insert_distributed_sync=1"] {
+        assert!(uri.contains(setting), "{uri}");
     }
 }
 

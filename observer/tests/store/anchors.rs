@@ -121,7 +121,7 @@ async fn a_directory_that_is_behind_the_store_is_refused_and_another_name_too() 
 }
 
 #[tokio::test]
-async fn a_store_that_refuses_the_row_gets_it_with_the_next_anchor() {
+async fn a_store_that_refuses_rows_gets_all_of_them_with_the_next_anchor() {
     need_library!();
     let directory = temporary();
     let store = Store::migrated(directory.path()).await;
@@ -132,14 +132,66 @@ async fn a_store_that_refuses_the_row_gets_it_with_the_next_anchor() {
         .command("RENAME TABLE host_keys TO away")
         .await
         .expect("away");
-    let made = notary.anchor(&client, 5).await.expect("the file is what counts");
-    assert!(made.not_stored.is_some());
-    assert_eq!(newest(&files, "n").expect("file"), Some(made.anchor.clone()));
+    let mut anchors = Vec::new();
+    for at in [5, 6, 7] {
+        let made = notary.anchor(&client, at).await.expect("the file is what counts");
+        assert!(made.not_stored.is_some());
+        assert_eq!(newest(&files, "n").expect("file"), Some(made.anchor.clone()));
+        anchors.push(made.anchor);
+    }
     client
         .command("RENAME TABLE away TO host_keys")
         .await
         .expect("back");
-    let next = notary.anchor(&client, 6).await.expect("next");
+    let next = notary.anchor(&client, 8).await.expect("next");
     assert!(next.not_stored.is_none(), "{:?}", next.not_stored);
-    assert_eq!(stored(&client).await, [made.anchor, next.anchor]);
+    anchors.push(next.anchor);
+    assert_eq!(stored(&client).await, anchors);
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_once_hides_no_seal() {
+    need_library!();
+    let directory = temporary();
+    let store = Store::migrated(directory.path()).await;
+    let client = store.client();
+    let files = directory.path().join("anchors");
+    let notary = Notary::open("n", &directory.path().join("keys"), files, 1).expect("notary");
+    let now_ms = client
+        .rows::<i64>("SELECT toUnixTimestamp64Milli(now64(3))")
+        .await
+        .expect("clock")[0];
+    // As if the seal had come so many hours ago.
+    let hours_ago = async |seal: &SealRow, hours: u32| {
+        insert(&client, &[seal]).await;
+        let update = format!(
+            "ALTER TABLE evidence_seals UPDATE ingested_at = ingested_at - INTERVAL {hours} HOUR WHERE host_id = '{}' AND seal_seq = {} \
+             SETTINGS mutations_sync = 2",
+            seal.host_id, seal.seal_seq
+        );
+        client.command(&update).await.expect("time passes");
+    };
+    let epoch = 1_790_000_000_000_000_000;
+    let mut old = Sequencer::new("host-a", Uuid::from_u128(0x0a), epoch);
+    let mut chain = Sequencer::new("host-b", Uuid::from_u128(0x0b), epoch);
+    hours_ago(&seal(&mut old), 30).await;
+    hours_ago(&seal(&mut chain), 30).await;
+    let made = async |at| notary.anchor(&client, at).await.expect("anchor").anchor;
+    assert_eq!(made(now_ms - 24 * HOUR_MS).await.tree_size, 2);
+    let ahead = made(now_ms + 365 * 24 * HOUR_MS).await;
+    assert_eq!(ahead.tree_size, 0);
+    // It ended before the clock was right again, and more than an hour before the next anchor.
+    let last = seal(&mut chain);
+    hours_ago(&last, 10).await;
+    for nth in 1..=2 {
+        let after = made(now_ms).await;
+        assert_eq!(
+            after.leaves,
+            [("host-b".to_owned(), epoch, 2, last.seal_hash)],
+            "{nth}"
+        );
+        assert_eq!(after.anchored_at, ahead.anchored_at + nth);
+    }
 }

@@ -475,7 +475,7 @@ pub const CONTROLS: [Control; 50] = [
         "Customers",
         "nothing, unless AI is served to customers here",
         Weak,
-        "the inbound side is not observed",
+        "calls that hosts answer are recorded with `capture.served_calls` only, which is off by default, and the caller is an address",
         L::Nothing,
     ),
     control(
@@ -504,7 +504,7 @@ impl Live {
             Self::Nothing => String::new(),
             Self::Systems => format!(
                 "systems: {}, of them not sanctioned: {}",
-                facts.systems.len(),
+                facts.all_systems(),
                 facts.unsanctioned_systems()
             ),
             Self::Findings => format!(
@@ -534,7 +534,7 @@ impl Live {
             ),
             Self::Dispositions => format!(
                 "disposed of: {} of {} findings",
-                facts.disposed,
+                facts.disposed(),
                 facts.finding_total()
             ),
         }

@@ -1,15 +1,16 @@
 //! What the auditor's pack is written from.
 
+use anyhow::Context;
 use clickhouse::{Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
 
-use super::governance_facts::{self, Governance};
+use super::{
+    governance_facts::{self, Governance},
+    sql,
+};
 use crate::{
-    review::{
-        Coverage, Scope, coverage,
-        coverage::{of_host, of_workload, view},
-    },
-    store::{Client, literal},
+    review::{Coverage, Scope, coverage},
+    store::Client,
     verify::{Options, Period, Progress, Report, StoreSource, run as verify},
 };
 
@@ -60,6 +61,32 @@ fact_row! {
         first: i64,
         /// Last use in the period.
         last: i64,
+    }
+}
+
+fact_row! {
+    /// All systems of one verdict, also those that the list has no room for.
+    SystemTotal {
+        /// sanctioned, unsanctioned or unknown.
+        word: String,
+        /// Systems.
+        systems: u64,
+        /// Calls.
+        calls: u64,
+        /// Of them failed ones.
+        failed: u64,
+        /// Calls that did not say their tokens.
+        tokens_unknown: u64,
+    }
+}
+
+fact_row! {
+    /// All findings.
+    FindingTotal {
+        /// Findings.
+        findings: u64,
+        /// Findings that somebody disposed of.
+        disposed: u64,
     }
 }
 
@@ -233,12 +260,16 @@ pub struct Facts {
     pub coverage: Coverage,
     /// Verification.
     pub verification: Report,
-    /// Systems in use, most calls first.
+    /// Systems in use, most calls first. Where there are too many, those that are not sanctioned stay.
     pub systems: Vec<System>,
+    /// All of them, by verdict.
+    pub system_totals: Vec<SystemTotal>,
     /// Destinations never read.
     pub unread: Vec<Unread>,
     /// Findings by kind, worst first.
     pub findings: Vec<FindingGroup>,
+    /// All of them.
+    pub finding_totals: FindingTotal,
     /// Calls over time.
     pub bins: Vec<Bin>,
     /// Programs that could not be read.
@@ -251,38 +282,56 @@ pub struct Facts {
     pub excluded: Vec<Excluded>,
     /// What people decided, and accounts.
     pub governance: Governance,
-    /// Findings that somebody disposed of.
-    pub disposed: u64,
     /// Lists that are longer than [`MAX_ROWS`].
     pub cut: Vec<&'static str>,
 }
 
 impl Facts {
+    /// Systems in use.
+    pub fn all_systems(&self) -> u64 {
+        self.systems_sum(|total| total.systems)
+    }
+
     /// Systems that are not sanctioned.
-    pub fn unsanctioned_systems(&self) -> usize {
-        self.systems
-            .iter()
-            .filter(|s| s.verdict == "unsanctioned")
-            .count()
+    pub fn unsanctioned_systems(&self) -> u64 {
+        self.system_total("unsanctioned").0
+    }
+
+    /// Systems and calls of a verdict.
+    pub fn system_total(&self, verdict: &str) -> (u64, u64) {
+        let total = self.system_totals.iter().find(|total| total.word == verdict);
+        total.map_or((0, 0), |total| (total.systems, total.calls))
     }
 
     /// Findings.
     pub fn finding_total(&self) -> u64 {
-        self.findings.iter().map(|f| f.findings).sum()
+        self.finding_totals.findings
+    }
+
+    /// Findings that somebody disposed of.
+    pub fn disposed(&self) -> u64 {
+        self.finding_totals.disposed
     }
 
     /// Calls.
     pub fn calls(&self) -> u64 {
-        self.systems.iter().map(|s| s.calls).sum()
+        self.systems_sum(|total| total.calls)
     }
 
     /// Calls that failed.
     pub fn failed_calls(&self) -> u64 {
-        self.systems.iter().map(|s| s.failed).sum()
+        self.systems_sum(|total| total.failed)
+    }
+
+    /// Calls that did not say their tokens.
+    pub fn calls_without_tokens(&self) -> u64 {
+        self.systems_sum(|total| total.tokens_unknown)
+    }
+
+    fn systems_sum(&self, of: fn(&SystemTotal) -> u64) -> u64 {
+        self.system_totals.iter().map(of).sum()
     }
 }
-
-const CALLER: &str = "if(k8s_workload_name = '', if(process_comm = '', process_executable_path, process_comm), k8s_namespace_name || '/' || k8s_workload_name)";
 
 /// Reads all facts of a period.
 ///
@@ -303,43 +352,57 @@ pub async fn gather(client: &Client, request: Request, progress: &mut dyn Progre
         coverage: coverage(client, &scope, now).await?,
         verification,
         systems: Vec::new(),
+        system_totals: Vec::new(),
         unread: Vec::new(),
         findings: Vec::new(),
+        finding_totals: FindingTotal {
+            findings: 0,
+            disposed: 0,
+        },
         bins: Vec::new(),
         blind: Vec::new(),
         changes: Vec::new(),
         sample: Vec::new(),
         excluded: Vec::new(),
         governance: Governance::default(),
-        disposed: 0,
         cut: Vec::new(),
         request,
     };
-    let seed = facts.request.seed.clone();
-    let sample = facts.request.sample;
-    facts.systems = list(client, &systems_sql(&scope), "systems", &mut facts.cut).await?;
-    facts.unread = list(client, &unread_sql(&scope), "unread", &mut facts.cut).await?;
-    facts.findings = list(client, &findings_sql(&scope), "findings", &mut facts.cut).await?;
-    facts.bins = list(client, &bins_sql(&scope), "calls over time", &mut facts.cut).await?;
-    facts.blind = list(client, &blind_sql(&scope), "blind spots", &mut facts.cut).await?;
-    facts.changes = list(client, &changes_sql(&scope), "changes", &mut facts.cut).await?;
-    facts.sample = list(
-        client,
-        &sample_sql(&scope, &seed, sample),
-        "sample",
-        &mut facts.cut,
-    )
-    .await?;
-    facts.excluded = list(
-        client,
-        &excluded_sql(&scope),
-        "hosts out of scope",
-        &mut facts.cut,
-    )
-    .await?;
+    read(client, &scope, &mut facts).await?;
     facts.governance = governance_facts::gather(client, &scope, &mut facts.cut).await?;
-    facts.disposed = facts.findings.iter().map(|f| f.disposed).sum();
     Ok(facts)
+}
+
+/// Reads the lists and their totals.
+async fn read(client: &Client, scope: &Scope, facts: &mut Facts) -> anyhow::Result<()> {
+    let cut = &mut facts.cut;
+    facts.systems = list(client, &sql::systems(scope), "systems", cut).await?;
+    // What was kept by another order is shown in this one.
+    facts
+        .systems
+        .sort_by(|a, b| b.calls.cmp(&a.calls).then_with(|| names(a).cmp(&names(b))));
+    facts.system_totals = client.rows(&sql::system_totals(scope)).await?;
+    facts.unread = list(client, &sql::unread(scope), "unread", cut).await?;
+    facts.findings = list(client, &sql::finding_groups(scope), "findings", cut).await?;
+    let totals = client.rows(&sql::finding_totals(scope)).await?;
+    facts.finding_totals = totals.into_iter().next().context("no count of findings")?;
+    facts.bins = list(client, &sql::bins(scope), "calls over time", cut).await?;
+    facts.blind = list(client, &sql::blind(scope), "blind spots", cut).await?;
+    facts.changes = list(client, &sql::changes(scope), "changes", cut).await?;
+    let drawn = sql::sample(scope, &facts.request.seed, facts.request.sample);
+    facts.sample = list(client, &drawn, "sample", cut).await?;
+    facts.excluded = list(client, &sql::excluded(scope), "hosts out of scope", cut).await?;
+    Ok(())
+}
+
+/// What a system is called.
+fn names(system: &System) -> [&str; 4] {
+    [
+        &system.provider,
+        &system.server_address,
+        &system.model,
+        &system.caller,
+    ]
 }
 
 pub(super) async fn list<T>(
@@ -357,104 +420,4 @@ where
         cut.push(name);
     }
     Ok(rows)
-}
-
-/// The calls of a scope.
-pub(super) fn calls(scope: &Scope) -> String {
-    format!(
-        "{} WHERE {} AND {}",
-        view("interactions", scope),
-        of_host(scope),
-        of_workload(scope, Some("process_comm"))
-    )
-}
-
-fn systems_sql(scope: &Scope) -> String {
-    format!(
-        "SELECT toString(gen_ai_provider_name) AS provider, toString(server_address) AS server_address, toString(gen_ai_request_model) AS model, {CALLER} AS caller, \
-         toString(policy_verdict) AS verdict, toString(policy_rule_id) AS policy_rule, count() AS calls, countIf(error_type != '') AS failed, uniqExact(host_id) AS hosts, \
-         uniqExact(user_id) AS users, toUInt64(sum(ifNull(gen_ai_usage_input_tokens, 0))) AS input_tokens, toUInt64(sum(ifNull(gen_ai_usage_output_tokens, 0))) AS output_tokens, \
-         countIf(gen_ai_usage_input_tokens IS NULL AND gen_ai_usage_output_tokens IS NULL) AS tokens_unknown, \
-         toUnixTimestamp64Nano(min(ts)) AS first, toUnixTimestamp64Nano(max(ts)) AS last \
-         FROM {} GROUP BY provider, server_address, model, caller, verdict, policy_rule ORDER BY calls DESC, provider, server_address, model, caller",
-        calls(scope)
-    )
-}
-
-fn unread_sql(scope: &Scope) -> String {
-    format!(
-        "SELECT if(server_address = '', toString(network_peer_address), toString(server_address)) AS destination, toString(endpoint_class) AS class, {CALLER} AS caller, \
-         arrayMap(r -> toString(r), topK(3)(if(opaque_reason = '', visibility, opaque_reason))) AS reasons, count() AS connections, \
-         toUnixTimestamp64Nano(min(ts)) AS first, toUnixTimestamp64Nano(max(ts)) AS last \
-         FROM {} WHERE {} AND {} GROUP BY destination, class, caller HAVING countIf(visibility = 'decoded') = 0 AND countIf(visibility IN ('opaque', 'partial')) > 0 \
-         ORDER BY indexOf(['ai_known', 'local_model', 'ai_suspected', 'unknown'], class), connections DESC, destination",
-        view("connections", scope),
-        of_host(scope),
-        of_workload(scope, Some("process_comm"))
-    )
-}
-
-fn findings_sql(scope: &Scope) -> String {
-    format!(
-        "SELECT toString(f.finding_type) AS kind, toString(f.rule_id) AS rule, toString(f.severity) AS severity, toString(f.direction) AS direction, \
-         toString(f.gen_ai_provider_name) AS provider, toString(i.policy_verdict) AS verdict, count() AS findings, uniqExact(f.interaction_hash) AS calls, uniqExact(f.host_id) AS hosts, \
-         countIf(f.record_hash IN (SELECT finding_hash FROM finding_dispositions WHERE disposition != 'open')) AS disposed \
-         FROM (SELECT * FROM {} WHERE {} AND {}) AS f LEFT JOIN (SELECT record_hash, policy_verdict FROM {}) AS i ON f.interaction_hash = i.record_hash \
-         GROUP BY f.finding_type, f.rule_id, f.severity, f.direction, f.gen_ai_provider_name, i.policy_verdict ORDER BY f.severity DESC, findings DESC, rule",
-        view("findings", scope),
-        of_host(scope),
-        of_workload(scope, None),
-        calls(scope)
-    )
-}
-
-fn bins_sql(scope: &Scope) -> String {
-    let width = crate::coverage::account::cell_width(scope.from, scope.to);
-    format!(
-        "SELECT toInt64({from} + intDiv(toUnixTimestamp64Nano(ts) - {from}, {width}) * {width}) AS at, countIf(policy_verdict = 'sanctioned') AS sanctioned, \
-         countIf(policy_verdict = 'unsanctioned') AS unsanctioned, countIf(policy_verdict NOT IN ('sanctioned', 'unsanctioned')) AS unknown FROM {} GROUP BY at ORDER BY at",
-        calls(scope),
-        from = scope.from
-    )
-}
-
-fn blind_sql(scope: &Scope) -> String {
-    format!(
-        "SELECT toString(reason) AS reason, toString(process_executable_path) AS executable, toString(runtime) AS runtime, uniqExact(host_id) AS hosts, \
-         sum(flows_ai) AS flows_ai, sum(flows_unknown) AS flows_unknown, toUnixTimestamp64Nano(max(ts)) AS last \
-         FROM {} WHERE {} AND {} GROUP BY reason, executable, runtime ORDER BY flows_ai DESC, flows_unknown DESC, executable",
-        view("blind_spots", scope),
-        of_host(scope),
-        of_workload(scope, None)
-    )
-}
-
-fn changes_sql(scope: &Scope) -> String {
-    format!(
-        "SELECT toString(host_id) AS host, toUnixTimestamp64Nano(min(interval_start)) AS since, toUnixTimestamp64Nano(max(interval_end)) AS until, \
-         toString(agent_version) AS agent_version, lower(hex(agent_sha256)) AS agent, lower(hex(config_sha256)) AS config, lower(hex(policy_sha256)) AS policy, lower(hex(register_sha256)) AS register, \
-         lower(hex(rule_pack_sha256)) AS rules, toString(catalog_version) AS catalogue, count() AS seals \
-         FROM {} WHERE {} GROUP BY host, agent_version, agent, config, policy, register, rules, catalogue ORDER BY host, since",
-        view("seals", scope),
-        of_host(scope)
-    )
-}
-
-fn sample_sql(scope: &Scope, seed: &str, size: u32) -> String {
-    format!(
-        "SELECT * FROM (SELECT toUnixTimestamp64Nano(ts) AS ts, toString(host_id) AS host, {CALLER} AS caller, if(user_name = '', toString(user_id), toString(user_name)) AS user, \
-         toString(gen_ai_provider_name) AS provider, toString(server_address) AS server_address, toString(gen_ai_request_model) AS model, toString(policy_verdict) AS verdict, \
-         finding_count AS findings, toString(chain_epoch) || '/' || toString(seal_seq) AS seal, lower(hex(record_hash)) AS record \
-         FROM {} ORDER BY SHA256(concat({}, record_hash)) LIMIT {size})",
-        calls(scope).replacen(" WHERE ", " AS c WHERE ", 1),
-        literal(seed)
-    )
-}
-
-fn excluded_sql(scope: &Scope) -> String {
-    format!(
-        "SELECT toString(host_id) AS host, argMax(exclusion_reason, observed_at) AS reason FROM host_inventory WHERE {} GROUP BY host_id \
-         HAVING NOT argMax(in_scope, observed_at) ORDER BY host",
-        of_host(scope)
-    )
 }

@@ -4,11 +4,12 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{calls, fact_row, list};
+use super::facts::{fact_row, list};
+use super::sql::{calls, findings};
 use crate::{
     review::{
         Scope,
-        coverage::{of_host, of_workload, view},
+        coverage::{of_host, view},
     },
     store::Client,
 };
@@ -264,13 +265,11 @@ fn without_account_sql(scope: &Scope) -> String {
 /// The findings of a scope, with the last word on each.
 fn judged(scope: &Scope) -> String {
     format!(
-        "(SELECT record_hash, ts, finding_type, rule_id, severity FROM {} WHERE {} AND {}) AS f LEFT JOIN \
+        "(SELECT record_hash, ts, finding_type, rule_id, severity FROM {}) AS f LEFT JOIN \
          (SELECT finding_hash, toString(argMax(disposition, ts)) AS disposition, toString(argMax(analyst, ts)) AS analyst, argMax(ticket, ts) AS ticket, \
          argMax(nonconformity_ref, ts) AS nonconformity, toUnixTimestamp64Milli(max(ts)) * 1000000 AS judged, count() AS judgements \
          FROM finding_dispositions GROUP BY finding_hash) AS d ON d.finding_hash = f.record_hash",
-        view("findings", scope),
-        of_host(scope),
-        of_workload(scope, None)
+        findings(scope)
     )
 }
 

@@ -6,6 +6,7 @@ mod facts;
 mod governance_facts;
 mod html;
 mod page;
+mod sql;
 mod tables;
 
 use std::{

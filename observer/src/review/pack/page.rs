@@ -141,12 +141,12 @@ fn cards(facts: &Facts) -> String {
         ),
         card(
             "",
-            grouped(facts.systems.len() as u64),
+            grouped(facts.all_systems()),
             format!("AI systems in use, {} calls", grouped(facts.calls())),
         ),
         card(
             if unsanctioned > 0 { "bad" } else { "" },
-            grouped(unsanctioned as u64),
+            grouped(unsanctioned),
             "of them not sanctioned by the policy".into(),
         ),
         card(
@@ -154,7 +154,7 @@ fn cards(facts: &Facts) -> String {
             grouped(facts.finding_total()),
             format!(
                 "findings of sensitive data, {} disposed of",
-                grouped(facts.disposed)
+                grouped(facts.disposed())
             ),
         ),
         card(
@@ -189,9 +189,7 @@ fn cards(facts: &Facts) -> String {
 fn rest(rows: usize, file: &str) -> String {
     match rows {
         0..=SHOWN => String::new(),
-        _ => paragraph(&format!(
-            "The first {SHOWN} of {rows} rows; all of them are in {file}."
-        )),
+        _ => paragraph(&format!("The first {SHOWN} of the {rows} rows in {file}.")),
     }
 }
 
@@ -250,7 +248,7 @@ fn method(facts: &Facts, files: &[(&str, String)]) -> String {
     ));
     if !facts.cut.is_empty() {
         out.push_str(&paragraph(&format!(
-            "Lists that were cut at {MAX_ROWS} rows: {}.",
+            "Lists that were cut at {MAX_ROWS} rows: {}. Numbers of systems, calls and findings are those of all.",
             facts.cut.join(", ")
         )));
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use super::memory::Memory;
 use crate::store::is_identifier;
 
 /// Environment variable that names the library.
@@ -18,11 +19,6 @@ const LIBRARY_PLACES: [&str; 2] = [
     "/usr/local/lib/observer/libchdb.so",
     "/usr/lib/observer/libchdb.so",
 ];
-
-/// Memory of one query, bytes.
-const QUERY_MEMORY: u64 = 400 << 20;
-/// Memory of the whole engine, bytes: all queries at once and room for inserts and merges.
-const ENGINE_MEMORY: u64 = 1800 << 20;
 
 /// What `observer store` is started with.
 #[derive(Debug, Clone)]
@@ -133,11 +129,12 @@ pub(super) fn prepare(config: &EmbeddedConfig) -> anyhow::Result<DirectoryLock> 
     let users = fs::canonicalize(dir)
         .with_context(|| format!("{}", dir.display()))?
         .join("users.xml");
-    write_private(&users, &users_xml(&config.database))?;
+    let memory = Memory::here();
+    write_private(&users, &users_xml(&config.database, memory.query))?;
     let users = users
         .to_str()
         .with_context(|| format!("{}: the path is not UTF-8", users.display()))?;
-    write_private(&config.engine_config(), &engine_xml(users))?;
+    write_private(&config.engine_config(), &engine_xml(users, memory.engine))?;
     Ok(lock)
 }
 
@@ -189,13 +186,13 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// Few threads, bounded memory, and old parts kept for a while as a server does (the library deletes them at once,
 /// which a power cut would not forgive).
-fn engine_xml(users: &str) -> String {
+fn engine_xml(users: &str, memory: u64) -> String {
     let users = users.replace('&', "&amp;").replace('<', "&lt;");
     format!(
         "<clickhouse>\n\
          \x20 <users_config>{users}</users_config>\n\
          \x20 <mark_cache_size>67108864</mark_cache_size>\n\
-         \x20 <max_server_memory_usage>{ENGINE_MEMORY}</max_server_memory_usage>\n\
+         \x20 <max_server_memory_usage>{memory}</max_server_memory_usage>\n\
          \x20 <max_thread_pool_free_size>4</max_thread_pool_free_size>\n\
          \x20 <background_pool_size>2</background_pool_size>\n\
          \x20 <merge_tree>\n\
@@ -209,12 +206,12 @@ fn engine_xml(users: &str) -> String {
 
 /// What the one user of the engine may do. Without grants every client reads every file of the host and fetches any
 /// URL. `database` is an identifier.
-fn users_xml(database: &str) -> String {
+fn users_xml(database: &str, memory: u64) -> String {
     format!(
         "<clickhouse>\n\
          \x20 <profiles><default>\n\
          \x20   <max_threads>2</max_threads>\n\
-         \x20   <max_memory_usage>{QUERY_MEMORY}</max_memory_usage>\n\
+         \x20   <max_memory_usage>{memory}</max_memory_usage>\n\
          \x20   <implicit_select>0</implicit_select>\n\
          \x20 </default></profiles>\n\
          \x20 <users><default>\n\

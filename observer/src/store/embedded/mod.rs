@@ -9,6 +9,7 @@
 //! run       one request on the engine                       statement INSERT, its data, everything else  [pure]
 //! engine    sessions                                        error     codes, texts, statuses  [pure]
 //! ffi       the only unsafe code                            native    blocks that the engine does not make  [pure]
+//! config    settings, files that bind the engine            memory    how much it may take
 //! ```
 //!
 //! `docs/store.md` says what the library does that a server does not, and what is done about it.
@@ -22,6 +23,7 @@ mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod memory;
 mod native;
 mod request;
 mod run;

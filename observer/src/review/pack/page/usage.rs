@@ -52,10 +52,9 @@ pub(super) fn systems(facts: &Facts) -> String {
     ];
     out.push_str(&table(&heads, &rows, "No AI call was decoded in this period."));
     out.push_str(&rest(facts.systems.len(), "systems.csv"));
-    let silent: u64 = facts.systems.iter().map(|s| s.tokens_unknown).sum();
     out.push_str(&paragraph(&format!(
         "Tokens are those that answers state; {} of {} calls stated none.",
-        grouped(silent),
+        grouped(facts.calls_without_tokens()),
         grouped(facts.calls())
     )));
     out.push_str("<h3>Destinations that were seen and never read</h3>\n");
@@ -99,35 +98,19 @@ fn tokens(count: u64, of: &System) -> Cell {
 
 pub(super) fn sanctioned(facts: &Facts) -> String {
     let mut out = String::from("<h2>Sanctioned and unsanctioned use</h2>\n");
-    // Whatever is neither is unknown.
-    let word = |verdict: &str| match verdict {
-        "sanctioned" => "sanctioned",
-        "unsanctioned" => "unsanctioned",
-        _ => "unknown",
-    };
-    let sum = |verdict: &str| -> (usize, u64) {
-        let of: Vec<_> = facts
-            .systems
-            .iter()
-            .filter(|s| word(&s.verdict) == verdict)
-            .collect();
-        (of.len(), of.iter().map(|s| s.calls).sum())
-    };
     let rows: Vec<Vec<Cell>> = ["sanctioned", "unsanctioned", "unknown"]
         .into_iter()
         .map(|verdict| {
-            let (systems, calls) = sum(verdict);
-            vec![verdict_cell(verdict), number(systems as u64), number(calls)]
+            let (systems, calls) = facts.system_total(verdict);
+            vec![verdict_cell(verdict), number(systems), number(calls)]
         })
         .collect();
     out.push_str(&table(&["verdict", "systems", "calls"], &rows, ""));
     out.push_str(&paragraph(
         "The verdict is that of the policy in force at the time of the call. Changing the policy later does not change it.",
     ));
-    let rows: Vec<Vec<Cell>> = facts
-        .systems
-        .iter()
-        .filter(|s| s.verdict == "unsanctioned")
+    let unsanctioned = facts.systems.iter().filter(|s| s.verdict == "unsanctioned");
+    let rows: Vec<Vec<Cell>> = unsanctioned
         .take(SHOWN)
         .map(|s| {
             vec![
