@@ -9,7 +9,7 @@ use prometheus::{
 use crate::{
     alerts::Counts,
     app::Observed,
-    coverage::{Ledger, Stage},
+    coverage::{Ledger, REASONS, Stage},
     evidence::Table,
     kernel::probes::ProbeState,
     kubernetes::{State, Status},
@@ -102,6 +102,7 @@ impl Metrics {
         let rules = gauges("observer_rules", "Rules for sensitive data by state", "state")?;
         let (enforced, enforcement) = enforcement_metrics(&registry)?;
         let lag = lag_gauge(&registry)?;
+        let [lost, lost_bytes] = loss_counters(&registry)?;
         let spool = gauges(
             "observer_spool",
             "Rows that wait: segments, bytes on disk, bytes in memory",
@@ -124,16 +125,8 @@ impl Metrics {
                 "Segments of the spool that were given up",
             )?,
             events: counter("observer_events_total", "Records from the kernel")?,
-            lost: counters(
-                "observer_lost_total",
-                "Losses by stage and reason",
-                &["stage", "reason"],
-            )?,
-            lost_bytes: counters(
-                "observer_lost_bytes_total",
-                "Bytes of these losses",
-                &["stage", "reason"],
-            )?,
+            lost,
+            lost_bytes,
             plaintext: counters(
                 "observer_plaintext_bytes_total",
                 "Plaintext by scope of its flow",
@@ -321,6 +314,23 @@ fn registered<M: Collector + Clone + 'static>(
     registry.register(Box::new(metric.clone())).map(|()| metric)
 }
 
+/// Losses and their bytes. Each reason has its series from the beginning: what appears with a number is no increase to Prometheus, and an
+/// alert on one would not see the first burst.
+fn loss_counters(registry: &Registry) -> prometheus::Result<[IntCounterVec; 2]> {
+    let counters = |name: &str, help: &str| -> prometheus::Result<IntCounterVec> {
+        let opts = Opts::new(name, help);
+        let vec = registered(registry, IntCounterVec::new(opts, &["stage", "reason"]))?;
+        for (stage, reason) in REASONS {
+            vec.get_metric_with_label_values(&[stage.name(), reason])?;
+        }
+        Ok(vec)
+    };
+    Ok([
+        counters("observer_lost_total", "Losses by stage and reason")?,
+        counters("observer_lost_bytes_total", "Bytes of these losses")?,
+    ])
+}
+
 /// Decisions by what was done, and the state of enforcement.
 fn enforcement_metrics(registry: &Registry) -> prometheus::Result<(IntCounterVec, IntGaugeVec)> {
     let decisions = Opts::new(
@@ -399,4 +409,32 @@ fn raise(counter: &IntCounter, total: u64) {
 
 fn set(gauge: &IntGauge, value: usize) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_of_a_loss_has_its_series_before_the_first_loss() {
+        let metrics = Metrics::new().unwrap();
+        let value =
+            |stage: Stage, reason: &str| metrics.lost.with_label_values(&[stage.name(), reason]).get();
+        let lost = |name: &str| {
+            let families = metrics.registry.gather();
+            let family = families.iter().find(|family| family.name() == name);
+            family.map_or(0, |family| family.get_metric().len())
+        };
+        for name in ["observer_lost_total", "observer_lost_bytes_total"] {
+            assert_eq!(lost(name), REASONS.len());
+        }
+        let mut snapshot = Snapshot::default();
+        snapshot.ledger.lose(Stage::Flow, "gap", 10);
+        metrics.take_pipeline(&snapshot);
+        assert_eq!(
+            (value(Stage::Flow, "gap"), value(Stage::Flow, "gap_at_end")),
+            (1, 0)
+        );
+        assert_eq!(lost("observer_lost_total"), REASONS.len());
+    }
 }

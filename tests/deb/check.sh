@@ -28,7 +28,7 @@ cp "$first" "$root/first.deb"
 cp "$second" "$root/second.deb"
 
 # A terminal is needed, and its own filter for system calls refuses bpf(2).
-capabilities=CAP_BPF,CAP_PERFMON,CAP_SYS_ADMIN,CAP_SYS_PTRACE,CAP_DAC_READ_SEARCH
+capabilities=CAP_BPF,CAP_PERFMON,CAP_SYS_ADMIN,CAP_SYS_PTRACE,CAP_DAC_READ_SEARCH,CAP_CHECKPOINT_RESTORE
 setsid script -qec "env SYSTEMD_SECCOMP=0 systemd-nspawn -q -D $root --register=no --keep-unit -M $machine --capability=$capabilities -b" \
     /dev/null < /dev/null > "$folder/nspawn.log" 2>&1 &
 terminal=$!
@@ -69,7 +69,7 @@ grep -qE '^ *ok +kernel programs' "$folder/doctor.txt" || { cat "$folder/doctor.
 
 say "start"
 # A store that is away: rows wait in the spool.
-printf 'store:\n  url: http://127.0.0.1:1\nmetrics:\n  listen: 127.0.0.1:%s\n' $port > "$root/etc/observer/observer.yaml"
+printf 'store:\n  url: http://127.0.0.1:1\nmetrics:\n  listen: 127.0.0.1:%s\nalerts:\n  to: file:/var/log/observer/alerts.json\n' $port > "$root/etc/observer/observer.yaml"
 inside systemctl enable --now -q observer
 ready() {
     for _ in $(seq 600); do
@@ -82,10 +82,12 @@ ready
 pid=$(inside systemctl show -P MainPID observer)
 rights=$(inside grep -E '^(CapEff|NoNewPrivs|Seccomp):' "/proc/$pid/status" | tr -d '\t' | tr '\n' ' ')
 say "rights of the service: $rights"
-# BPF, PERFMON, SYS_ADMIN, SYS_PTRACE, DAC_READ_SEARCH.
-expect "rights" "CapEff:000000c000280004 NoNewPrivs:1 Seccomp:2 " "$rights"
+# BPF, PERFMON, SYS_ADMIN, SYS_PTRACE, DAC_READ_SEARCH, CHECKPOINT_RESTORE.
+expect "rights" "CapEff:000001c000280004 NoNewPrivs:1 Seccomp:2 " "$rights"
 key=$(inside sha256sum /var/lib/observer/hmac.key)
 expect "mode of the state" 700 "$(inside stat -c %a /var/lib/observer)"
+expect "mode of the logs" 750 "$(inside stat -c %a /var/log/observer)"
+inside nsenter -t "$pid" -m test -w /var/log/observer || fail "the service cannot write alerts"
 
 say "upgrade"
 inside dpkg -i /second.deb > /dev/null
@@ -105,7 +107,7 @@ expect "after the removal" inactive "$(inside systemctl is-active observer || tr
 
 say "purge"
 inside dpkg -P observer > /dev/null
-for left in /etc/observer /var/lib/observer /run/observer /etc/systemd/system/multi-user.target.wants/observer.service; do
+for left in /etc/observer /var/lib/observer /var/log/observer /run/observer /etc/systemd/system/multi-user.target.wants/observer.service; do
     [ ! -e "$root$left" ] && [ ! -L "$root$left" ] || fail "the purge left $left"
 done
 say "all steps as expected"

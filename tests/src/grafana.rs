@@ -13,7 +13,7 @@ pub struct Period {
     pub from: i64,
     /// End.
     pub to: i64,
-    /// Variables stand on "All"; else each has one made-up value.
+    /// Variables stand on "All", but those with a value; else each has one made-up value.
     pub all: bool,
     /// Values of variables, by name; the others have a made-up one.
     pub values: Vec<(&'static str, String)>,
@@ -74,8 +74,16 @@ const TIME_FILTER: &str = "$__timeFilter(";
 pub fn expand(sql: &str, period: &Period) -> Result<String> {
     let mut text = sql.to_owned();
     while let Some(at) = text.rfind(CONDITIONAL) {
-        let (condition, after) = argument(&text, at + CONDITIONAL.len())?;
-        let condition = if period.all { "1=1".to_owned() } else { condition };
+        let (condition, variable, after) = arguments(&text, at + CONDITIONAL.len())?;
+        let chosen = period
+            .values
+            .iter()
+            .any(|(name, _)| variable == format!("${name}"));
+        let condition = if period.all && !chosen {
+            "1=1".to_owned()
+        } else {
+            condition
+        };
         text.replace_range(at..after, &condition);
     }
     while let Some(at) = text.find(TIME_FILTER) {
@@ -106,15 +114,16 @@ fn variable(name: &str) -> String {
     format!("${{{name}:sqlstring}}")
 }
 
-/// First of the two arguments of a macro, and where the macro ends.
-fn argument(text: &str, start: usize) -> Result<(String, usize)> {
+/// The two arguments of a macro, and where the macro ends.
+fn arguments(text: &str, start: usize) -> Result<(String, String, usize)> {
     let (mut depth, mut comma) = (0, None);
     for (index, byte) in text.bytes().enumerate().skip(start) {
         match byte {
             b'(' => depth += 1,
             b')' if depth == 0 => {
                 let comma = comma.context("a macro with one argument")?;
-                return Ok((text[start..comma].to_owned(), index + 1));
+                let (first, second) = (&text[start..comma], &text[comma + 1..index]);
+                return Ok((first.to_owned(), second.trim().to_owned(), index + 1));
             }
             b')' => depth -= 1,
             b',' if depth == 0 && comma.replace(index).is_some() => bail!("a macro with three arguments"),
@@ -149,6 +158,15 @@ mod tests {
             expand(sql, &some)
                 .unwrap()
                 .starts_with("SELECT 1 WHERE a IN (f(x, y), 'no ''such'' host') AND ")
+        );
+        let one = Period {
+            values: vec![("host", "it's".into())],
+            ..all.clone()
+        };
+        assert!(
+            expand(sql, &one)
+                .unwrap()
+                .starts_with("SELECT 1 WHERE a IN (f(x, y), 'it''s') AND ")
         );
         assert!(expand("SELECT $__nothing", &all).is_err());
         assert!(expand("$__conditionalAll(a", &all).is_err());

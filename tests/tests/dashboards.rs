@@ -103,7 +103,18 @@ fn check_columns(panel: &Value, answer: &Answer) -> Result<()> {
     Ok(())
 }
 
-fn check_panel(store: &Store, panel: &Value, period: &Period, filled: bool) -> Result<()> {
+/// What the panels must show.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Each something, but for those that have nothing to show of a good history.
+    Something,
+    /// Something or nothing.
+    Anything,
+    /// No number: nobody observed, so a 0 would be made up.
+    NoNumber,
+}
+
+fn check_panel(store: &Store, panel: &Value, period: &Period, shown: Shown) -> Result<()> {
     let period = &own_period(panel, period)?;
     for target in panel["targets"].as_array().into_iter().flatten() {
         let sql = expand(text(target, "rawSql"), period)?;
@@ -114,7 +125,15 @@ fn check_panel(store: &Store, panel: &Value, period: &Period, filled: bool) -> R
             .iter()
             .all(|row| row.as_object().is_none_or(|o| o.values().all(Value::is_null)));
         let may_be_empty = MAY_BE_EMPTY.contains(&text(panel, "title"));
-        ensure!(!filled || !nothing || may_be_empty, "it shows nothing");
+        ensure!(
+            shown != Shown::Something || !nothing || may_be_empty,
+            "it shows nothing"
+        );
+        ensure!(
+            shown != Shown::NoNumber || nothing || text(panel, "type") != "stat",
+            "it shows a number where nothing is known: {:?}",
+            answer.rows
+        );
     }
     Ok(())
 }
@@ -128,7 +147,7 @@ fn check_variables(store: &Store, dashboard: &Value, period: &Period) -> Result<
     Ok(())
 }
 
-fn check_all(store: &Store, period: &Period, filled: bool) -> Result<()> {
+fn check_all(store: &Store, period: &Period, shown: Shown) -> Result<()> {
     let (mut wrong, mut seen) = (Vec::new(), 0);
     for dashboard in dashboards()? {
         if let Err(error) = check_variables(store, &dashboard, period) {
@@ -136,7 +155,7 @@ fn check_all(store: &Store, period: &Period, filled: bool) -> Result<()> {
         }
         for panel in panels(&dashboard) {
             seen += 1;
-            if let Err(error) = check_panel(store, panel, period, filled) {
+            if let Err(error) = check_panel(store, panel, period, shown) {
                 wrong.push(format!(
                     "{} / {}: {error:#}",
                     text(&dashboard, "title"),
@@ -220,10 +239,24 @@ async fn each_panel_and_alert_works_on_a_filled_store() -> Result<()> {
         ],
         ..period(END - DAYS * 86_400, END)
     };
-    check_all(&store, &all, true)?;
+    check_all(&store, &all, Shown::Something)?;
     // With a choice in each variable the filters must be right, too; what they leave may be nothing.
-    check_all(&store, &Period { all: false, ..all }, false)?;
-    let firing = firing(&store, END)?;
+    let made_up = Period {
+        all: false,
+        ..all.clone()
+    };
+    check_all(&store, &made_up, Shown::Anything)?;
+    clusters_have_their_silent_hosts(&store, &all)?;
+    alerts_of_a_good_history(&store)?;
+    dead_hosts_are_missed_until_they_are_gone(&store, &client).await?;
+    each_verdict_but_verified_calls(&store, &client).await?;
+    a_secret_that_arrives_late_calls(&store, &client).await?;
+    store.stop()
+}
+
+/// The made-up history has its open findings and late rows; nothing of it is a reason to be called at night.
+fn alerts_of_a_good_history(store: &Store) -> Result<()> {
+    let firing = firing(store, END)?;
     for expected in [
         "observer-finding-open",
         "observer-new-blind-spot",
@@ -235,10 +268,132 @@ async fn each_panel_and_alert_works_on_a_filled_store() -> Result<()> {
             "{expected} does not fire; those that do: {firing:?}"
         );
     }
-    for unexpected in ["observer-fork", "observer-verification-failed", "observer-clock"] {
+    for unexpected in [
+        "observer-fork",
+        "observer-verification-failed",
+        "observer-verification-partial",
+        "observer-verification-old",
+        "observer-seal-missing",
+        "observer-clock",
+    ] {
         assert!(!firing.contains(unexpected), "{unexpected} fires without cause");
     }
-    store.stop()
+    Ok(())
+}
+
+/// Hosts of the inventory without a seal are in the cluster that the inventory names, though no exchange of theirs does.
+fn clusters_have_their_silent_hosts(store: &Store, all: &Period) -> Result<()> {
+    for (cluster, expected) in [("prod-eu", 1), ("another", 0)] {
+        let mut period = all.clone();
+        period.values.push(("cluster", cluster.to_owned()));
+        let rows = panel_rows(
+            store,
+            "observer-coverage",
+            "Hosts of the inventory without a seal",
+            &period,
+        )?;
+        ensure!(rows.len() == expected, "{cluster}: {rows:?}");
+    }
+    Ok(())
+}
+
+fn panel_rows(store: &Store, uid: &str, title: &str, period: &Period) -> Result<Vec<Value>> {
+    let all = dashboards()?;
+    let dashboard = all
+        .iter()
+        .find(|d| text(d, "uid") == uid)
+        .context("no dashboard")?;
+    let panel = panels(dashboard)
+        .find(|panel| text(panel, "title") == title)
+        .context("no panel")?;
+    let sql = expand(text(&panel["targets"][0], "rawSql"), period)?;
+    Ok(ask(store, &sql)?.rows)
+}
+
+/// All hosts sealed until the end, once an hour.
+async fn dead_hosts_are_missed_until_they_are_gone(store: &Store, client: &Client) -> Result<()> {
+    const HOUR: i64 = 3_600;
+    let missed = |at: i64| Ok::<_, anyhow::Error>(firing(store, at)?.contains("observer-seal-missing"));
+    ensure!(
+        !missed(END + 2 * HOUR)?,
+        "three intervals may pass: the way to the store takes time"
+    );
+    ensure!(missed(END + 4 * HOUR)?, "dead hosts are not missed");
+    ensure!(missed(END + 72 * HOUR)?, "dead hosts are forgotten");
+    // A change of the policy: two seals of nearly no length, on every host.
+    let seals = "INSERT INTO ai_evidence.evidence_seals (host_id, chain_epoch, seal_seq, interval_start, interval_end, seal_kind)";
+    let newest = "SELECT host_id, max(chain_epoch) AS epoch, argMax(seal_seq, (chain_epoch, seal_seq)) AS seq FROM ai_evidence.evidence_seals GROUP BY host_id";
+    for (number, from, to) in [(1, END, END + 1), (2, END + 1, END + 1)] {
+        let sql = format!(
+            "{seals} SELECT host_id, epoch, seq + {number}, fromUnixTimestamp64Milli({from}000, 'UTC'), \
+             fromUnixTimestamp64Milli({to}000, 'UTC'), 'interval' FROM ({newest})"
+        );
+        client.command(&sql).await?;
+    }
+    ensure!(
+        !missed(END + 2 * HOUR)?,
+        "short seals are taken for the length of an interval"
+    );
+    let gone = format!(
+        "INSERT INTO ai_evidence.host_inventory (observed_at, source, host_id, in_scope, gone_at) SELECT \
+         fromUnixTimestamp64Milli({0}000, 'UTC'), 'kubernetes/prod-eu', host_id, true, fromUnixTimestamp64Milli({0}000, 'UTC') \
+         FROM ({newest})",
+        END + HOUR
+    );
+    client.command(&gone).await?;
+    ensure!(
+        !missed(END + 4 * HOUR)?,
+        "hosts that the inventory says are gone are missed"
+    );
+    Ok(())
+}
+
+/// Runs that found something are noted as such, whatever they found; before, somebody verified each day.
+async fn each_verdict_but_verified_calls(store: &Store, client: &Client) -> Result<()> {
+    let after = END + 3 * 86_400;
+    ensure!(
+        firing(store, after)?.contains("observer-verification-old"),
+        "nobody misses the verifications"
+    );
+    for (minute, verdict, calls) in [
+        (1, "findings", [true, false]),
+        (2, "could_not_verify", [false, true]),
+        (3, "verified", [false, false]),
+    ] {
+        let sql = format!(
+            "INSERT INTO ai_evidence.verification_runs (ts, run_id, verdict) SELECT \
+             fromUnixTimestamp64Milli({}000, 'UTC'), generateUUIDv4(), '{verdict}'",
+            END + minute * 60
+        );
+        client.command(&sql).await?;
+        let firing = firing(store, after)?;
+        let of_runs = ["observer-verification-failed", "observer-verification-partial"];
+        ensure!(of_runs.map(|uid| firing.contains(uid)) == calls, "{verdict}");
+    }
+    Ok(())
+}
+
+/// The call began two days ago, its rows come now.
+async fn a_secret_that_arrives_late_calls(store: &Store, client: &Client) -> Result<()> {
+    let now = store.query("SELECT toUnixTimestamp(now()) AS now")?[0]["now"]
+        .as_i64()
+        .context("no time")?;
+    let calls = |at: i64| Ok::<_, anyhow::Error>(firing(store, at)?.contains("observer-secret-unsanctioned"));
+    let began = "now64(9, 'UTC') - INTERVAL 2 DAY";
+    for sql in [
+        format!(
+            "INSERT INTO ai_evidence.ai_interactions (ts, record_hash, policy_verdict) SELECT {began}, SHA256('late'), 'unknown'"
+        ),
+        format!(
+            "INSERT INTO ai_evidence.ai_findings (ts, record_hash, interaction_hash, finding_type, severity, rule_id) SELECT {began}, \
+             SHA256('late finding'), SHA256('late'), 'secret', 'high', 'a_rule'"
+        ),
+    ] {
+        client.command(&sql).await?;
+    }
+    ensure!(calls(now + 60)?, "nobody is called");
+    ensure!(!calls(now + 3_600)?, "it calls for ever");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,7 +402,7 @@ async fn an_empty_store_is_no_error() -> Result<()> {
     let Some((mut store, _)) = migrated(dir.path()).await? else {
         return Ok(());
     };
-    check_all(&store, &period(END - 86_400, END), false)?;
+    check_all(&store, &period(END - 86_400, END), Shown::NoNumber)?;
     assert_eq!(firing(&store, END)?, BTreeSet::new());
     store.stop()
 }

@@ -54,6 +54,10 @@ reasons! {
     Go = "go_unsupported", "Go without a usable table of functions";
     /// NSS.
     Nss = "nss", "NSS whose library for plaintext (NSPR) was not found";
+    /// A TLS library that Observer has no programs for.
+    NotSupported = "stack_not_supported", "a TLS library that Observer has no programs for (mbedTLS, wolfSSL, s2n-tls)";
+    /// A file of the process was not examined, or not to its end.
+    NotExamined = "file_not_examined", "a file that the process has mapped could not be opened, or not be examined: it may have a TLS stack";
     /// QUIC.
     Quic = "quic", "QUIC (HTTP/3), which is sealed from its first byte";
     /// Nothing was said after the handshake.
@@ -69,14 +73,14 @@ reasons! {
 /// What discovery knows about the TLS stacks of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readability {
-    /// Not looked at, or gone before it was.
+    /// Not looked at, or gone before it was, or not all of its files are examined yet.
     Unknown,
     /// Its stacks have all probes, the last of them since this time (CLOCK_BOOTTIME, ns).
     Readable {
         /// When.
         since_ns: u64,
     },
-    /// It has a stack that cannot be read.
+    /// It has a stack that cannot be read, or a file that may have one.
     Opaque(OpaqueReason),
     /// None of the files that it had mapped at this time (CLOCK_BOOTTIME, ns) has a stack.
     NoStack {

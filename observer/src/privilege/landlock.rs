@@ -20,7 +20,8 @@ const NOTHING: &str = "/dev/null";
 pub struct Fence(RulesetCreated);
 
 impl Fence {
-    /// A fence with these directories inside. Those that are missing are made.
+    /// A fence with these directories inside. Those that are missing are made; one that cannot be made stays outside, and the others are
+    /// fenced all the same: nothing can be written there anyway.
     ///
     /// # Errors
     /// When the kernel has no Landlock or refuses it.
@@ -35,8 +36,13 @@ impl Fence {
             .and_then(Ruleset::create)
             .context("landlock")?;
         for directory in writable {
-            make_dir(directory, 0o700)?;
-            rules = allow(rules, directory, rights)?;
+            match make_dir(directory, 0o700) {
+                Ok(()) => rules = allow(rules, directory, rights)?,
+                Err(error) => tracing::warn!(
+                    error = format!("{error:#}"),
+                    "landlock: nothing will be written there (with systemd: ReadWritePaths=, docs/install.md)"
+                ),
+            }
         }
         let rules = allow(rules, Path::new(NOTHING), AccessFs::WriteFile)?;
         Ok(Self(rules))
@@ -86,6 +92,26 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn a_directory_that_cannot_be_made_takes_the_fence_from_no_other() {
+        if supported().is_none() {
+            println!("SKIP: this kernel has no Landlock");
+            return;
+        }
+        let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let never = outside.path().join("file");
+        fs::write(&never, "").unwrap();
+        let fence = Fence::new(&[never.join("below"), inside.path().to_path_buf()]).unwrap();
+        let (here, there) = (inside.path().join("x"), outside.path().join("x"));
+        let seen = std::thread::spawn(move || {
+            fence.enter().unwrap();
+            (fs::write(here, "1"), fs::write(there, "2"))
+        });
+        let (here, there) = seen.join().unwrap();
+        here.unwrap();
+        assert_eq!(there.unwrap_err().raw_os_error(), Some(libc::EACCES));
+    }
 
     #[test]
     fn inside_the_fence_only_its_directories_can_be_written() {

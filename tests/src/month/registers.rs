@@ -95,7 +95,7 @@ async fn inventory(client: &Client, plan: &Plan) -> Result<()> {
         .map(|number| {
             let place = Place::new(number);
             format!(
-                "SELECT {}, 'kubernetes', '{}', '{}', true, {}",
+                "SELECT {}, 'kubernetes/prod-eu', '{}', '{}', true, {}",
                 time(plan.end - 600 * SECOND),
                 place.host_id,
                 place.host_name,

@@ -26,11 +26,18 @@ struct Alert {
     severity: String,
     /// Seconds until now that `$__fromTime` and `$__toTime` mean.
     period: u32,
+    /// How long it has to be so before somebody is called, as Grafana writes it: `2m`.
+    #[serde(default = "at_once", rename = "for")]
+    lasts: String,
     about: String,
     /// The number that is too much; the query leaves out rows below it, too.
     #[serde(default)]
     above: f64,
     sql: String,
+}
+
+fn at_once() -> String {
+    "0s".to_owned()
 }
 
 /// The provisioning file (JSON, which Grafana takes like YAML).
@@ -69,7 +76,7 @@ fn rule(alert: &Alert) -> Result<Value> {
         ],
         "noDataState": "OK",
         "execErrState": "Error",
-        "for": "0s",
+        "for": alert.lasts,
         "isPaused": false,
         "labels": { "severity": alert.severity, "source": "observer" },
         "annotations": { "summary": alert.title, "description": alert.about },

@@ -20,7 +20,12 @@ struct Table {
     columns: &'static [(&'static str, &'static str)],
 }
 
-const CLUSTER: &str = "host_id IN (SELECT host_id FROM ai_evidence.ai_interactions WHERE k8s_cluster_name IN (${cluster:sqlstring}))";
+/// Hosts of the chosen clusters, silent ones too: those are in nothing but the inventory, whose source names the cluster.
+const CLUSTER: &str = "host_id IN (SELECT host_id FROM ai_evidence.ai_interactions WHERE k8s_cluster_name IN (${cluster:sqlstring}) UNION DISTINCT \
+                       SELECT host_id FROM ai_evidence.host_inventory WHERE startsWith(source, 'kubernetes/') AND substring(source, 12) IN (${cluster:sqlstring}))";
+
+/// Whether anybody observed at all: a count of 0 without a seal in this period is no 0 but unknown.
+const OBSERVED: &str = "{observed}";
 
 const TABLES: &[Table] = &[
     Table {
@@ -73,25 +78,47 @@ pub(super) fn expand(variables: &[String], sql: &str) -> Result<String> {
             text = text.replace(table.name, &filtered(variables, table));
         }
     }
+    if text.contains(OBSERVED) {
+        text = text.replace(OBSERVED, &observed(variables));
+    }
     if text.contains('{') && text.replace("${", "").contains('{') {
         bail!("the query names a table that variables.rs does not have: {text}");
     }
     Ok(text)
 }
 
-fn filtered(variables: &[String], table: &Table) -> String {
+/// What the variables mean for columns of a table.
+fn filters(variables: &[String], columns: &[(&str, &str)]) -> Vec<String> {
     let has = |name: &str| variables.iter().any(|v| v == name);
     let mut filters: Vec<String> = Vec::new();
     if has("cluster") {
         filters.push(format!("$__conditionalAll({CLUSTER}, $cluster)"));
     }
-    for (variable, column) in table.columns {
+    for (variable, column) in columns {
         if has(variable) {
             filters.push(format!(
                 "$__conditionalAll({column} IN (${{{variable}:sqlstring}}), ${variable})"
             ));
         }
     }
+    filters
+}
+
+/// [`OBSERVED`], for the hosts that the variables mean. The first seal suffices.
+fn observed(variables: &[String]) -> String {
+    let mut filters = filters(variables, &[("host", "host_id")]);
+    filters.insert(
+        0,
+        "interval_start >= $__fromTime AND interval_start < $__toTime".to_owned(),
+    );
+    format!(
+        "(SELECT count() FROM (SELECT host_id FROM ai_evidence.evidence_seals WHERE {} LIMIT 1)) > 0",
+        filters.join(" AND ")
+    )
+}
+
+fn filtered(variables: &[String], table: &Table) -> String {
+    let filters = filters(variables, table.columns);
     if filters.is_empty() {
         return format!("(SELECT * FROM {})", table.from);
     }
@@ -113,7 +140,12 @@ pub(super) fn list(dashboard: &Dashboard) -> Result<Vec<Value>> {
     })];
     for name in &dashboard.variables {
         list.push(match name.as_str() {
-            "cluster" => query(name, "Cluster", "SELECT DISTINCT k8s_cluster_name FROM ai_evidence.ai_interactions WHERE ts >= $__fromTime ORDER BY 1"),
+            "cluster" => query(
+                name,
+                "Cluster",
+                "SELECT k8s_cluster_name FROM (SELECT k8s_cluster_name FROM ai_evidence.ai_interactions WHERE ts >= $__fromTime UNION DISTINCT \
+                 SELECT substring(source, 12) FROM ai_evidence.host_inventory WHERE startsWith(source, 'kubernetes/')) ORDER BY 1",
+            ),
             "namespace" => query(name, "Namespace", "SELECT DISTINCT k8s_namespace_name FROM ai_evidence.ai_interactions WHERE ts >= $__fromTime ORDER BY 1"),
             "provider" => query(name, "Provider", "SELECT DISTINCT gen_ai_provider_name FROM ai_evidence.ai_interactions WHERE ts >= $__fromTime ORDER BY 1"),
             "host" => query(

@@ -13,8 +13,10 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
-{{/* observer.yaml: what the chart decides, then what the reader added. */}}
+{{/* observer.yaml: what the chart decides, then what the reader added. Blocks that hold some of both are written here; the schema of the
+values keeps their keys apart. */}}
 {{- define "observer.config" -}}
+{{- $config := .Values.config | default dict -}}
 store:
   url: {{ .Values.store.url | quote }}
   database: {{ .Values.store.database | quote }}
@@ -25,6 +27,9 @@ store:
 {{- if .Values.store.caSecret.name }}
   ca_file: /etc/observer/ca/{{ .Values.store.caSecret.key }}
 {{- end }}
+{{- with $config.store }}
+{{ toYaml . | indent 2 }}
+{{- end }}
 kubernetes:
   api: {{ .Values.kubernetes.api | quote }}
 {{- if .Values.kubernetes.cluster }}
@@ -32,15 +37,37 @@ kubernetes:
 {{- end }}
 metrics:
   listen: {{ printf "%s:%d" (ternary "0.0.0.0" "127.0.0.1" (or .Values.metrics.expose (not .Values.hostNetwork))) (int .Values.metrics.port) | quote }}
-{{- if .Values.policy }}
+{{- if or .Values.policy .Values.register }}
 policy:
+{{- if .Values.policy }}
   file: /etc/observer/config/policy.yaml
 {{- end }}
-{{- if .Values.rules }}
+{{- if .Values.register }}
+  register: /etc/observer/config/register.yaml
+{{- end }}
+{{- end }}
+{{- if or .Values.catalog $config.catalog }}
+catalog:
+{{- if .Values.catalog }}
+  files:
+{{- range $file, $text := .Values.catalog }}
+    - /etc/observer/config/catalog-{{ $file }}
+{{- end }}
+{{- end }}
+{{- with $config.catalog }}
+{{ toYaml . | indent 2 }}
+{{- end }}
+{{- end }}
+{{- if or .Values.rules $config.rules }}
 rules:
+{{- if .Values.rules }}
   files:
 {{- range $file, $text := .Values.rules }}
     - /etc/observer/config/rules-{{ $file }}
+{{- end }}
+{{- end }}
+{{- with $config.rules }}
+{{ toYaml . | indent 2 }}
 {{- end }}
 {{- end }}
 log:
@@ -48,9 +75,14 @@ log:
   format: json
 state_dir: /var/lib/observer
 run_dir: /run/observer
-{{- if .Values.config }}
-{{ toYaml .Values.config }}
+{{- with omit $config "store" "catalog" "rules" }}
+{{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* What the daemon reads at its start only: a change of it starts new pods. Policy and register are read again while it runs. */}}
+{{- define "observer.checksum" -}}
+{{ printf "%s%s%s" (include "observer.config" .) (toYaml .Values.rules) (toYaml .Values.catalog) | sha256sum }}
 {{- end }}
 
 {{- define "observer.probe" -}}

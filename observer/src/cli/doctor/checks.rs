@@ -120,7 +120,7 @@ pub(super) fn btf(bytes: Result<&[u8], String>) -> Check {
 }
 
 /// Capabilities that Observer uses: number (linux/capability.h), name, what for, and whether it works without.
-const CAPABILITIES: [(u32, &str, &str, bool); 5] = [
+const CAPABILITIES: [(u32, &str, &str, bool); 6] = [
     (39, "CAP_BPF", "to load kernel programs", true),
     (38, "CAP_PERFMON", "to attach them", true),
     (
@@ -139,6 +139,12 @@ const CAPABILITIES: [(u32, &str, &str, bool); 5] = [
         2,
         "CAP_DAC_READ_SEARCH",
         "to open libraries that only others may read",
+        false,
+    ),
+    (
+        40,
+        "CAP_CHECKPOINT_RESTORE",
+        "to open libraries that were deleted since they were mapped",
         false,
     ),
 ];
@@ -389,7 +395,9 @@ mod tests {
         );
         let without_ptrace = capabilities(&status(!(1 << 19)));
         assert!(without_ptrace.state == State::Failure && !without_ptrace.found.contains("CAP_BPF"));
-        assert_eq!(capabilities(&status(!(1 << 2))).state, State::Warning);
+        for optional in [2, 40] {
+            assert_eq!(capabilities(&status(!(1 << optional))).state, State::Warning);
+        }
         assert_eq!(capabilities("").state, State::Warning);
     }
 

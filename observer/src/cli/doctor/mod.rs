@@ -54,7 +54,7 @@ pub(super) struct Args {
     /// Form of the report.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// List every process with a TLS stack instead: whether it can be read, and why not. Attaches to nothing.
+    /// List every process with a TLS stack, or a file that may have one, instead: whether it can be read, and why not. Attaches to nothing.
     #[arg(long)]
     processes: bool,
     /// Configuration file: its store and directories are checked.

@@ -1,4 +1,4 @@
-//! `observer doctor --processes`: every process with a TLS stack, whether it can be read, and why not.
+//! `observer doctor --processes`: every process with a TLS stack, or a file that may have one, whether it can be read, and why not.
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::super::{Failure, Format, out};
 use crate::{
+    coverage::OpaqueReason,
     kernel::{
-        attach::opaque_reason,
+        attach::{Unread, opaque_reason},
         survey::{SurveyedProcess, survey},
     },
     report::{
@@ -46,35 +47,40 @@ fn table(found: &[SurveyedProcess]) -> String {
         left("file"),
     ];
     format!(
-        "{}\nprocesses with TLS: {}, of these with a stack that cannot be read: {opaque}\n",
+        "{}\nprocesses that have or may have TLS: {}, of these with something that cannot be read: {opaque}\n",
         render(&heads, &rows),
         found.len(),
     )
 }
 
 fn rows(process: &SurveyedProcess) -> Vec<Vec<Value>> {
-    let row = |(n, (path, stack)): (usize, &(String, Stack))| {
-        let first = |text: String| if n == 0 { text } else { String::new() };
+    let no = |reason: OpaqueReason| toned(format!("no: {}", reason.says()), Tone::Warn);
+    let stack = |(path, stack): &(String, Stack)| {
         let readable = match opaque_reason(stack) {
             None => toned(format!("yes, by {}", stack.how.name()), Tone::Good),
-            Some(reason) => toned(format!("no: {}", reason.says()), Tone::Warn),
+            Some(reason) => no(reason),
         };
+        let name = stack.version.as_deref().map_or_else(
+            || stack.kind.name().to_owned(),
+            |version| format!("{} ({})", stack.kind.name(), text::safe(version)),
+        );
+        (name, readable, text::safe(path))
+    };
+    let unread =
+        |(path, (runtime, reason)): &(String, Unread)| ((*runtime).to_owned(), no(*reason), text::safe(path));
+    let found = process.stacks.iter().map(stack);
+    let found = found.chain(process.unread.iter().map(unread)).enumerate();
+    let row = |(n, (name, readable, path)): (usize, (String, Value, String))| {
+        let first = |text: String| if n == 0 { text } else { String::new() };
         vec![
             first(process.pid.to_string()).into(),
             first(text::safe(&process.comm)).into(),
-            stack
-                .version
-                .as_deref()
-                .map_or_else(
-                    || stack.kind.name().to_owned(),
-                    |version| format!("{} ({})", stack.kind.name(), text::safe(version)),
-                )
-                .into(),
+            name.into(),
             readable,
-            text::safe(path).into(),
+            path.into(),
         ]
     };
-    process.stacks.iter().enumerate().map(row).collect()
+    found.map(row).collect()
 }
 
 fn as_json(found: &[SurveyedProcess]) -> serde_json::Value {
@@ -85,9 +91,13 @@ fn as_json(found: &[SurveyedProcess]) -> serde_json::Value {
             "readable": reason.is_none(), "reason": reason.map(|r| r.code()),
         })
     };
+    let unread = |(path, (runtime, reason)): &(String, Unread)| json!({"file": path, "kind": runtime, "reason": reason.code()});
     let process = |p: &SurveyedProcess| {
         let stacks: Vec<serde_json::Value> = p.stacks.iter().map(stack).collect();
-        json!({"pid": p.pid, "comm": p.comm, "readable": p.opaque().is_none(), "stacks": stacks})
+        let unread: Vec<serde_json::Value> = p.unread.iter().map(unread).collect();
+        json!({
+            "pid": p.pid, "comm": p.comm, "readable": p.opaque().is_none(), "stacks": stacks, "unread": unread,
+        })
     };
     json!({ "processes": found.iter().map(process).collect::<Vec<_>>() })
 }
@@ -109,6 +119,7 @@ mod tests {
             pid: 7,
             comm: "a\x1b[31m".to_owned(),
             stacks: report.stacks.into_iter().map(|s| ("/x".to_owned(), s)).collect(),
+            unread: vec![("/y".to_owned(), ("wolfssl", OpaqueReason::NotSupported))],
         };
         let shown = table(std::slice::from_ref(&process));
         assert!(
@@ -117,5 +128,13 @@ mod tests {
         );
         let value = as_json(&[process]);
         assert_eq!(value["processes"][0]["stacks"][0]["reason"], "rustls_ring");
+        assert!(
+            shown.contains("wolfssl") && shown.contains("no programs for"),
+            "{shown}"
+        );
+        assert_eq!(
+            value["processes"][0]["unread"][0]["reason"],
+            "stack_not_supported"
+        );
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn counters(seen: &Seen) -> Option<String> {
         "events {}, lost {}, AI exchanges {} decoded {} partial, findings {}, rows stored {}, store lag {lag}, \
          probes {} attached {} failed",
         whole(samples.one("observer_events_total")),
-        // No series of losses means that nothing was lost so far: they appear with the first one.
+        // No series of losses means that nothing was lost so far: those of an older daemon appear with the first one.
         whole(samples.sum("observer_lost_total").or(Some(0.0))),
         whole(kind("decoded")),
         whole(kind("partial")),
