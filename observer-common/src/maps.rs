@@ -127,6 +127,9 @@ impl KernelOffsets {
     }
 }
 
+/// Bytes of a direction that are delivered of a stream that is not decided and does not look like a request with a body.
+pub const SMALL_PREFIX: u64 = 4096;
+
 /// Scope gate of a stream of plaintext: how much passed, how much of it was delivered, and what decides.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]

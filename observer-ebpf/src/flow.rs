@@ -83,8 +83,12 @@ pub(crate) fn deliver(key: &FlowKey, thread: &mut Thread, call: &Plaintext) {
     }
     let side = (direction & 1) as usize;
     let offset = flow.gate.bytes[side];
-    // Of a server it is what it received.
-    if offset == 0 && (direction == DIRECTION_SENT || served_calls()) && begins_with_body_request(buffer) {
+    // Of a server it is what it received. It need not be the first request: some only ask whether somebody is there.
+    if flow.gate.class == CLASS_UNDECIDED
+        && flow.gate.prefix[side] < prefix_large()
+        && (direction == DIRECTION_SENT || served_calls())
+        && begins_with_body_request(buffer)
+    {
         flow.gate.prefix = [prefix_large(); 2];
     }
     let allowed = gate::pass(&mut flow.gate, side, n);

@@ -57,6 +57,12 @@ pub(crate) fn may_have_body(first: &[u8; 4]) -> bool {
     matches!(first, b"POST" | b"PUT " | b"PATC" | b"PRI ")
 }
 
+/// Whether these bytes begin an HTTP request.
+#[inline(always)]
+pub(crate) fn is_request(first: &[u8; 4]) -> bool {
+    may_have_body(first) || matches!(first, b"GET " | b"HEAD" | b"DELE" | b"OPTI" | b"CONN")
+}
+
 /// A gate for a new stream.
 #[inline(always)]
 pub(crate) fn new_gate(stack: u8) -> Gate {

@@ -10,9 +10,10 @@ use observer_common::{
     counters,
     maps::{SOCKET_ACCEPTED, SOCKET_DATAGRAM, SOCKET_OPENED, SOCKET_QUIET, Socket},
     wire::{
-        AF_INET, AF_INET6, AF_UNIX, CLASS_OTHER, CLOSE_WAS_ESTABLISHED, CONNECT_ACCEPTED, CONNECT_EXISTING,
-        Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, Established, Header, KIND_CLOSE, KIND_CONNECT,
-        KIND_ESTABLISHED, STACK_SOCKET, TIE_SOCKET, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_UNIX,
+        AF_INET, AF_INET6, AF_UNIX, CLASS_OTHER, CLASS_UNDECIDED, CLOSE_WAS_ESTABLISHED, CONNECT_ACCEPTED,
+        CONNECT_EXISTING, Close, Connect, DIRECTION_RECEIVED, DIRECTION_SENT, Established, Header,
+        KIND_CLOSE, KIND_CONNECT, KIND_ESTABLISHED, STACK_SOCKET, TIE_SOCKET, TRANSPORT_TCP, TRANSPORT_UDP,
+        TRANSPORT_UNIX,
     },
 };
 
@@ -286,9 +287,16 @@ fn in_clear(entry: &mut Socket, offset: u64, n: u64, direction: u8) -> u32 {
         entry.state |= SOCKET_QUIET;
         return 0;
     };
-    if entry.state & SOCKET_OPENED == 0 {
-        entry.state |= SOCKET_OPENED;
-        opens_with(entry, &source.first(n), direction);
+    let opens = entry.state & SOCKET_OPENED == 0;
+    if opens || (entry.gate.class == CLASS_UNDECIDED && entry.gate.prefix[side] == prefix_small()) {
+        let first = source.first(n);
+        if opens {
+            entry.state |= SOCKET_OPENED;
+            opens_with(entry, &first, direction);
+        } else if gate::may_have_body(&first) {
+            // What came before only asked whether somebody is there.
+            entry.gate.prefix = [prefix_large(); 2];
+        }
     }
     if entry.state & SOCKET_QUIET != 0 {
         return 0;
@@ -321,9 +329,9 @@ fn in_clear(entry: &mut Socket, offset: u64, n: u64, direction: u8) -> u32 {
 #[inline(always)]
 fn opens_with(entry: &mut Socket, first: &[u8; 4], direction: u8) {
     const TLS_HANDSHAKE: u8 = 22;
-    if direction == DIRECTION_RECEIVED && !(served_calls() && is_request(first)) {
+    if direction == DIRECTION_RECEIVED && !(served_calls() && gate::is_request(first)) {
         // Whoever is spoken to first serves. What is older than the programs may be in the middle of an answer: the next request decides.
-        if entry.state & SOCKET_ACCEPTED == 0 && !is_request(first) {
+        if entry.state & SOCKET_ACCEPTED == 0 && !gate::is_request(first) {
             entry.state &= !SOCKET_OPENED;
         } else {
             entry.state |= SOCKET_QUIET;
@@ -337,18 +345,12 @@ fn opens_with(entry: &mut Socket, first: &[u8; 4], direction: u8) {
         [HELLO_PREFIX, 0]
     } else if gate::may_have_body(first) {
         [prefix_large(); 2]
-    } else if is_request(first) {
+    } else if gate::is_request(first) {
         [prefix_small(); 2]
     } else {
         entry.state |= SOCKET_QUIET;
         [0; 2]
     };
-}
-
-/// Whether these bytes begin an HTTP request.
-#[inline(always)]
-fn is_request(first: &[u8; 4]) -> bool {
-    gate::may_have_body(first) || matches!(first, b"GET " | b"HEAD" | b"DELE" | b"OPTI" | b"CONN")
 }
 
 /// A socket that is not in the table: older than the programs, or not TCP.

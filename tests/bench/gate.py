@@ -2,7 +2,7 @@
 
 No socket and no peer: what is measured is `SSL_write_ex` and whatever is attached to it. Each line on standard input is
 a number of writes; the answer is one line of JSON. Each answer comes from a connection of its own, whose name is in
-nobody's catalogue and whose first request is an upload, so that an observer decides that it is not AI.
+nobody's catalogue and whose first request is an upload, so that an observer decides that it is not AI once enough of it was seen.
 """
 
 import json
@@ -13,8 +13,9 @@ import time
 HOST = "gate.bench.example.net"
 SIZE = 4000
 BATCH = 250
-# Time for an observer to decide about the first request.
+# Time for an observer to decide about the first request, and how many writes of it come before that.
 DECISION = 0.5
+LEAD = 32
 
 certificate = sys.argv[1]
 server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -43,8 +44,10 @@ def measure(writes):
     client, out, server = connect()
     data = b"\x00" * SIZE
     total = writes // BATCH * BATCH * SIZE
-    head = f"PUT /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: image/png\r\nContent-Length: {total}\r\n\r\n"
+    head = f"PUT /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: image/png\r\nContent-Length: {LEAD * SIZE + total}\r\n\r\n"
     client.write(head.encode())
+    for _ in range(LEAD):
+        client.write(data)
     time.sleep(DECISION)
     out.read()
     cpu, wall = [], []

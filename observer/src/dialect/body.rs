@@ -1,5 +1,7 @@
 //! One body on its way: content coding off, then JSON, an event stream of JSON, or text that is neither.
 
+mod start;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -11,6 +13,7 @@ use crate::protocol::multipart::{MultipartDecoder, Part, PartEvents};
 use crate::protocol::sse::SseDecoder;
 use crate::protocol::urlencoded::UrlencodedDecoder;
 use crate::protocol::{Fields, Incomplete, Side};
+use start::{Form, Opening, Start, Told};
 
 /// Takes the content of a body.
 pub(super) trait Document: JsonEvents {
@@ -37,8 +40,8 @@ pub(super) trait Document: JsonEvents {
 }
 
 enum Mode {
-    /// Nothing but blanks so far; bytes of a byte order mark count as blanks.
-    Sniff,
+    /// Nothing so far that tells; bytes of a byte order mark count as blanks.
+    Sniff(Start),
     Json(JsonWalker),
     Sse(SseDecoder),
     /// An AWS event stream, and the body whose parts are its events (SageMaker).
@@ -56,54 +59,14 @@ enum Mode {
     Binary,
 }
 
-/// What a media type says of the form of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Other,
-    /// Server-sent events.
-    Sse,
-    /// JSON by lines.
-    Lines,
-    /// An AWS event stream.
-    Events,
-    /// A form without files, unless it is JSON all the same.
-    Fields,
-    Binary,
-}
-
-impl Form {
-    fn of(media: &str, side: Side) -> Self {
-        let starts = |types: &[&str]| types.iter().any(|kind| media.starts_with(kind));
-        let response = side == Side::Response;
-        if response && media.contains("text/event-stream") {
-            Self::Sse
-        } else if response
-            && ["x-ndjson", "stream+json", "jsonl"]
-                .iter()
-                .any(|kind| media.contains(kind))
-        {
-            Self::Lines
-        } else if media.contains("vnd.amazon.eventstream") {
-            Self::Events
-        } else if !response && media.starts_with("application/x-www-form-urlencoded") {
-            Self::Fields
-        } else if starts(&["audio/", "image/", "video/", "multipart/"]) {
-            Self::Binary
-        } else {
-            Self::Other
-        }
-    }
-}
-
 /// Reader of one body.
 pub(super) struct Body {
-    side: Side,
     decoder: ContentDecoder,
     /// A field that is not known may name a content coding: the first byte has to tell.
     coding_unknown: bool,
     mode: Mode,
-    /// What the head says of the form.
-    form: Form,
+    /// What head and first bytes say of the form.
+    opening: Opening,
     /// Bytes after content decoding.
     decoded: u64,
     /// Worst thing that happened to the content.
@@ -119,19 +82,18 @@ impl Body {
             .collect();
         let kind = fields.get("content-type").unwrap_or_default();
         let media = kind.to_ascii_lowercase();
-        let mode = match (MultipartDecoder::new(&kind), Envelopes::of(&media, fields)) {
-            (Some(form), _) => Mode::Form(form, false),
-            (None, Some(messages)) => Mode::Messages(Box::new(messages)),
+        let named = match (MultipartDecoder::new(&kind), Envelopes::of(&media, fields)) {
+            (Some(form), _) => Some(Mode::Form(form, false)),
+            (None, Some(messages)) => Some(Mode::Messages(Box::new(messages))),
             // A message of Connect that is alone in its body.
-            (None, None) if envelope::is_proto(&media) => Mode::Raw,
-            (None, None) => Mode::Sniff,
+            (None, None) => envelope::is_proto(&media).then_some(Mode::Raw),
         };
+        let start = named.map_or_else(Start::default, Start::named);
         Self {
-            side,
             decoder: ContentDecoder::new(Some(&codings.join(","))),
             coding_unknown: unknown && codings.is_empty(),
-            mode,
-            form: Form::of(&media, side),
+            mode: Mode::Sniff(start),
+            opening: Opening::new(side, Form::of(&media, side)),
             decoded: 0,
             incomplete: None,
         }
@@ -147,10 +109,15 @@ impl Body {
 
     /// Whether the body is a stream of events or of JSON by lines.
     pub(super) fn is_stream(&self) -> bool {
-        let sniffing = matches!(self.mode, Mode::Sniff);
+        let sniffing = matches!(self.mode, Mode::Sniff(_));
         matches!(self.mode, Mode::Sse(_) | Mode::Events(..))
-            || self.form == Form::Lines
-            || (self.form == Form::Sse && sniffing)
+            || self.opening.form == Form::Lines
+            || (self.opening.form == Form::Sse && sniffing)
+    }
+
+    /// Whether the body began as JSON does, once its first bytes tell.
+    pub(super) fn begins_as_json(&self) -> Option<bool> {
+        self.opening.json
     }
 
     pub(super) fn push(&mut self, data: &[u8], document: &mut impl Document) {
@@ -159,17 +126,16 @@ impl Body {
             self.decoder = ContentDecoder::new(coding_by_first_byte(*first));
         }
         let Self {
-            side,
             decoder,
             mode,
-            form,
+            opening,
             decoded,
             incomplete,
             ..
         } = self;
         let result = decoder.push(data, &mut |piece| {
             *decoded += piece.len() as u64;
-            content(mode, *side, *form, piece, document, incomplete);
+            content(mode, opening, piece, document, incomplete);
         });
         if let Err(loss) = result {
             incomplete.get_or_insert(encoding_loss(loss));
@@ -180,6 +146,7 @@ impl Body {
     pub(super) fn gap(&mut self, document: &mut impl Document) {
         self.incomplete = Some(Incomplete::Gap);
         self.decoder.gap();
+        settle(&mut self.mode, &mut self.opening, document, &mut self.incomplete);
         match &mut self.mode {
             Mode::Sse(sse) => {
                 sse.gap();
@@ -193,12 +160,13 @@ impl Body {
                     **parts = Mode::Raw;
                 }
             }
-            Mode::Json(_) | Mode::Sniff if self.form == Form::Lines => {
+            Mode::Json(_) | Mode::Sniff(_) if self.opening.form == Form::Lines => {
                 document.broken();
                 self.mode = Mode::ToLine;
             }
-            Mode::Json(_) | Mode::Sniff => {
+            Mode::Json(_) | Mode::Sniff(_) => {
                 document.broken();
+                self.opening.json.get_or_insert(false);
                 self.mode = Mode::Raw;
             }
             Mode::Raw => document.raw_end(),
@@ -217,7 +185,7 @@ impl Body {
 
     /// The body is over; `clean` as far as the framing knows.
     pub(super) fn close(&mut self, clean: bool, document: &mut impl Document) {
-        end(&mut self.mode, document, &mut self.incomplete);
+        end(&mut self.mode, &mut self.opening, document, &mut self.incomplete);
         document.raw_end();
         if clean && !self.decoder.is_complete() {
             self.incomplete.get_or_insert(Incomplete::Encoding);
@@ -225,8 +193,28 @@ impl Body {
     }
 }
 
+/// First bytes that do not tell yet are not followed by more.
+fn settle(
+    mode: &mut Mode,
+    opening: &mut Opening,
+    document: &mut impl Document,
+    incomplete: &mut Option<Incomplete>,
+) {
+    if let Mode::Sniff(start) = mode
+        && let Some(told) = start.close(opening)
+    {
+        begin(mode, opening, told, document, incomplete);
+    }
+}
+
 /// A body ends in this mode.
-fn end(mode: &mut Mode, document: &mut impl Document, incomplete: &mut Option<Incomplete>) {
+fn end(
+    mode: &mut Mode,
+    opening: &mut Opening,
+    document: &mut impl Document,
+    incomplete: &mut Option<Incomplete>,
+) {
+    settle(mode, opening, document, incomplete);
     match mode {
         Mode::Json(walker) => {
             if walker.close(document).is_err() {
@@ -243,7 +231,8 @@ fn end(mode: &mut Mode, document: &mut impl Document, incomplete: &mut Option<In
         }
         Mode::Events(events, parts) => {
             if let Some(parts) = parts {
-                end(parts, document, incomplete);
+                let opening = &mut Opening::new(opening.side, Form::Other);
+                end(parts, opening, document, incomplete);
             }
             events.close();
             if events.lost() > 0 {
@@ -269,7 +258,7 @@ fn end(mode: &mut Mode, document: &mut impl Document, incomplete: &mut Option<In
             let file = &mut false;
             form.close(&mut Parts { document, file });
         }
-        Mode::Raw | Mode::Sniff | Mode::ToLine | Mode::Binary => {}
+        Mode::Raw | Mode::Sniff(_) | Mode::ToLine | Mode::Binary => {}
     }
 }
 
@@ -294,8 +283,7 @@ pub(super) fn encoding_loss(loss: EncodingLoss) -> Incomplete {
 
 fn content(
     mode: &mut Mode,
-    side: Side,
-    form: Form,
+    opening: &mut Opening,
     piece: &[u8],
     document: &mut impl Document,
     incomplete: &mut Option<Incomplete>,
@@ -306,18 +294,44 @@ fn content(
             return;
         };
         rest = &rest[end + 1..];
-        *mode = Mode::Sniff;
+        *mode = Mode::Sniff(Start::default());
     }
-    if matches!(mode, Mode::Sniff) {
-        let Some((found, skip)) = sniff(side, form, rest) else {
-            return;
-        };
-        rest = &rest[skip..];
-        if matches!(found, Mode::Raw) && !guarded(side, rest) {
-            incomplete.get_or_insert(Incomplete::Malformed);
+    match mode {
+        Mode::Sniff(start) => {
+            if let Some(told) = start.push(opening, rest) {
+                begin(mode, opening, told, document, incomplete);
+            }
         }
-        *mode = found;
+        _ => read(mode, opening, rest, document, incomplete),
     }
+}
+
+/// The first bytes have told what the body is.
+fn begin(
+    mode: &mut Mode,
+    opening: &mut Opening,
+    told: Told<'_>,
+    document: &mut impl Document,
+    incomplete: &mut Option<Incomplete>,
+) {
+    if told.flaw {
+        incomplete.get_or_insert(Incomplete::Malformed);
+    }
+    *mode = told.mode;
+    opening.json.get_or_insert(matches!(mode, Mode::Json(_)));
+    let rest = told.bytes.get(told.skip..).unwrap_or_default();
+    if !rest.is_empty() {
+        read(mode, opening, rest, document, incomplete);
+    }
+}
+
+fn read(
+    mode: &mut Mode,
+    opening: &Opening,
+    rest: &[u8],
+    document: &mut impl Document,
+    incomplete: &mut Option<Incomplete>,
+) {
     match mode {
         Mode::Json(walker) => {
             if let Err((loss, read)) = walker.push(rest, document) {
@@ -337,8 +351,9 @@ fn content(
         }
         Mode::Events(events, parts) => events.push(rest, &mut |message| {
             if message.name == b"PayloadPart" {
-                let parts = parts.get_or_insert_with(|| Box::new(Mode::Sniff));
-                content(parts, side, Form::Other, message.payload, document, incomplete);
+                let parts = parts.get_or_insert_with(|| Box::new(Mode::Sniff(Start::default())));
+                let opening = &mut Opening::new(opening.side, Form::Other);
+                content(parts, opening, message.payload, document, incomplete);
             } else {
                 told(message, document, incomplete);
             }
@@ -351,7 +366,7 @@ fn content(
             form.push(rest, &mut Parts { document, file });
         }
         Mode::Binary => document.binary(rest.len() as u64),
-        Mode::Sniff | Mode::ToLine => {}
+        Mode::Sniff(_) | Mode::ToLine => {}
     }
 }
 
@@ -381,33 +396,6 @@ impl<D: Document> PartEvents for Parts<'_, D> {
             self.document.field_end();
         }
     }
-}
-
-/// Whether an answer begins as some do that are for one program only (`)]}'`, then lengths and JSON by lines): so that it
-/// is no JSON, and no mistake.
-fn guarded(side: Side, rest: &[u8]) -> bool {
-    side == Side::Response && rest.first() == Some(&b')')
-}
-
-/// What a body is by its head and its first bytes, and how many blanks stand before it.
-fn sniff(side: Side, form: Form, piece: &[u8]) -> Option<(Mode, usize)> {
-    match form {
-        Form::Events if piece.first() == Some(&0) => {
-            return Some((Mode::Events(EventStreamDecoder::default(), None), 0));
-        }
-        Form::Binary => return Some((Mode::Binary, 0)),
-        _ => {}
-    }
-    let blank = |b: &u8| b.is_ascii_whitespace() || matches!(b, 0xef | 0xbb | 0xbf);
-    let skip = piece.iter().take_while(|b| blank(b)).count();
-    let mode = match piece.get(skip)? {
-        b'{' | b'[' => Mode::Json(JsonWalker::new()),
-        b'd' | b'e' | b'i' | b'r' | b':' if side == Side::Response => Mode::Sse(SseDecoder::new()),
-        _ if form == Form::Sse => Mode::Sse(SseDecoder::new()),
-        _ if form == Form::Fields => Mode::Fields(UrlencodedDecoder::default()),
-        _ => Mode::Raw,
-    };
-    Some((mode, skip))
 }
 
 /// One message of an AWS event stream. An answer of `invoke` is wrapped: `{"bytes": base64 of what the model says}`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::hub;
+use super::others::Others;
 use super::reader::Verdict;
 use super::socket::{self, Socket};
 use super::transport::Transport;
@@ -11,6 +12,7 @@ use super::{ExchangeReader, NotAi, Outcome, TextSink};
 use crate::budget::Held;
 use crate::catalog::{Catalog, Class};
 use crate::exchange::Exchange;
+use crate::protocol::http2::Http2Connection;
 use crate::protocol::http2::sniff::{Opening, joined, opening};
 use crate::protocol::sniff::{Sniff, sniff};
 use crate::protocol::{HttpEvent, Incomplete, RequestHead, ResponseHead, Side};
@@ -88,17 +90,19 @@ pub(super) struct Inner {
     known_host: bool,
     pub(super) open: BTreeMap<u64, Box<ExchangeReader>>,
     /// Most of them.
-    room: usize,
+    pub(super) room: usize,
     /// Above the highest exchange number opened so far.
-    next: u64,
+    pub(super) next: u64,
     /// Time of the first byte of the message being read, by direction.
     message_ns: [u64; 2],
     /// An exchange was recognised as AI, or may be by its path.
     ai: bool,
     /// An exchange was recognised for good.
     confirmed: bool,
-    /// An exchange was clearly something else.
-    other: bool,
+    /// Exchanges that were clearly something else.
+    others: Others,
+    /// What the connection goes on as, if it changed to HTTP/2.
+    pub(super) http2: Option<Box<Http2Connection>>,
     /// The connection changed to a protocol that is not read.
     switched: bool,
     /// A request for a WebSocket that is not answered yet.
@@ -123,7 +127,8 @@ impl ConnectionReader {
             message_ns: [0; 2],
             ai: false,
             confirmed: false,
-            other: false,
+            others: Others::default(),
+            http2: None,
             switched: false,
             handshake: None,
             tunnelled: false,
@@ -183,6 +188,7 @@ impl ConnectionReader {
         self.inner.refuse_handshake(now_ns, hooks);
         let inner = &mut self.inner;
         self.http.close(&mut |event| inner.event(event, now_ns, hooks));
+        inner.http2_close(now_ns, hooks);
         while let Some((exchange, reader)) = inner.open.pop_first() {
             inner.finish(exchange, reader, now_ns, hooks);
         }
@@ -194,11 +200,12 @@ impl ConnectionReader {
         if inner.ai || inner.confirmed || inner.known_host || inner.socket.is_some() {
             return Scope::Ai;
         }
+        let multiplexed = self.http.is_multiplexed() || inner.http2.is_some();
         match self.protocol {
             Protocol::Foreign => Scope::Other,
             // Beside other calls of the connection, one that is not decided may still be AI.
-            Protocol::Http if self.http.is_multiplexed() && !inner.open.is_empty() => Scope::Undecided,
-            Protocol::Http if inner.other => Scope::Other,
+            Protocol::Http if multiplexed && !inner.open.is_empty() => Scope::Undecided,
+            Protocol::Http if inner.others.decide() => Scope::Other,
             Protocol::Http | Protocol::Unknown => Scope::Undecided,
         }
     }
@@ -275,8 +282,8 @@ impl ConnectionReader {
 }
 
 impl Inner {
-    fn event(&mut self, event: HttpEvent<'_>, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
-        let number = exchange_of(&event);
+    pub(super) fn event(&mut self, event: HttpEvent<'_>, now_ns: u64, hooks: &mut dyn ConnectionHooks) {
+        let number = event.exchange();
         match event {
             HttpEvent::RequestHead { exchange, head } => self.request_head(exchange, head, now_ns, hooks),
             HttpEvent::ResponseHead { exchange, head } => {
@@ -287,6 +294,8 @@ impl Inner {
                     self.socket_data(side, data, now_ns, hooks);
                 } else if let Some(reader) = self.open.get_mut(&exchange) {
                     reader.body(side, data, now_ns, hooks.text_sink(exchange));
+                } else {
+                    self.others.body(exchange, data.len());
                 }
             }
             HttpEvent::BodyGap {
@@ -311,7 +320,9 @@ impl Inner {
                 incomplete,
                 wire_bytes,
             } => {
-                if self.is_socket(exchange) && side == Side::Response {
+                if self.http2.is_some() && side == Side::Response {
+                    // The answer of HTTP/1.1 says only that it comes over HTTP/2.
+                } else if self.is_socket(exchange) && side == Side::Response {
                     // Over HTTP/1.1, the answer to the handshake ends where the socket begins.
                     if !self.tunnelled {
                         self.socket_close(now_ns, hooks);
@@ -321,9 +332,17 @@ impl Inner {
                 }
             }
             HttpEvent::Skipped { side, bytes, reason } => hooks.lost(side, bytes, reason),
-            HttpEvent::Switched { exchange } => self.switched = !self.is_socket(exchange),
+            HttpEvent::Switched { exchange } => {
+                self.switched = !self.is_socket(exchange) && self.http2.is_none();
+            }
             HttpEvent::Tunnel { side, data, .. } if self.switched => {
                 hooks.lost(side, data.len() as u64, Incomplete::Unsupported);
+            }
+            HttpEvent::Tunnel { side, data, .. } if self.http2.is_some() => {
+                self.http2_data(side, data, now_ns, hooks);
+            }
+            HttpEvent::TunnelGap { side, missing, .. } if self.http2.is_some() => {
+                self.http2_gap(side, missing, now_ns, hooks);
             }
             HttpEvent::Tunnel { side, data, .. } => self.socket_data(side, data, now_ns, hooks),
             HttpEvent::TunnelGap { side, missing, .. } => self.socket_gap(side, missing, now_ns, hooks),
@@ -373,6 +392,9 @@ impl Inner {
         now_ns: u64,
         hooks: &mut dyn ConnectionHooks,
     ) {
+        if self.upgraded(exchange, head) {
+            return;
+        }
         let began = std::mem::replace(&mut self.message_ns[Side::Response as usize], now_ns);
         if let Some((number, asked)) = &self.handshake
             && *number == exchange
@@ -442,6 +464,7 @@ impl Inner {
     ) {
         // On a shared host the next request may be another matter.
         let neutral = reader.is_neutral() || self.catalog.host_is_shared(reader.host());
+        let read = reader.decoded();
         match reader.finish(now_ns) {
             Outcome::Ai(facts) => hooks.finished(exchange, *facts),
             Outcome::NotAi(reason) => {
@@ -449,7 +472,9 @@ impl Inner {
                     .open
                     .values()
                     .any(|r| r.verdict() == Verdict::Undecided(true));
-                self.other |= !neutral;
+                if !neutral {
+                    self.others.add(exchange, read);
+                }
                 hooks.not_ai(exchange, reason);
             }
         }
@@ -469,18 +494,5 @@ impl Inner {
             );
             self.finish(exchange, reader, now_ns, hooks);
         }
-    }
-}
-
-fn exchange_of(event: &HttpEvent<'_>) -> Option<u64> {
-    match event {
-        HttpEvent::RequestHead { exchange, .. }
-        | HttpEvent::ResponseHead { exchange, .. }
-        | HttpEvent::Body { exchange, .. }
-        | HttpEvent::BodyGap { exchange, .. }
-        | HttpEvent::Trailers { exchange, .. }
-        | HttpEvent::End { exchange, .. }
-        | HttpEvent::Switched { exchange } => Some(*exchange),
-        HttpEvent::Skipped { .. } | HttpEvent::Tunnel { .. } | HttpEvent::TunnelGap { .. } => None,
     }
 }

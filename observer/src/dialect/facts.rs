@@ -14,6 +14,8 @@ use crate::protocol::{Fields, RequestHead};
 const MAX_USER_AGENT: usize = 256;
 /// Port that Ollama listens on unless told otherwise.
 const OLLAMA_PORT: u16 = 11_434;
+/// What OpenTelemetry calls an error of which nothing is known but that there was one.
+const OTHER_ERROR: &str = "_OTHER";
 
 /// The facts of `reader`; `streamed` says whether the answer was an event stream.
 pub(super) fn exchange(
@@ -156,7 +158,10 @@ fn finish_reasons(
     mut reasons: BTreeSet<String>,
     status: Option<String>,
 ) -> BTreeSet<String> {
-    let stated = matches!(dialect, Dialect::OpenAiResponses | Dialect::GeminiInteractions);
+    let stated = matches!(
+        dialect,
+        Dialect::OpenAiResponses | Dialect::OpenAiRealtime | Dialect::GeminiInteractions
+    );
     if let (true, true, Some(status)) = (reasons.is_empty(), stated, status.and_then(error_word)) {
         reasons.insert(status);
     }
@@ -335,7 +340,7 @@ fn usage(dialect: Dialect, stated: Usage, total: Option<u64>) -> Usage {
             input_tokens: add(add(input_tokens, read), created),
             ..stated
         },
-        Dialect::GeminiGenerate | Dialect::GeminiLive => Usage {
+        Dialect::GeminiGenerate | Dialect::GeminiLive | Dialect::GeminiInteractions => Usage {
             output_tokens: add(output_tokens, thoughts),
             ..stated
         },
@@ -353,7 +358,7 @@ fn usage(dialect: Dialect, stated: Usage, total: Option<u64>) -> Usage {
     }
 }
 
-/// The provider's word for the error, else the status code; empty when there was no error.
+/// The provider's word for the error, else the status code, else that there was one; empty when there was none.
 fn error_type(reader: &ExchangeReader) -> String {
     let response = &reader.response;
     let failed = reader.status.filter(|status| *status >= 400);
@@ -375,6 +380,7 @@ fn error_type(reader: &ExchangeReader) -> String {
         .or(tool);
     stated
         .or_else(|| failed.map(|status| status.to_string()))
+        .or_else(|| response.failed.then(|| OTHER_ERROR.to_owned()))
         .unwrap_or_default()
 }
 

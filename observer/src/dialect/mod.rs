@@ -14,6 +14,7 @@ mod hub;
 mod locate;
 mod names;
 mod native;
+mod others;
 mod prompt;
 pub mod reader;
 mod recognise;
@@ -29,6 +30,7 @@ mod tests;
 mod texts;
 mod tools;
 mod transport;
+mod upgrade;
 mod vendor_rules;
 mod paths;
 

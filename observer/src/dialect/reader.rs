@@ -23,9 +23,22 @@ use crate::protocol::{Fields, Incomplete, RequestHead, ResponseHead, Side};
 
 /// Decoded bytes of a body after which its shape is known or will not be.
 pub const SHAPE_BUDGET: u64 = 64 * 1024;
+/// The same where the path names a dialect: some clients write a long system prompt before the messages. The kernel delivers as
+/// much of a connection that is not decided.
+pub const NAMED_BUDGET: u64 = 256 * 1024;
 
 /// Path endings of requests that clients of AI servers make besides AI calls.
-const NEUTRAL: &[&str] = &["/models", "/api/tags", "/api/version", "/health", "/v1/me"];
+const NEUTRAL: &[&str] = &[
+    "/models",
+    "/api/tags",
+    "/api/version",
+    "/api/ps",
+    "/props",
+    "/health",
+    "/v1/me",
+];
+/// The same with a body: what Ollama's client asks about a model before it calls it.
+const NEUTRAL_POST: &[&str] = &["/api/show"];
 
 /// Why an exchange is not an AI interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,6 +108,8 @@ pub struct ExchangeReader {
     listens: bool,
     /// The request is one that cannot carry a body in JSON.
     request_foreign: bool,
+    /// Its head says that its body is not JSON, where an AI call is to be expected: the first byte has to tell.
+    media_foreign: bool,
     /// The request is a message on a WebSocket.
     socket: bool,
     /// It is all of a session at a service of speech.
@@ -151,22 +166,20 @@ impl ExchangeReader {
             .unwrap_or_default();
         let path = head.as_ref().map_or("", |h| h.path.as_str());
         let found = catalog.lookup(&host, path);
-        let forms = found
-            .as_ref()
-            .is_some_and(|found| native::takes_forms(found.class));
+        let catalog_host = catalog.host_is_ai(&host);
+        let media_foreign = !socket && head.as_ref().is_some_and(|h| is_foreign(h, found.as_ref()));
+        let expected = catalog_host || found.is_some() || paths::dialects(path).next().is_some();
         let mut reader = Self {
-            catalog_host: catalog.host_is_ai(&host),
+            catalog_host,
             catalog: found,
             owner: catalog.owner(&host, path).map(str::to_owned),
             host,
             request_body: head
                 .as_ref()
                 .map(|h| Body::new(Side::Request, &h.fields, h.unknown_fields > 0)),
-            request_foreign: !socket
-                && head.as_ref().is_some_and(|h| {
-                    (!may_post(h) && !rpc::may_listen(h))
-                        || !(may_be_json(&h.fields, false) || takes_files(h, forms))
-                }),
+            request_foreign: (media_foreign && !expected)
+                || (!socket && head.as_ref().is_some_and(|h| !may_post(h) && !rpc::may_listen(h))),
+            media_foreign,
             socket,
             speech: false,
             listens: !socket && head.as_ref().is_some_and(rpc::may_listen),
@@ -273,7 +286,11 @@ impl ExchangeReader {
                 self.response_body.as_ref().and_then(Body::incomplete)
             }
         };
-        let incomplete = incomplete.filter(|why| !self.is_answered(side, *why));
+        // What the connection goes on as is another protocol, in which the answer may be.
+        let switched = side == Side::Response && self.status == Some(101) && !self.socket;
+        let incomplete = incomplete
+            .filter(|why| !self.is_answered(side, *why))
+            .or(switched.then_some(Incomplete::Unsupported));
         let ended = Ended {
             over: true,
             incomplete: incomplete.or(content),
@@ -294,12 +311,20 @@ impl ExchangeReader {
     /// Whether a client of an AI server makes this request besides AI calls, so that it says nothing about the
     /// connection.
     pub fn is_neutral(&self) -> bool {
-        let path = self
-            .head
-            .as_ref()
-            .filter(|h| h.method != "POST")
-            .map(|h| h.path.trim_end_matches('/'));
-        path.is_some_and(|path| NEUTRAL.iter().any(|suffix| path.ends_with(suffix)))
+        let ends = |head: &RequestHead, endings: &[&str]| {
+            let path = head.path.trim_end_matches('/');
+            endings.iter().any(|ending| path.ends_with(ending))
+        };
+        self.head.as_ref().is_some_and(|head| match head.method.as_str() {
+            "POST" => ends(head, NEUTRAL_POST),
+            _ => ends(head, NEUTRAL),
+        })
+    }
+
+    /// Bytes of its bodies that were read.
+    pub(super) fn decoded(&self) -> u64 {
+        let bodies = [&self.request_body, &self.response_body];
+        bodies.into_iter().flatten().map(Body::decoded).sum()
     }
 
     /// What it was. `now_ns` is the time of giving up where the response did not end.
@@ -392,6 +417,12 @@ impl ExchangeReader {
 /// Whether a request is a POST, as far as known.
 fn may_post(head: &RequestHead) -> bool {
     head.method == "POST" || (head.method.is_empty() && head.unknown_fields > 0)
+}
+
+/// Whether a request says that its body is not JSON, and nothing else that an AI call has there.
+fn is_foreign(head: &RequestHead, found: Option<&Match>) -> bool {
+    let forms = found.is_some_and(|found| native::takes_forms(found.class));
+    !may_be_json(&head.fields, false) && !takes_files(head, forms)
 }
 
 /// Whether a request is a form, or a file, at a path that takes such: audio to transcribe, images to edit. `forms`: the

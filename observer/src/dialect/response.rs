@@ -20,7 +20,7 @@ use crate::protocol::Side;
 use crate::protocol::json::Container;
 use crate::protocol::json::path::PathId;
 pub(super) use document::ResponseDoc;
-use fragments::Doc;
+use fragments::{Doc, HEARD, HEARD_ITEM};
 
 /// Most streamed texts (choices, blocks, tool calls) of one answer that are put together; fragments of further ones
 /// are texts of their own.
@@ -49,6 +49,10 @@ pub(super) struct ResponseBody {
     pub(super) texts: Texts,
     /// Time of the first fragment of model output.
     pub(super) first_fragment_ns: Option<u64>,
+    /// What the user said came in pieces.
+    pub(super) heard: bool,
+    /// So did what is being said.
+    hearing: bool,
     /// Something was lost: what repeats fragments may be the only copy.
     holes: bool,
     pub(super) marks: u64,
@@ -76,6 +80,8 @@ pub(super) struct ResponseBody {
     pub(super) error_code: Option<String>,
     /// The beginning of what it says of an error, in clear.
     pub(super) error_text: Vec<u8>,
+    /// It says in words alone that the call failed.
+    pub(super) failed: bool,
     /// `code` at the top of the last document that has one: an error code where the call failed.
     pub(super) flat_code: Option<String>,
     /// How long to wait, as the body says.
@@ -110,6 +116,8 @@ impl ResponseBody {
             streamed: HashMap::new(),
             texts: Texts::new(Side::Response),
             first_fragment_ns: None,
+            heard: false,
+            hearing: false,
             holes: false,
             marks: 0,
             id: None,
@@ -129,6 +137,7 @@ impl ResponseBody {
             error_type: None,
             error_code: None,
             error_text: Vec::new(),
+            failed: false,
             flat_code: None,
             retry_after_ms: None,
             request_id: None,
@@ -289,11 +298,18 @@ impl ResponseBody {
         }
     }
 
-    /// What was heard is a prompt; what was said came in pieces before.
+    /// What was heard is a prompt, else it was said. Both may have come in pieces before.
     fn transcript(&mut self, whole: &[u8], sink: &mut dyn TextSink) {
-        let heard = self.doc.kind.contains("input_audio");
-        let role = if heard { TextRole::Prompt } else { TextRole::Answer };
-        if heard || self.first_fragment_ns.is_none() || self.holes {
+        let (role, in_pieces) = match self.doc.kind.contains(HEARD) {
+            true => (TextRole::Prompt, std::mem::take(&mut self.hearing)),
+            false => (TextRole::Answer, self.first_fragment_ns.is_some()),
+        };
+        if role == TextRole::Prompt {
+            // What is said next is another text.
+            let over = self.streamed.extract_if(|(_, outer, _), _| *outer == HEARD_ITEM);
+            over.for_each(|(_, text)| self.texts.end(text, sink));
+        }
+        if !in_pieces || self.holes {
             let path = self.at.cursor.path();
             self.texts.whole(&self.at.cursor, path, role, whole, sink);
         }

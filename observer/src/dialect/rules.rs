@@ -121,6 +121,8 @@ pub(super) enum Slot {
     Transcript,
     /// What went wrong, in words.
     ErrorText,
+    /// The same, where such words alone say that the call failed.
+    Failure,
     /// Repeats the request.
     Echo,
     /// Name of a tool in an event that is a call of it, else text.
@@ -295,7 +297,7 @@ const RESPONSE: &[(&str, Slot)] = &[
     ("$.stop_reason", Slot::Fact(Fact::Finish)),
     ("$.delta.stop_reason", Slot::Fact(Fact::Finish)),
     ("$.choices[*].finish_reason", Slot::Fact(Fact::Finish)),
-    ("$.error", Slot::ErrorText),
+    ("$.error", Slot::Failure),
     ("$.error.message", Slot::ErrorText),
     ("$.response.error.message", Slot::ErrorText),
     ("$.message", Slot::ErrorText),
@@ -319,6 +321,17 @@ const RESPONSE: &[(&str, Slot)] = &[
     ("$.error.type", Slot::Fact(Fact::ErrorType)),
     ("$.error.code", Slot::Fact(Fact::ErrorCode)),
     ("$.response.error.code", Slot::Fact(Fact::ErrorCode)),
+    // Realtime: how a response came to its end.
+    ("$.response.status_details.reason", Slot::Fact(Fact::Finish)),
+    (
+        "$.response.status_details.error.type",
+        Slot::Fact(Fact::ErrorType),
+    ),
+    (
+        "$.response.status_details.error.code",
+        Slot::Fact(Fact::ErrorCode),
+    ),
+    ("$.response.status_details.error.message", Slot::ErrorText),
     ("$.code", Slot::Fact(Fact::FlatCode)),
     // Chat completions, plain.
     ("$.choices[*]", Slot::Choice),
@@ -670,7 +683,9 @@ impl Slot {
             Self::Repeat(_) if repeated => Action::Skip,
             Self::Repeat(role) => Action::Text(role),
             Self::Echo => Action::Skip,
-            Self::Choice | Self::ToolCall | Self::ErrorText | Self::EventTool => Action::Text(Other),
+            Self::Choice | Self::ToolCall | Self::ErrorText | Self::Failure | Self::EventTool => {
+                Action::Text(Other)
+            }
         }
     }
 }

@@ -161,7 +161,10 @@ impl Inner {
         let (why, answered) = match talk.whole {
             // Such a session has no other end.
             true => (why.filter(|why| *why != Incomplete::Closed), turn.bytes[1] > 0),
-            false => (why, why.is_none() || reader.response.first_fragment_ns.is_some()),
+            false => (
+                why,
+                why.is_none() || reader.response.first_fragment_ns.is_some() || reader.response.heard,
+            ),
         };
         let flaws = [turn.flaws[0], turn.flaws[1].or(why)];
         for (side, flaw) in [Side::Request, Side::Response].into_iter().zip(flaws) {

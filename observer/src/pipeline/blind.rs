@@ -207,7 +207,11 @@ fn row((reason, executable, container): &Key, spot: &Spot, ts: i64) -> BlindSpot
 fn of_program(code: &str) -> Option<(&'static str, &'static str)> {
     let reason = OpaqueReason::ALL.iter().find(|reason| reason.code() == code)?;
     let runtime = match reason {
-        OpaqueReason::NoProbe | OpaqueReason::AttachFailed | OpaqueReason::Quic => "",
+        OpaqueReason::NoProbe
+        | OpaqueReason::AttachFailed
+        | OpaqueReason::NotSupported
+        | OpaqueReason::NotExamined
+        | OpaqueReason::Quic => "",
         OpaqueReason::Jsse => Kind::Jsse.name(),
         OpaqueReason::Ring => Kind::Ring.name(),
         OpaqueReason::BoringSsl => Kind::BoringSsl.name(),
@@ -321,6 +325,17 @@ mod tests {
             ]
         );
         assert_eq!((rows[3].runtime.as_str(), rows[3].flows_unknown), ("", 1));
+    }
+
+    #[test]
+    fn what_has_no_programs_and_what_was_not_examined_are_blind_spots() {
+        let mut spots = BlindSpots::default();
+        for reason in [OpaqueReason::NotSupported, OpaqueReason::NotExamined] {
+            spots.connection(&connection(1, "/x", reason, Some(1)), false);
+        }
+        let rows = spots.due(0, 0);
+        let reasons: Vec<&str> = rows.iter().map(|row| row.reason.as_str()).collect();
+        assert_eq!(reasons, ["file_not_examined", "stack_not_supported"]);
     }
 
     #[test]

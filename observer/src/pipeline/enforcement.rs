@@ -1,6 +1,9 @@
 //! Enforcement's part of the pipeline: what is learned goes to the guard, what was decided comes to its rows.
 
-use std::{net::Ipv6Addr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
 
 use observer_common::wire::{ENFORCED_DENIED, Enforced, Header, TRANSPORT_UDP};
 
@@ -120,14 +123,19 @@ impl Pipeline {
         }
     }
 
-    /// Name servers gave these addresses for a name.
-    pub(super) fn guard_named(&mut self, name: &str, resolved: &[Resolved], now_ns: u64) {
+    /// Name servers gave these addresses for a name, as the host itself was told (`of_host`) or any program.
+    pub(super) fn guard_named(&mut self, name: &str, resolved: &[Resolved], of_host: bool, now_ns: u64) {
         let wall_ns = rows::wall(now_ns, self.wall_offset_ns);
         let Some(guard) = &mut self.enforcement.guard else {
             return;
         };
         for one in resolved {
             let address = mapped(one.address);
+            // A program can make its answers up, and these addresses have no owner whose name anybody else would ask for: it would close
+            // the host's own services to everybody. A connection of its own is cut.
+            if is_local(one.address) && !of_host && !guard.knows(address) {
+                continue;
+            }
             let names = self.sockets.names_of(address, now_ns);
             guard.named(by(&self.book, &self.cluster), (address, name), names, wall_ns);
         }
@@ -155,7 +163,7 @@ impl Pipeline {
             Action::DryRun
         };
         let peer = Ipv6Addr::from(body.peer_address);
-        let own_name = self.sockets.name_of(peer, process.key, header.time_ns);
+        let own_name = self.sockets.name_of(peer, process, header.time_ns);
         let decision = Decision {
             action,
             rule_id: guard.rule(body.rule),
@@ -265,6 +273,29 @@ impl Pipeline {
         let place = self.cluster.find(process.pod_keys());
         let row = row_of(&self.book, decision, &place, self.wall_offset_ns);
         self.outputs.push(Output::Connection(Box::new(row)));
+    }
+}
+
+/// Whether an address is one of this host or its own networks.
+fn is_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let is_shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64;
+            v4.is_loopback()
+                || v4.is_private()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || v4.is_unspecified()
+                || is_shared
+        }
+        IpAddr::V6(v6) => {
+            v6.is_loopback()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
+                || v6.is_multicast()
+                || v6.is_unspecified()
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use observer_common::{
-    maps::FlowKey,
+    maps::{FlowKey, SMALL_PREFIX},
     wire::{
         CLASS_AI, CLASS_OTHER, Header, STACK_BORINGSSL, STACK_GNUTLS, STACK_GO, STACK_NSS, STACK_OPENSSL,
         STACK_SOCKET, STACK_STDIO, STACK_UNKNOWN, TIE_NONE, TlsData, TlsFree, is_of_key,
@@ -65,7 +65,6 @@ impl Reader {
     /// Takes the next bytes of a side, with the hole before them.
     fn piece(&mut self, side: Side, gap: u64, data: &[u8], now_ns: u64, hooks: &mut Hooks<'_>) {
         if gap > 0 {
-            hooks.losses.push((Stage::Flow, "gap", gap));
             self.gap(side, Some(gap), now_ns, hooks);
         }
         if !data.is_empty() {
@@ -276,9 +275,13 @@ impl Flow {
         book: &Rulebook,
         done: &mut Vec<Done>,
     ) {
+        let is_lost = step.gap > 0 && !self.is_prefix_used(direction, step);
         let Some(reader) = &mut self.reader else {
             return;
         };
+        if is_lost {
+            self.losses.push((Stage::Flow, "gap", step.gap));
+        }
         let mut hooks = Hooks {
             engine: &book.engine,
             key: &book.key,
@@ -311,6 +314,13 @@ impl Flow {
             Scope::Ai => self.learn(Scope::Ai),
             Scope::Other => self.stop(Scope::Other),
         }
+    }
+
+    /// Whether a hole is what the kernel held back: of a flow that does not look like AI it delivers a prefix, until it does.
+    fn is_prefix_used(&self, direction: Direction, step: &Step<'_>) -> bool {
+        let passed = self.reassembly.position(direction);
+        let seen = passed.saturating_sub(self.reassembly.missing(direction));
+        !self.is_ai() && seen.checked_sub(step.data.len() as u64) == Some(SMALL_PREFIX)
     }
 
     /// The kernel's totals at the end of the handle.

@@ -17,6 +17,7 @@ mod opening;
 mod output;
 mod results;
 mod role;
+mod room;
 mod rows;
 mod selftest;
 mod served;
@@ -39,6 +40,7 @@ use crate::{
     identity::{Identity, ProcessKey},
     kubernetes::{Change as PodChange, Cluster},
     policy::Judge,
+    protocol::tls::host_name,
     sensitive::{Engine, HmacKey},
 };
 use agents::Agents;
@@ -204,9 +206,11 @@ impl Pipeline {
                 }
             }
             Body::TlsName(name, bytes) => {
-                let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
+                let text = host_name(bytes);
                 let made = self.with_flow(header, name.handle, STACK_UNKNOWN, process, |flow, book| {
-                    flow.set_server_name(&text, book);
+                    if let Some(text) = &text {
+                        flow.set_server_name(text, book);
+                    }
                 });
                 if made {
                     self.link(header, 0);
@@ -225,7 +229,7 @@ impl Pipeline {
                 self.name_by_address(header.connection_id, header.time_ns);
             }
             Body::Close(close) => self.connections.close(header, close),
-            Body::Dns(dns, bytes) => self.dns(header, dns, bytes, process.key),
+            Body::Dns(dns, bytes) => self.dns(header, dns, bytes, process),
             Body::Exec => self.end_process(process.key, header.time_ns, false),
             Body::Exit => {
                 self.end_process(process.key, header.time_ns, true);
@@ -387,8 +391,7 @@ impl Pipeline {
         work: impl FnOnce(&mut Flow, &Rulebook),
     ) -> bool {
         if !self.flows.contains_key(&header.flow_id) {
-            let of_process = self.by_process.get(&process.key).map_or(0, Vec::len);
-            if self.flows.len() >= MAX_FLOWS || of_process >= MAX_FLOWS_OF_PROCESS {
+            if !self.has_room(process.key, header.time_ns) {
                 return false;
             }
             self.totals.flows += 1;

@@ -12,7 +12,7 @@ use super::{
     Output, Pipeline,
     connections::{Connection, NameSource},
     halves::{Halves, Joined, Piece},
-    names::Names,
+    names::{Names, is_of_host},
     opening::{Opened, Opening},
 };
 use crate::{
@@ -43,7 +43,7 @@ impl Sockets {
     }
 
     /// The name of an address as far as it is sure, see [`Names::of`].
-    pub(super) fn name_of(&self, address: Ipv6Addr, process: ProcessKey, now_ns: u64) -> Option<&str> {
+    pub(super) fn name_of(&self, address: Ipv6Addr, process: &Identity, now_ns: u64) -> Option<&str> {
         self.names.of(address, process, now_ns)
     }
 }
@@ -259,7 +259,7 @@ impl Pipeline {
     }
 
     /// An answer of a name server.
-    pub(super) fn dns(&mut self, header: &Header, message: &Dns, bytes: &[u8], process: ProcessKey) {
+    pub(super) fn dns(&mut self, header: &Header, message: &Dns, bytes: &[u8], process: &Arc<Identity>) {
         if bytes.len() < message.message_len as usize {
             self.ledger.lose(Stage::Protocol, "dns_message_cut", 0);
         }
@@ -273,7 +273,7 @@ impl Pipeline {
         {
             self.ledger.lose(Stage::Protocol, "name_table_full", 0);
         }
-        self.guard_named(&name, &resolved, header.time_ns);
+        self.guard_named(&name, &resolved, is_of_host(process), header.time_ns);
     }
 
     /// Names a new connection by what name servers said about its address, until something better is known.
@@ -285,7 +285,7 @@ impl Pipeline {
         let found = self
             .sockets
             .names
-            .of(connection.peer(), connection.process.key, now_ns);
+            .of(connection.peer(), &connection.process, now_ns);
         if let Some(name) = found.map(str::to_owned) {
             let is_ai = self.book.catalog.host_is_ai(&name);
             self.connections.rename(id, NameSource::Dns, &name, is_ai);

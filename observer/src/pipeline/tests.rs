@@ -51,6 +51,8 @@ use testbed::*;
 
 /// A request that is not AI.
 const PAGE: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: example.org\r\n\r\n";
+/// So many such requests that their connection is none of AI.
+const PAGES: usize = 8;
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one line for each column")]
@@ -345,14 +347,15 @@ fn the_kernel_is_told_once_what_a_flow_is() {
     let mut bed = Bed::new();
     let process = process(42);
     let (mut ai, mut other) = (flow(1, &process), flow(2, &process));
-    for _ in 0..3 {
+    for round in 1..PAGES + 3 {
         bed.sent(&mut ai, &chat("a"));
         bed.received(&mut ai, &answer("b"));
         bed.sent(&mut other, PAGE);
         bed.received(&mut other, b"HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(bed.decisions().len(), if round < PAGES { 1 } else { 2 });
     }
     assert_eq!(bed.decisions(), [(1, CLASS_AI), (2, CLASS_OTHER)]);
-    assert_eq!(bed.interactions().len(), 3);
+    assert_eq!(bed.interactions().len(), PAGES + 2);
 }
 
 #[test]
@@ -368,7 +371,7 @@ fn what_the_kernel_knows_by_itself_it_is_not_told() {
 #[test]
 fn nothing_is_read_after_the_decision_that_a_flow_is_not_ai() {
     let (mut bed, mut flow) = (Bed::new(), flow(1, &process(42)));
-    bed.sent(&mut flow, PAGE);
+    bed.sent(&mut flow, &PAGE.repeat(PAGES));
     bed.sent(&mut flow, &chat("a"));
     bed.received(&mut flow, &answer("b"));
     bed.free(&flow);
@@ -376,6 +379,71 @@ fn nothing_is_read_after_the_decision_that_a_flow_is_not_ai() {
         (bed.decisions(), bed.interactions().len()),
         (vec![(1, CLASS_OTHER)], 0)
     );
+}
+
+/// What `ollama run` says: is there a server, what is the model, and then the prompt.
+#[test]
+fn a_call_behind_other_requests_of_its_connection_is_seen() {
+    let (mut bed, mut flow) = (Bed::new(), flow(1, &process(42)));
+    let host = "127.0.0.1:11434";
+    bed.connect(&flow);
+    let head = format!("HEAD / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ollama/0.9\r\n\r\n");
+    bed.sent(&mut flow, head.as_bytes());
+    bed.received(&mut flow, b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n");
+    bed.sent(&mut flow, &post("/api/show", host, r#"{"model":"qwen3"}"#));
+    let shown = format!(r#"{{"license":"{}"}}"#, "x".repeat(100_000));
+    let length = shown.len();
+    bed.received(
+        &mut flow,
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{shown}"
+        )
+        .as_bytes(),
+    );
+    assert!(bed.decisions().is_empty());
+    let body = r#"{"model":"qwen3","messages":[{"role":"user","content":"hello"}],"stream":false}"#;
+    bed.sent(&mut flow, &post("/api/chat", host, body));
+    let told = r#"{"model":"qwen3","created_at":"t","message":{"role":"assistant","content":"hi"},"done":true,"prompt_eval_count":3,"eval_count":4}"#;
+    let length = told.len();
+    bed.received(
+        &mut flow,
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{told}"
+        )
+        .as_bytes(),
+    );
+    bed.free(&flow);
+    bed.close(&flow, flow.offset[0], flow.offset[1]);
+    bed.tick_after(GRACE_NS);
+    let row = bed.interactions()[0];
+    assert_eq!(
+        (row.dialect.as_str(), row.visibility.as_str()),
+        ("ollama-chat", "decoded")
+    );
+    assert_eq!(
+        (row.gen_ai_usage_output_tokens, bed.interactions().len()),
+        (Some(4), 1)
+    );
+    assert_eq!(bed.connections()[0].exchanges_decoded, 1);
+    assert_eq!(bed.decisions(), [(1, CLASS_AI)]);
+}
+
+/// Of what begins as no request with a body the kernel delivers 4 KiB, until one with a body comes.
+#[test]
+fn what_the_kernel_held_back_of_other_requests_is_not_lost() {
+    let page = b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n";
+    let whole = [&page[..], &[b'x'; 9_000]].concat();
+    for delivered in [4_096, 4_000] {
+        let (mut bed, mut flow) = (Bed::new(), flow(1, &process(42)));
+        bed.sent(&mut flow, PAGE);
+        bed.received(&mut flow, &whole[..delivered]);
+        let missing = (whole.len() - delivered) as u64;
+        flow.offset[1] += missing;
+        bed.sent(&mut flow, &post("/upload", "example.org", "{}"));
+        bed.received(&mut flow, b"HTTP/1.1 204 No Content\r\n\r\n");
+        let lost = if delivered == 4_096 { (0, 0) } else { (1, missing) };
+        assert_eq!(bed.lost(Stage::Flow, "gap"), lost, "{delivered} bytes");
+    }
 }
 
 #[test]
@@ -759,6 +827,32 @@ fn the_table_of_flows_is_bounded_and_the_rest_is_counted() {
     bed.sent(&mut late, &chat("a"));
     bed.received(&mut late, &answer("b"));
     assert_eq!(bed.interactions().len(), 1, "there is room again");
+}
+
+/// Some processes together fill the table, none of them more than it may have.
+#[test]
+fn who_has_most_connections_gives_up_the_oldest_for_others() {
+    let mut bed = Bed::new();
+    let greedy = [process(42), process(43)];
+    for id in 1..=MAX_FLOWS as u64 {
+        // The first of them has two thirds of all, and a call that was not answered on its first connection.
+        let mut flow = flow(id, &greedy[usize::from(id % 3 == 0)]);
+        let first = if id == 1 { chat("a") } else { b"POST ".to_vec() };
+        bed.sent(&mut flow, &first);
+    }
+    let mut late = flow(99_999, &process(44));
+    bed.call(&mut late, &chat("b"), &answer("b"));
+    let rows = bed.interactions();
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| (row.process_pid, row.visibility.as_str()))
+        .collect();
+    assert_eq!(seen, [(42, "partial"), (44, "decoded")]);
+    assert_eq!(bed.lost(Stage::Flow, "flow_table_full"), (1, 0));
+    // The kernel forgets them, too; so what comes next on them begins anew.
+    let forgotten = bed.forgotten();
+    let mut given_up = forgotten.iter().map(|(id, _)| *id).filter(|id| *id != 99_999);
+    assert!(forgotten.len() > 100 && given_up.all(|id| id % 3 != 0 && id < 400));
 }
 
 #[test]

@@ -228,3 +228,19 @@ pub enum HttpEvent<'a> {
         missing: Option<u64>,
     },
 }
+
+impl HttpEvent<'_> {
+    /// Number of the exchange that it is a part of. Bytes of another protocol are a part of none.
+    pub fn exchange(&self) -> Option<u64> {
+        match self {
+            Self::RequestHead { exchange, .. }
+            | Self::ResponseHead { exchange, .. }
+            | Self::Body { exchange, .. }
+            | Self::BodyGap { exchange, .. }
+            | Self::Trailers { exchange, .. }
+            | Self::End { exchange, .. }
+            | Self::Switched { exchange } => Some(*exchange),
+            Self::Skipped { .. } | Self::Tunnel { .. } | Self::TunnelGap { .. } => None,
+        }
+    }
+}

@@ -7,7 +7,7 @@ use super::super::{
     paths::{self, Strength},
     rpc,
 };
-use super::{Body, ExchangeReader, NotAi, SHAPE_BUDGET, Verdict, may_post};
+use super::{Body, ExchangeReader, NAMED_BUDGET, NotAi, SHAPE_BUDGET, Verdict, may_post};
 use crate::exchange::{Dialect, DialectEvidence};
 use crate::protocol::RequestHead;
 
@@ -24,6 +24,9 @@ impl ExchangeReader {
         let path = self.head.as_ref().map_or("", |h| h.path.as_str());
         if self.request_foreign {
             return Verdict::NotAi(self.not_ai());
+        }
+        if let Some(verdict) = self.judge_media() {
+            return verdict;
         }
         if let Some((dialect, evidence)) = self.rpc() {
             let evidence = if self.catalog.is_some() {
@@ -64,6 +67,18 @@ impl ExchangeReader {
             None if self.is_native() => Verdict::Ai(Dialect::Native, By::Host),
             None if self.over() => Verdict::NotAi(self.not_ai()),
             None => Verdict::Undecided(false),
+        }
+    }
+
+    /// What a type in the head says that is not one of JSON. `None`: nothing, or the body is JSON all the same.
+    fn judge_media(&self) -> Option<Verdict> {
+        if !self.media_foreign {
+            return None;
+        }
+        match self.request_body.as_ref().and_then(Body::begins_as_json) {
+            Some(true) => None,
+            None if !self.request_end.over => Some(Verdict::Undecided(false)),
+            Some(false) | None => Some(Verdict::NotAi(self.not_ai())),
         }
     }
 
@@ -142,7 +157,8 @@ impl ExchangeReader {
     fn client_says(&self, shape: Option<Dialect>, response: Option<Dialect>) -> bool {
         let silent = shape.is_none() && response.is_none();
         let client = |head: &RequestHead| clients::is_ai_client(&head.fields);
-        silent && self.request_unread() && self.over() && self.head.as_ref().is_some_and(client)
+        let unknown = (self.request_unread() && self.over()) || self.request_long();
+        silent && unknown && self.head.as_ref().is_some_and(client)
     }
 
     /// Calls between agents and tools: the method tells, else the head, else the first event of a stream.
@@ -178,17 +194,23 @@ impl ExchangeReader {
     /// Whether nothing more can be learnt: too much of the request without a shape, or request and response read.
     fn over(&self) -> bool {
         let decoded = |body: &Option<Body>| body.as_ref().map_or(0, Body::decoded);
-        let request_long = decoded(&self.request_body) >= SHAPE_BUDGET;
         let response_long = decoded(&self.response_body) >= SHAPE_BUDGET;
         let response = self.response_end.over || response_long || self.response_foreign;
         // A request without a body has no shape, and its path was judged before.
         let heard = self.listens && self.response.first_event.is_some();
         let bodiless =
             !self.listens && self.head.is_some() && self.request_end.over && decoded(&self.request_body) == 0;
-        request_long
+        self.request_long()
             || heard
             || (self.request_end.over && response)
             || (bodiless && self.request_end.incomplete.is_none())
+    }
+
+    /// Whether more of the request was read than a shape takes.
+    fn request_long(&self) -> bool {
+        let decoded = self.request_body.as_ref().map_or(0, Body::decoded);
+        let path = self.head.as_ref().map_or("", |h| h.path.as_str());
+        decoded >= NAMED_BUDGET || (decoded >= SHAPE_BUDGET && paths::dialects(path).next().is_none())
     }
 
     /// Whether the request body could not be read, so that it cannot disagree with the path.

@@ -123,9 +123,10 @@ impl JsonEvents for ResponseDoc<'_> {
             body.names.piece(piece);
         }
         match body.at.slot() {
-            Slot::ErrorText => {
+            slot @ (Slot::ErrorText | Slot::Failure) => {
                 let room = MAX_MESSAGE.saturating_sub(body.error_text.len());
                 body.error_text.extend_from_slice(&piece[..piece.len().min(room)]);
+                body.failed |= slot == Slot::Failure && !piece.is_empty();
             }
             slot if slot.is_arguments() => body.calls.arguments(piece.len() as u64),
             Slot::Text(TextRole::ToolResult) => body.calls.result[0] += piece.len() as u64,

@@ -5,6 +5,11 @@ use super::super::{TextRole, TextSink};
 use super::{MAX_STREAMED_TEXTS, ResponseBody};
 use crate::protocol::json::path::PathId;
 
+/// In the type of an event: a transcript of what the user said.
+pub(super) const HEARD: &str = "input_audio_transcription";
+/// Number of the item that it is, beside those of the answer.
+pub(super) const HEARD_ITEM: u64 = u64::MAX;
+
 /// A fragment of a streamed text, held until the document has said where it belongs.
 pub(super) struct Fragment {
     pub(super) path: PathId,
@@ -42,6 +47,8 @@ pub(super) struct Doc {
     pub(super) code: Option<String>,
     /// `code` at the top: an error code in an event of type `error`.
     pub(super) flat_code: Option<String>,
+    /// When the first fragment came of which the type of the event says what it is.
+    pub(super) typed_ns: Option<u64>,
     /// Whether a count is of audio, and the count.
     pub(super) modality: (Option<bool>, Option<(Fact, u64)>),
 }
@@ -52,7 +59,10 @@ impl ResponseBody {
         if bytes.is_empty() {
             return;
         }
-        self.first_fragment_ns.get_or_insert(now_ns);
+        match what {
+            What::Typed => self.doc.typed_ns.get_or_insert(now_ns),
+            What::Text(_) | What::ToolName => self.first_fragment_ns.get_or_insert(now_ns),
+        };
         self.hold(what, bytes);
     }
 
@@ -91,14 +101,24 @@ impl ResponseBody {
             kind, outer, inner, ..
         } = &self.doc;
         let media = (kind.contains("audio") && !kind.contains("transcript")) || kind.contains("image");
+        let heard = kind.contains(HEARD);
         let by_kind = match ["arguments", "input", "code"]
             .iter()
             .any(|word| kind.contains(word))
         {
+            _ if heard => TextRole::Prompt,
             true => TextRole::ToolArguments,
             false => TextRole::Answer,
         };
-        let (doc_outer, doc_inner) = (outer.unwrap_or(0), inner.unwrap_or(0));
+        let doc_outer = if heard { HEARD_ITEM } else { outer.unwrap_or(0) };
+        let doc_inner = inner.unwrap_or(0);
+        if let Some(at_ns) = self.doc.typed_ns.take() {
+            if heard {
+                (self.heard, self.hearing) = (true, true);
+            } else {
+                self.first_fragment_ns.get_or_insert(at_ns);
+            }
+        }
         self.doc.held = 0;
         self.doc.choice.0 = 0;
         self.doc.tool.0 = 0;

@@ -270,9 +270,13 @@ fn a_connection_is_other_once_none_of_its_calls_can_be_ai() {
     assert_eq!((hooks.not_ai.len(), reader.scope()), (1, Scope::Undecided));
     reader.push(Side::Request, &data(1, b"{}", true), 3, &mut hooks);
     reader.push(Side::Response, SETTINGS, 4, &mut hooks);
+    for stream in (5..17).step_by(2) {
+        reader.push(Side::Request, &head(stream, "GET"), 5, &mut hooks);
+    }
+    assert_eq!((hooks.not_ai.len(), reader.scope()), (7, Scope::Undecided));
     let answer = frame(1, 5, 1, &block(&[(":status", "200")], false));
-    reader.push(Side::Response, &answer, 5, &mut hooks);
-    assert_eq!(reader.scope(), Scope::Other);
+    reader.push(Side::Response, &answer, 6, &mut hooks);
+    assert_eq!((hooks.not_ai.len(), reader.scope()), (8, Scope::Other));
     // With a call that is AI beside the others, everything is read.
     let mut reader = ConnectionReader::new(catalog(), None);
     let body = prompt("x");

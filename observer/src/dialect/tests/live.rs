@@ -132,6 +132,83 @@ fn each_response_of_a_realtime_session_is_an_exchange() {
     }
 }
 
+/// A realtime session in which the server says this, as one exchange.
+fn told(messages: &[&str], piece: usize) -> (Exchange, Texts) {
+    let handshake = handshake("/v1/realtime?model=gpt-realtime", "api.openai.com");
+    let turns = [
+        (Side::Request, texts_of(&[r#"{"type":"response.create"}"#], KEY)),
+        (Side::Response, texts_of(messages, None)),
+    ];
+    let mut hooks = session(&handshake, &turns, piece);
+    assert_eq!(hooks.finished.len(), 1, "{:?}", hooks.not_ai);
+    let (number, facts) = hooks.finished.remove(0);
+    (facts, hooks.texts.remove(&number).unwrap_or_default())
+}
+
+#[test]
+fn how_a_realtime_response_came_to_its_end() {
+    let done = |status: &str, details: &str| {
+        let message = format!(
+            r#"{{"type":"response.done","response":{{"object":"realtime.response","id":"r","status":"{status}","status_details":{details}}}}}"#
+        );
+        let (facts, _) = told(&[&message], 9);
+        let reasons: Vec<String> = facts.finish_reasons.into_iter().collect();
+        (facts.error_type, facts.error_class, reasons.join(","))
+    };
+    let failed = r#"{"type":"failed","error":{"type":"server_error","code":"rate_limit_exceeded","message":"Slow down."}}"#;
+    assert_eq!(
+        done("failed", failed),
+        ("server_error".to_owned(), "rate_limited", "failed".to_owned())
+    );
+    for (status, reason) in [
+        ("incomplete", "max_output_tokens"),
+        ("cancelled", "turn_detected"),
+    ] {
+        let details = format!(r#"{{"type":"{status}","reason":"{reason}"}}"#);
+        assert_eq!(
+            done(status, &details),
+            (String::new(), "", reason.to_owned()),
+            "{status}"
+        );
+    }
+    assert_eq!(done("completed", "null").2, "completed");
+}
+
+#[test]
+fn what_the_user_said_is_a_prompt_and_no_call_of_a_tool() {
+    let heard = |kind: &str, member: &str, text: &str| {
+        format!(
+            r#"{{"type":"conversation.item.input_audio_transcription.{kind}","item_id":"i","content_index":0,"{member}":"{text}"}}"#
+        )
+    };
+    let [first, second] = [heard("delta", "delta", "my "), heard("delta", "delta", "words")];
+    let (whole, next) = (
+        heard("completed", "transcript", "my words"),
+        heard("completed", "transcript", "more"),
+    );
+    let messages = [
+        &first[..],
+        &second,
+        &whole,
+        &next,
+        r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"function_call","name":"look","arguments":""}}"#,
+        r#"{"type":"response.function_call_arguments.delta","output_index":0,"content_index":0,"delta":"{\"a\":1}"}"#,
+        r#"{"type":"response.done","response":{"object":"realtime.response","id":"r","status":"completed"}}"#,
+    ];
+    for piece in [1, 100_000] {
+        let (facts, texts) = told(&messages, piece);
+        assert_eq!(texts.with(TextRole::Prompt), ["my words", "more"], "once each");
+        assert_eq!(texts.with(TextRole::ToolArguments).len(), 1);
+        let calls = facts.tool_calls.unwrap();
+        let sizes: Vec<_> = calls.first.iter().map(|c| (c.name.as_str(), c.bytes)).collect();
+        assert_eq!(sizes, [("look", 7)]);
+    }
+    // What was heard is nothing that the model said; that it was heard is enough for a row.
+    let (facts, texts) = told(&messages[..2], 100_000);
+    assert_eq!(facts.first_chunk_ns, None);
+    assert_eq!(texts.with(TextRole::Prompt), ["my words"]);
+}
+
 #[test]
 fn a_session_at_a_service_of_speech_is_one_exchange() {
     let heard = handshake("/v1/listen?model=nova-3", "api.deepgram.com");

@@ -11,6 +11,7 @@ mod grpc;
 mod hostile;
 mod http2;
 mod jobs;
+mod lenient;
 mod live;
 mod media;
 mod named;

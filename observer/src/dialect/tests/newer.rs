@@ -31,6 +31,15 @@ fn gemini_interactions_plain_and_streamed() {
     assert_eq!(counts(&facts.usage), [Some(7), Some(42), Some(3), None, Some(22)]);
     assert_eq!(facts.previous_response_id.as_deref(), Some("v1_a"));
     assert_eq!(facts.response_id.as_deref(), Some("v1_b"));
+    // Tools count in the total, which some answers leave out.
+    for total in [
+        r#""total_tool_use_tokens":10,"total_tokens":59"#,
+        r#""total_tool_use_tokens":10"#,
+    ] {
+        let answer = answer.replace(r#""total_tokens":49"#, total);
+        let (facts, _) = talk("POST /v1beta/interactions", host, asked, &json(&answer));
+        assert_eq!(counts(&facts.usage), [Some(7), Some(42), Some(3), None, Some(22)]);
+    }
     assert_eq!(words(&facts.finish_reasons), ["completed"]);
     assert_eq!(texts.with(TextRole::Prompt), ["why"]);
     assert_eq!(texts.with(TextRole::System), ["short"]);

@@ -241,14 +241,20 @@ fn scope_is_decided_early() {
         Scope::Other,
         "64 KiB without a shape"
     );
+    let form = head("POST /x", "multipart/form-data; boundary=1");
+    assert_eq!(scope_after(None, &form).0, Scope::Undecided);
     assert_eq!(
-        scope_after(None, &head("POST /x", "multipart/form-data; boundary=1")).0,
-        Scope::Other
+        scope_after(None, &with(form, &long)).0,
+        Scope::Other,
+        "64 KiB of something else"
     );
+    let page = b"GET /x HTTP/1.1\r\nhost: a.example\r\n\r\n";
     assert_eq!(
-        scope_after(None, b"GET /x HTTP/1.1\r\nhost: a.example\r\n\r\n").0,
-        Scope::Other
+        scope_after(None, page).0,
+        Scope::Undecided,
+        "one page says nothing"
     );
+    assert_eq!(scope_after(None, &page.repeat(8)).0, Scope::Other);
     assert_eq!(
         scope_after(None, b"GET /v1/models HTTP/1.1\r\nhost: a.example\r\n\r\n").0,
         Scope::Undecided

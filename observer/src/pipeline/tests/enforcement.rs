@@ -5,7 +5,7 @@ use std::sync::Arc;
 use observer_common::wire::{ENFORCED_DENIED, ENFORCED_DRY_RUN, Enforced, Established};
 
 use super::{
-    names::learn,
+    names::{learn, learn_at},
     sockets::{READABLE, end, socket},
     *,
 };
@@ -183,4 +183,41 @@ fn the_end_of_a_socket_behind_the_end_of_its_process_does_not_bring_it_back() {
     bed.record(&flow, &Body::Established(body));
     bed.close(&flow, 1, 1);
     assert_eq!(known(&bed), 0);
+}
+
+#[test]
+fn a_program_that_makes_up_an_answer_closes_nothing_of_the_hosts_own() {
+    let local = [
+        [127, 0, 0, 1],
+        [10, 1, 2, 3],
+        [169, 254, 169, 254],
+        [100, 64, 0, 1],
+        [192, 168, 0, 9],
+    ];
+    let guards = |process: &Arc<Identity>| {
+        let mut bed = bed(EnforcementMode::On);
+        for address in local {
+            learn_at(&mut bed, process, HOST, address);
+        }
+        let guarded = bed.outputs.iter().filter_map(|output| match output {
+            Output::Enforce(Change::Guard(address, _)) => Some(*address),
+            _ => None,
+        });
+        guarded.collect::<std::collections::BTreeSet<_>>().len()
+    };
+    let program = process(42);
+    assert_eq!(guards(&program), 0);
+    let mut resolver = Identity::clone(&program);
+    (resolver.uid, resolver.container_id) = (101, String::new());
+    assert_eq!(
+        guards(&Arc::new(resolver.clone())),
+        local.len(),
+        "the host was told"
+    );
+    resolver.container_id = "c0ffee".to_owned();
+    assert_eq!(
+        guards(&Arc::new(resolver)),
+        0,
+        "root of a container is not the host's"
+    );
 }

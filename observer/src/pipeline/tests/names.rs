@@ -42,7 +42,11 @@ fn resolved(bed: &mut Bed, process: &Arc<Identity>, bytes: &[u8], message_len: u
 }
 
 pub(super) fn learn(bed: &mut Bed, process: &Arc<Identity>, name: &str) {
-    let bytes = message(name, &[[192, 0, 2, 9]]);
+    learn_at(bed, process, name, [192, 0, 2, 9]);
+}
+
+pub(super) fn learn_at(bed: &mut Bed, process: &Arc<Identity>, name: &str, address: [u8; 4]) {
+    let bytes = message(name, &[address]);
     resolved(bed, process, &bytes, bytes.len());
 }
 
@@ -212,6 +216,19 @@ fn plain_http_without_a_host_has_the_name_of_its_connection() {
         (row.server_address.as_str(), row.name_source.as_str()),
         ("api.openai.com", "dns")
     );
+}
+
+#[test]
+fn the_name_of_a_handle_is_read_as_that_of_a_hello_is() {
+    let (client, mut bed) = (process(42), Bed::new());
+    let mut of = flow(100, &client);
+    bed.name(&of, "API.openai.com.");
+    let request = String::from_utf8(chat("x"))
+        .unwrap()
+        .replace("Host: api.openai.com\r\n", "");
+    bed.sent(&mut of, request.as_bytes());
+    bed.received(&mut of, &answer("y"));
+    assert_eq!(bed.interactions()[0].server_address, "api.openai.com");
 }
 
 #[test]

@@ -212,7 +212,10 @@ fn a_request_cut_anywhere_and_a_connection_older_than_the_agent_are_served_too()
 
 #[test]
 fn what_is_no_ai_is_left_alone_and_so_is_everything_where_it_is_switched_off() {
-    for (mut bed, request) in [(Bed::new(), PAGE.to_vec()), (Bed::of_clients_only(), request())] {
+    for (mut bed, request) in [
+        (Bed::new(), PAGE.repeat(PAGES)),
+        (Bed::of_clients_only(), request()),
+    ] {
         let mut flow = socket(1, &process(42));
         let connect = accepted(&flow);
         open(&mut bed, &flow, connect);

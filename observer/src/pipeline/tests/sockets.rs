@@ -487,8 +487,10 @@ fn a_plain_request_that_is_not_ai_is_left_alone() {
     let connect = to(&flow);
     open(&mut bed, &flow, connect);
     let upload = post("/upload", "files.example.org", r#"{"a":1}"#);
-    bed.sent(&mut flow, &upload);
-    bed.received(&mut flow, b"HTTP/1.1 204 No Content\r\n\r\n");
+    for _ in 0..PAGES {
+        bed.sent(&mut flow, &upload);
+        bed.received(&mut flow, b"HTTP/1.1 204 No Content\r\n\r\n");
+    }
     bed.sent(&mut flow, &upload);
     end(&mut bed, &flow, READABLE);
     assert_eq!(bed.decisions(), [(1, CLASS_OTHER)]);

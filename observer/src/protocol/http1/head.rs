@@ -136,10 +136,11 @@ pub(super) fn parse_request(head: &[u8]) -> Result<(RequestHead, Framing), Incom
     let target = request.path.unwrap_or_default();
     let method = request.method.unwrap_or_default().to_owned();
     let (authority, path, query) = split_target(&method, target);
-    let host = fields
-        .get("host")
-        .filter(|h| !h.is_empty())
-        .unwrap_or_else(|| authority.to_owned());
+    // RFC 9112 section 3.2.2: of a target that names its host, whoever is asked ignores `Host`.
+    let host = match bare_host(authority).is_empty() {
+        true => fields.get("host").unwrap_or_default(),
+        false => authority.to_owned(),
+    };
     let framing = match framing(&fields) {
         Framing::Unframed => Framing::Length(0),
         other => other,
@@ -207,7 +208,7 @@ fn split_target<'a>(method: &str, target: &'a str) -> (&'a str, &'a str, &'a str
         return (target, "", "");
     }
     let (authority, rest) = match target.find("://") {
-        Some(at) if !target.starts_with('/') => {
+        Some(at) if target.bytes().take(at).all(is_of_scheme) => {
             let after = &target[at + 3..];
             let end = after.find(['/', '?']).unwrap_or(after.len());
             after.split_at(end)
@@ -216,6 +217,11 @@ fn split_target<'a>(method: &str, target: &'a str) -> (&'a str, &'a str, &'a str
     };
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     (authority, path, query)
+}
+
+/// Whether the name of a scheme may hold this octet (RFC 3986 section 3.1).
+fn is_of_scheme(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.')
 }
 
 /// Host in lower case without user information and port; brackets of an IPv6 address are kept off.

@@ -498,6 +498,33 @@ fn switched_connections() {
 }
 
 #[test]
+fn the_host_of_a_target_goes_before_the_field() {
+    for (target, want) in [
+        (
+            "http://API.openai.com/v1/chat/completions",
+            ("api.openai.com", None),
+        ),
+        (
+            "http://u:p@api.openai.com:8080/v1?a=http://x/",
+            ("api.openai.com", Some(8080)),
+        ),
+        ("https://[::1]:81?a", ("::1", Some(81))),
+        // A target that names none, and one that only looks so.
+        ("http:///v1", ("approved.corp", Some(90))),
+        ("/v1?next=http://api.openai.com/", ("approved.corp", Some(90))),
+        ("v1?next=http://api.openai.com/", ("approved.corp", Some(90))),
+    ] {
+        let mut run = Run::new();
+        let ask = format!("POST {target} HTTP/1.1\r\nHost: approved.corp:90\r\n\r\n");
+        run.push(Side::Request, ask.as_bytes());
+        let Some(Seen::Request(_, head)) = run.seen.first() else {
+            panic!("{target}")
+        };
+        assert_eq!((head.host.as_str(), head.port), want, "{target}");
+    }
+}
+
+#[test]
 fn a_request_that_had_begun_before_a_switch_is_counted() {
     let mut run = Run::new();
     let ask = b"GET /chat HTTP/1.1\r\nUpgrade: websocket\r\n\r\n";

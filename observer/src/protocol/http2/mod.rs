@@ -6,11 +6,13 @@
 //! of the table size are not followed, since an encoder states each size it uses in the header blocks themselves (RFC 7541
 //! section 4.2).
 
+mod early;
 mod frame;
 mod half;
 mod heads;
 pub mod hpack;
 pub mod sniff;
+mod stream;
 mod streams;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -38,7 +40,7 @@ const SEEK_PIECE: usize = 16 * 1024;
 type Sink<'s> = &'s mut dyn FnMut(HttpEvent<'_>);
 
 /// Decoder of one connection. Memory: at most `MAX_BLOCK` and `hpack::MAX_TABLE` for each direction, a few dozen octets
-/// for each stream.
+/// for each stream, and 64 KiB of answers that came before their requests.
 pub struct Http2Connection {
     request: Half,
     response: Half,
@@ -62,6 +64,14 @@ impl Http2Connection {
             response: start(State::Head, joined[1]),
             streams: Streams::default(),
         }
+    }
+
+    /// A decoder behind the answer to a request of HTTP/1.1 that asked for HTTP/2 (RFC 7540 section 3.2): that request is stream 1 and
+    /// `exchange`. Further exchanges are numbered from `next` on.
+    pub fn upgraded(exchange: u64, next: u64) -> Self {
+        let mut http = Self::new([false; 2]);
+        http.streams = Streams::upgraded(exchange, next);
+        http
     }
 
     /// Whether no octet of a header block or frame header of this side is pending.

@@ -2,72 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{MAX_STREAMS, Sink, heads::Fields};
+use super::early::Early;
+use super::heads::Fields;
+use super::stream::{Half, Phase, Stream};
+use super::{MAX_STREAMS, Sink};
 use crate::protocol::{HttpEvent, Incomplete, Side};
 
 /// Streams whose reset is remembered: frames of theirs may still be on their way.
 const MAX_RESETS: usize = 64;
-
-/// ```text
-/// Head -> Body -> Over
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Head,
-    Body,
-    Over,
-}
-
-/// One side of a stream.
-#[derive(Debug, Clone, Copy)]
-struct Half {
-    phase: Phase,
-    wire: u64,
-    /// Why it will not end cleanly.
-    flaw: Option<Incomplete>,
-}
-
-impl Half {
-    fn new(phase: Phase, wire: u64) -> Self {
-        let flaw = None;
-        Self { phase, wire, flaw }
-    }
-}
-
-struct Stream {
-    exchange: u64,
-    request: Half,
-    response: Half,
-}
-
-impl Stream {
-    fn half(&mut self, side: Side) -> &mut Half {
-        match side {
-            Side::Request => &mut self.request,
-            Side::Response => &mut self.response,
-        }
-    }
-
-    /// Ends one side, once.
-    fn end(&mut self, side: Side, why: Option<Incomplete>, sink: Sink<'_>) {
-        let exchange = self.exchange;
-        let half = self.half(side);
-        if half.phase == Phase::Over {
-            return;
-        }
-        half.phase = Phase::Over;
-        sink(HttpEvent::End {
-            exchange,
-            side,
-            incomplete: half.flaw.or(why),
-            wire_bytes: half.wire,
-        });
-    }
-
-    fn is_over(&self) -> bool {
-        self.request.phase == Phase::Over && self.response.phase == Phase::Over
-    }
-}
 
 /// A header block that was decoded, or not.
 pub(super) struct Decoded {
@@ -88,9 +30,22 @@ pub(super) struct Streams {
     resets: VecDeque<u32>,
     /// Streams were refused since there were too many.
     refused: bool,
+    /// Memory of what waits for requests.
+    waiting: usize,
 }
 
 impl Streams {
+    /// As they are behind a request of HTTP/1.1 that is stream 1 and `exchange`; further ones are numbered from `next` on.
+    pub(super) fn upgraded(exchange: u64, next: u64) -> Self {
+        let stream = Stream::new(exchange, Half::new(Phase::Over, 0), Half::new(Phase::Head, 0));
+        Self {
+            open: BTreeMap::from([(1, stream)]),
+            last: 1,
+            next_exchange: next,
+            ..Self::default()
+        }
+    }
+
     /// Whether frames of this side may still come on a stream.
     pub(super) fn is_open(&self, side: Side, stream: u32) -> bool {
         self.open.get(&stream).is_some_and(|of| match side {
@@ -106,7 +61,9 @@ impl Streams {
 
     /// A header block is over. `missed`: requests may have come that were not seen.
     pub(super) fn headers(&mut self, side: Side, block: Decoded, missed: bool, sink: Sink<'_>) {
-        let Some(stream) = self.open.get_mut(&block.stream) else {
+        let answers = side == Side::Response;
+        let known = self.open.get_mut(&block.stream);
+        let Some(stream) = known.filter(|stream| answers || stream.early.is_none()) else {
             return match side {
                 Side::Request => self.open_request(block, sink),
                 Side::Response => self.open_response(block, missed, sink),
@@ -128,7 +85,7 @@ impl Streams {
             sink(HttpEvent::ResponseHead { exchange, head });
         } else if side == Side::Response {
             let fields = block.fields.response().fields;
-            sink(HttpEvent::Trailers { exchange, fields });
+            stream.tell(HttpEvent::Trailers { exchange, fields }, &mut self.waiting, sink);
         }
         if block.end_stream {
             self.end(side, block.stream, sink);
@@ -145,6 +102,10 @@ impl Streams {
         why: Incomplete,
         sink: Sink<'_>,
     ) {
+        if side == Side::Request {
+            // What waits for it will not get more of it.
+            self.unseen(number, sink);
+        }
         let Some(stream) = self.open.get_mut(&number) else {
             return skipped(side, wire, why, sink);
         };
@@ -167,7 +128,12 @@ impl Streams {
     /// Content of a DATA frame.
     pub(super) fn data(&mut self, side: Side, number: u32, data: &[u8], sink: Sink<'_>) {
         if let Some(exchange) = self.body_of(side, number, data.len(), Incomplete::Gap, sink) {
-            sink(HttpEvent::Body { exchange, side, data });
+            let event = HttpEvent::Body { exchange, side, data };
+            let early = self.waiting > 0;
+            match self.open.get_mut(&number).filter(|_| early) {
+                Some(stream) => stream.tell(event, &mut self.waiting, sink),
+                None => sink(event),
+            }
         }
     }
 
@@ -189,11 +155,12 @@ impl Streams {
         }
         half.flaw.get_or_insert(Incomplete::Gap);
         let missing = Some(content as u64);
-        sink(HttpEvent::BodyGap {
+        let event = HttpEvent::BodyGap {
             exchange,
             side,
             missing,
-        });
+        };
+        stream.tell(event, &mut self.waiting, sink);
     }
 
     /// Counts octets for a stream; its exchange where they are of its body.
@@ -251,6 +218,7 @@ impl Streams {
 
     /// The stream ends at once.
     pub(super) fn reset(&mut self, number: u32, sink: Sink<'_>) {
+        self.unseen(number, sink);
         let Some(mut stream) = self.open.remove(&number) else {
             return;
         };
@@ -270,6 +238,9 @@ impl Streams {
 
     /// Frames of this side may be missing: every open body has a hole, every awaited head may have been in it.
     pub(super) fn missed(&mut self, side: Side, sink: Sink<'_>) {
+        if side == Side::Request {
+            self.unseen_below(u32::MAX, sink);
+        }
         for stream in self.open.values_mut() {
             let exchange = stream.exchange;
             let half = stream.half(side);
@@ -278,17 +249,19 @@ impl Streams {
             }
             let fresh = half.flaw.replace(Incomplete::Gap) != Some(Incomplete::Gap);
             if half.phase == Phase::Body && fresh {
-                sink(HttpEvent::BodyGap {
+                let event = HttpEvent::BodyGap {
                     exchange,
                     side,
                     missing: None,
-                });
+                };
+                stream.tell(event, &mut self.waiting, sink);
             }
         }
     }
 
     /// The connection is over.
     pub(super) fn close(&mut self, sink: Sink<'_>) {
+        self.unseen_below(u32::MAX, sink);
         while let Some((_, mut stream)) = self.open.pop_first() {
             give_up(&mut stream, Incomplete::Closed, sink);
         }
@@ -304,7 +277,10 @@ impl Streams {
             };
             return skipped(Side::Request, block.wire, why, sink);
         }
+        // Numbers only grow: requests before this one will not come any more.
+        self.unseen_below(block.stream, sink);
         self.last = block.stream;
+        let answer = self.open.remove(&block.stream);
         if !self.make_room(sink) {
             self.refused = true;
             return skipped(Side::Request, block.wire, Incomplete::OverBudget, sink);
@@ -312,18 +288,17 @@ impl Streams {
         let exchange = self.fresh_exchange();
         let mut request = Half::new(Phase::Body, block.wire);
         request.flaw = block.flaw;
-        let response = Half::new(Phase::Head, 0);
+        let (response, early) = match answer {
+            Some(answer) => (answer.response, answer.early),
+            None => (Half::new(Phase::Head, 0), None),
+        };
         let (number, end_stream) = (block.stream, block.end_stream);
-        self.open.insert(
-            number,
-            Stream {
-                exchange,
-                request,
-                response,
-            },
-        );
+        self.open.insert(number, Stream::new(exchange, request, response));
         let head = block.fields.request();
         sink(HttpEvent::RequestHead { exchange, head });
+        if let Some(early) = early {
+            early.release(exchange, &mut self.waiting, sink);
+        }
         if end_stream {
             self.end(Side::Request, number, sink);
         }
@@ -335,6 +310,10 @@ impl Streams {
         let closed = self.resets.contains(&number);
         let fresh = !closed && missed && !number.is_multiple_of(2) && block.fields.is_response();
         let interim = block.fields.status().is_some_and(|s| (100..200).contains(&s));
+        let waits = !missed && !closed && number > self.last && !number.is_multiple_of(2);
+        if waits && block.fields.is_response() && !interim {
+            return self.wait(block, sink);
+        }
         if !fresh || interim || !self.make_room(sink) {
             let why = if fresh {
                 Incomplete::Gap
@@ -348,18 +327,62 @@ impl Streams {
         let request = Half::new(Phase::Over, 0);
         let mut response = Half::new(Phase::Body, block.wire);
         response.flaw = block.flaw;
-        self.open.insert(
-            number,
-            Stream {
-                exchange,
-                request,
-                response,
-            },
-        );
+        self.open.insert(number, Stream::new(exchange, request, response));
         let head = block.fields.response();
         sink(HttpEvent::ResponseHead { exchange, head });
         if block.end_stream {
             self.end(Side::Response, number, sink);
+        }
+    }
+
+    /// A response came before its request.
+    fn wait(&mut self, block: Decoded, sink: Sink<'_>) {
+        let (number, wire, end_stream) = (block.stream, block.wire, block.end_stream);
+        let room = self.make_room(sink);
+        let mut response = Half::new(Phase::Body, wire);
+        response.flaw = block.flaw;
+        let early = match room {
+            true => Early::new(block.fields.response(), &mut self.waiting),
+            false => None,
+        };
+        if early.is_none() {
+            return skipped(Side::Response, wire, Incomplete::OverBudget, sink);
+        }
+        let mut stream = Stream::new(0, Half::new(Phase::Head, 0), response);
+        stream.early = early.map(Box::new);
+        self.open.insert(number, stream);
+        if end_stream {
+            self.end(Side::Response, number, sink);
+        }
+    }
+
+    /// The request to a response that waits was missed: the response has an exchange of its own.
+    fn unseen(&mut self, number: u32, sink: Sink<'_>) {
+        let exchange = self.next_exchange;
+        let Some(stream) = self.open.get_mut(&number) else {
+            return;
+        };
+        let Some(early) = stream.early.take() else { return };
+        self.next_exchange += 1;
+        self.last = self.last.max(number);
+        stream.exchange = exchange;
+        stream.request.phase = Phase::Over;
+        let is_over = stream.is_over();
+        early.release(exchange, &mut self.waiting, sink);
+        if is_over {
+            self.open.remove(&number);
+        }
+    }
+
+    /// So were those to all such responses below this stream.
+    fn unseen_below(&mut self, number: u32, sink: Sink<'_>) {
+        while self.waiting > 0 {
+            let mut below = self.open.range(..number);
+            let Some((first, _)) = below.find(|(_, stream)| stream.early.is_some()) else {
+                return;
+            };
+            let first = *first;
+            self.unseen(first, sink);
         }
     }
 
@@ -369,7 +392,9 @@ impl Streams {
             return true;
         }
         let gap = Some(Incomplete::Gap);
-        let holed = |stream: &Stream| stream.request.flaw == gap || stream.response.flaw == gap;
+        let holed = |stream: &Stream| {
+            stream.early.is_none() && (stream.request.flaw == gap || stream.response.flaw == gap)
+        };
         let oldest = self
             .open
             .iter()

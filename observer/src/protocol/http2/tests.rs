@@ -1,3 +1,5 @@
+mod overtaken;
+
 use super::testing::{block, data, frame, request, response};
 use super::*;
 use crate::protocol::{RequestHead, ResponseHead};
@@ -102,6 +104,14 @@ impl Run {
             _ => None,
         });
         all.collect()
+    }
+    fn last_exchange(&self) -> u64 {
+        let heads = self.seen.iter().rev();
+        let mut exchanges = heads.filter_map(|s| match s {
+            Seen::Request(exchange, _) => Some(*exchange),
+            _ => None,
+        });
+        exchanges.next().unwrap()
     }
     fn paths(&self) -> Vec<&str> {
         let heads = self.seen.iter().filter_map(|s| match s {

@@ -6,6 +6,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use fixed::STATIC;
 pub use huffman::LENGTHS as HUFFMAN_LENGTHS;
 pub use table::MAX_TABLE;
@@ -112,7 +114,8 @@ impl Decoder {
         Ok(())
     }
 
-    fn name(&self, index: usize) -> Result<Option<Box<[u8]>>, HpackError> {
+    /// The name of an entry. Those of the table are shared, not copied: two octets of a block name it again.
+    fn name(&self, index: usize) -> Result<Option<Arc<[u8]>>, HpackError> {
         let index = index.checked_sub(1).ok_or(HpackError::Index)?;
         if let Some((name, _)) = STATIC.get(index) {
             return Ok(Some(name.as_bytes().into()));

@@ -4,7 +4,7 @@
 //! came since, at their true index, and nothing of the older ones: an index behind the known ones is "not known". The
 //! table is whole again once an entry that is known has been pushed out by its size, since the older ones went before.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 /// Largest table kept, in bytes as RFC 7541 section 4.1 counts them. Of a larger one the newest entries are known.
 pub const MAX_TABLE: usize = 64 * 1024;
@@ -16,15 +16,15 @@ const OVERHEAD: usize = 32;
 /// An entry; a part is `None` where it came from an entry that is not known.
 #[derive(Clone, Default)]
 pub(super) struct Entry {
-    pub(super) name: Option<Box<[u8]>>,
+    pub(super) name: Option<Arc<[u8]>>,
     pub(super) value: Option<Box<[u8]>>,
 }
 
 impl Entry {
     /// Size in the table; the least it can be where a part is not known.
     fn size(&self) -> usize {
-        let of = |part: &Option<Box<[u8]>>| part.as_ref().map_or(0, |octets| octets.len());
-        OVERHEAD + of(&self.name) + of(&self.value)
+        let of = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+        OVERHEAD + of(self.name.as_deref()) + of(self.value.as_deref())
     }
 }
 

@@ -168,6 +168,33 @@ fn joined_in_the_middle_nothing_is_guessed() {
     assert_eq!(decode(&mut decoder, &block).unwrap(), ["?: v", "?: v"]);
 }
 
+/// Two octets name a long entry again, and put it into the table under that name: nothing of it is copied.
+#[test]
+fn names_of_the_table_are_shared() {
+    let mut decoder = Decoder::new();
+    let name = vec![b'n'; 60_000];
+    // The largest table, and a literal with a name of 60,000 octets and no value.
+    let first = [
+        &[0x3f, 0xe1, 0xff, 0x03, 0x40, 0x7f, 0xe1, 0xd3, 0x03][..],
+        &name,
+        &[0],
+    ]
+    .concat();
+    assert_eq!(decode(&mut decoder, &first).unwrap().len(), 1);
+    // With a place in the table, and without one.
+    for field in [&[0x7e, 0][..], &[0x0f, 47, 0]] {
+        let (mut at, block) = (Vec::new(), field.repeat(100_000));
+        decoder
+            .decode(&block, &mut |name, _| {
+                at.push(name.map(|name| (name.as_ptr(), name.len())));
+            })
+            .unwrap();
+        assert_eq!(at.len(), 100_000);
+        assert!(at[0].is_some_and(|(_, len)| len == 60_000));
+        assert!(at.iter().all(|here| *here == at[0]), "one copy serves all");
+    }
+}
+
 #[test]
 fn nonsense_is_an_error_and_the_table_is_not_known_after_it() {
     for (block, want) in [
