@@ -14,17 +14,19 @@ use std::{
 };
 
 use super::{
-    attach::{Inventory, attach},
+    attach::{attach, log, unread},
     clock::boot_ns,
     examine::{Examined, Examiners, Job, Urgency},
     file_id::FileId,
-    known::KnownFiles,
+    inventory::{Extent, Inventory},
+    known::{self, KnownFiles},
     links::Links,
     load::Programs,
-    procfs::{MappedFile, likely_files, mappings, open_mapped, processes},
-    written::Written,
+    maps::{MappedFile, Mappings, is_gone, mappings, open_mapped, open_regular},
+    procfs::{likely_files, processes},
+    written::{News, Written},
 };
-use crate::stacks::{self, Report};
+use crate::stacks::{self, ExamineError, Report};
 
 /// When a process that did something is looked at. The libraries of a new image are mapped a few milliseconds after
 /// the exec, plug-ins of an interpreter much later; loading a library is reported before it is mapped.
@@ -45,15 +47,14 @@ const QUEUE: usize = 4096;
 /// Looks that may be due at the same time.
 const MAX_DUE: usize = 16_384;
 
-/// Files from this size on are examined in threads of their own: it can take a second, and small ones shall not wait.
-const LARGE_FILE: u64 = 8 << 20;
-
 /// What the thread is asked for.
 enum Request {
     /// A look at this process.
     Look(u32),
     /// A file was examined.
     Examined(Examined),
+    /// A file with probes was open for writing.
+    Closed(FileId),
     /// A program or library was written.
     Written(File),
     /// To end.
@@ -154,8 +155,16 @@ fn start_watch(
     requests: SyncSender<Request>,
     alive: Weak<Mutex<Inventory>>,
 ) -> std::io::Result<()> {
+    let inventory = Weak::clone(&alive);
     let wanted = move || alive.strong_count() > 0;
-    let take = move |file| requests.send(Request::Written(file)).is_ok();
+    let has_probes = move |id| {
+        let inventory = inventory.upgrade();
+        inventory.is_some_and(|inventory| lock(&inventory).has_stack_in(id))
+    };
+    let take = move |news| match news {
+        News::Closed(id) => !has_probes(id) || requests.send(Request::Closed(id)).is_ok(),
+        News::Program(file) => requests.send(Request::Written(file)).is_ok(),
+    };
     std::thread::Builder::new()
         .name("written".into())
         .spawn(move || written.run(now, wanted, take))?;
@@ -178,7 +187,7 @@ struct Worker {
     known: KnownFiles,
     /// Executable mappings of each process at the last look, and their files.
     seen: HashMap<u32, (u64, Vec<FileId>)>,
-    /// Where large files go; `None` before the thread runs, when all are examined at once.
+    /// Where files go; `None` before the thread runs, when all are examined at once.
     examiners: Option<Examiners>,
 }
 
@@ -219,6 +228,7 @@ impl Worker {
                     pids.insert(pid);
                 }
                 Request::Examined(examined) => self.examined(examined),
+                Request::Closed(id) => self.let_go_of_written(Some(id)),
                 Request::Written(file) => {
                     let link = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
                     let path = link.unwrap_or_default();
@@ -260,59 +270,80 @@ impl Worker {
             // Nothing to open then: on a host with thousands of processes that would be most of what a sweep costs.
             *digest == found.digest && self.inventory().has_seen(pid, files)
         });
-        let (files, is_whole) = match same {
-            Some((_, files)) => (files, true),
-            None => self.open_all(pid, &found.executable, at_ns),
+        let (files, extent) = match same {
+            Some((_, files)) => (files, Extent::Whole),
+            None => self.open_all(pid, &found, at_ns),
         };
         files.iter().for_each(|id| self.links.used(*id, at_ns));
         let mut inventory = self.inventory();
         inventory.shows(pid, found.signs);
-        if !files.is_empty() {
-            inventory.mapped(pid, &files, at_ns);
+        if !files.is_empty() || extent == Extent::Part {
+            inventory.mapped(pid, &files, at_ns, extent);
             drop(inventory);
-            if is_whole {
+            if extent == Extent::Whole {
                 self.seen.insert(pid, (found.digest, files));
             }
         }
     }
 
     /// Opens and, where they are new, examines what a process has mapped. Gives the files, and whether these are all.
-    fn open_all(&mut self, pid: u32, mapped: &[MappedFile], at_ns: u64) -> (Vec<FileId>, bool) {
-        let (mut files, mut is_whole) = (Vec::new(), true);
-        for mapped in mapped {
-            if let Ok(file) = open_mapped(pid, mapped) {
-                files.extend(self.examine(file, &mapped.path, Urgency::Runs));
-            } else {
-                self.links.used_inode(mapped.inode, at_ns);
-                is_whole = false;
+    fn open_all(&mut self, pid: u32, found: &Mappings, at_ns: u64) -> (Vec<FileId>, Extent) {
+        let (mut files, mut is_whole) = (Vec::new(), !found.is_cut);
+        for mapped in &found.executable {
+            match open_mapped(pid, mapped) {
+                Ok(Some(file)) => {
+                    files.extend(self.examine(file, &mapped.path.to_string_lossy(), Urgency::Runs));
+                }
+                // A device.
+                Ok(None) => {}
+                Err(_) => {
+                    let known = self.known_file(pid, mapped);
+                    is_whole &= known.is_some();
+                    files.extend(known);
+                    self.links.used_inode(mapped.inode, at_ns);
+                }
             }
         }
-        (files, is_whole)
+        let extent = if is_whole {
+            Extent::Whole
+        } else if is_gone(pid) {
+            Extent::Ended
+        } else {
+            Extent::Part
+        };
+        (files, extent)
+    }
+
+    /// Which file it is that cannot be opened: a library that was deleted while it is in use.
+    fn known_file(&self, pid: u32, mapped: &MappedFile) -> Option<FileId> {
+        let held = self.links.held_at(mapped.device, mapped.inode);
+        held.or_else(|| self.inventory().file_of(pid, mapped.inode))
     }
 
     fn look_at_likely_files(&mut self) {
         for path in likely_files() {
-            if let Ok(file) = File::open(&path) {
+            if let Ok(Some(file)) = open_regular(&path) {
                 self.examine(file, &path.to_string_lossy(), Urgency::Runs);
             }
         }
     }
 
     fn sweep(&mut self) {
-        let own = std::process::id();
+        let (own, begun_ns) = (std::process::id(), boot_ns());
+        self.let_go_of_written(None);
         let alive: BTreeSet<u32> = processes().into_iter().filter(|pid| *pid != own).collect();
         for pid in &alive {
             self.look_at_process(*pid);
         }
         self.inventory().keep(&alive);
         self.seen.retain(|pid, _| alive.contains(pid));
-        self.release();
+        self.release(begun_ns);
         self.known.save();
     }
 
-    /// Detaches from files that no process maps any more.
-    fn release(&mut self) {
-        let released = self.links.release(boot_ns());
+    /// Detaches from files that no process mapped in a sweep that began at this time.
+    fn release(&mut self, begun_ns: u64) {
+        let released = self.links.release(begun_ns);
         let mut inventory = self.inventory();
         for id in released {
             if let Some(path) = inventory.path_of(id) {
@@ -322,31 +353,45 @@ impl Worker {
         }
     }
 
+    /// Detaches from files that were written over: those with the number of this inode, or all.
+    fn let_go_of_written(&mut self, id: Option<FileId>) {
+        for old in self.links.let_go_of_written(id) {
+            let mut inventory = self.inventory();
+            let path = inventory.path_of(old);
+            tracing::info!(path, "a TLS library was written over: detached");
+            inventory.forget(old);
+        }
+    }
+
     fn inventory(&self) -> MutexGuard<'_, Inventory> {
         lock(&self.inventory)
     }
 
-    /// Examines a file that is new, now or, when it is large or does not run yet, soon. Gives its identity when it is a regular file.
+    /// Examines a file that is new, before the thread runs at once, then soon. Gives its identity when it is a regular file.
     fn examine(&mut self, file: File, path: &str, urgency: Urgency) -> Option<FileId> {
         let (id, size) = FileId::of(&file)?;
-        let (is_new, is_pending) = {
-            let mut inventory = self.inventory();
-            (inventory.is_new(id), inventory.is_pending(id))
+        let (is_known, is_pending) = {
+            let inventory = self.inventory();
+            (inventory.knows(id), inventory.is_pending(id))
         };
-        if !is_new {
+        if is_known {
             if let (true, Urgency::Runs, Some(examiners)) = (is_pending, urgency, &self.examiners) {
                 examiners.hurry(id);
             }
             return Some(id);
         }
+        // It can be a later state of one with probes.
+        self.let_go_of_written(Some(id));
+        if let Some(same) = self.links.same_file(id, &file) {
+            return Some(same);
+        }
+        self.inventory().is_new(id);
         let path = path.to_owned();
         if let Some(report) = self.known.report(&file) {
-            self.attach(id, &file, &path, &report, true);
+            self.found(id, &file, &path, Ok(&report), true);
             return Some(id);
         }
-        if (size >= LARGE_FILE || urgency == Urgency::Written)
-            && let Some(examiners) = &self.examiners
-        {
+        if let Some(examiners) = &self.examiners {
             let job = Job {
                 id,
                 size,
@@ -378,39 +423,69 @@ impl Worker {
             path,
             report,
         } = examined;
-        if let Ok(report) = report {
-            self.known.remember(&file, &report);
-            self.attach(id, &file, &path, &report, false);
-        } else {
-            self.inventory().examined(id);
+        if FileId::of(&file).is_none_or(|(now, _)| now != id) {
+            // Written to meanwhile: what was found may be of neither state.
+            self.inventory().forget(id);
+            if self.examiners.is_some() {
+                self.examine(file, &path, Urgency::Runs);
+            }
+            return;
+        }
+        if let Ok(report) = &report {
+            self.known.remember(&file, report);
+        }
+        self.found(id, &file, &path, report.as_ref(), false);
+    }
+
+    /// Takes what was found in a file, which was `known` before or is examined just now.
+    fn found(
+        &mut self,
+        id: FileId,
+        file: &File,
+        path: &str,
+        found: Result<&Report, &ExamineError>,
+        known: bool,
+    ) {
+        let not_read = unread(found);
+        for (runtime, reason) in &not_read {
+            let error = found.err().map(tracing::field::display);
+            tracing::info!(
+                path,
+                runtime,
+                reason = reason.code(),
+                error,
+                "file that is not read"
+            );
+        }
+        let mut inventory = self.inventory();
+        inventory.not_read(id, not_read);
+        match found {
+            Ok(report) if !report.stacks.is_empty() => {
+                drop(inventory);
+                self.attach(id, file, path, report, known);
+            }
+            _ => inventory.examined(id),
         }
     }
 
-    /// Attaches to what is in a file, which was `known` before or is examined just now.
+    /// Attaches to what is in a file.
     fn attach(&mut self, id: FileId, file: &File, path: &str, report: &Report, known: bool) {
-        let Some((found, links)) = attach(&mut self.programs, file, path, report, boot_ns) else {
-            self.inventory().examined(id);
+        if let Some(same) = self.links.same_file(id, file) {
+            self.inventory().is_also(id, same);
             return;
-        };
-        self.links.hold(id, file, links, boot_ns());
-        for stack in &found.stacks {
-            let (path, kind) = (found.path.as_str(), stack.kind.name());
-            match (found.failure(), stack.opaque) {
-                (Some(reason), _) => tracing::warn!(path, kind, reason, "cannot attach to TLS library"),
-                (None, Some(reason)) => {
-                    tracing::info!(
-                        path,
-                        kind,
-                        reason = reason.code(),
-                        "TLS library that cannot be read"
-                    );
-                }
-                (None, None) => {
-                    let how = stack.how.name();
-                    tracing::info!(path, kind, how, known, "attached to TLS library");
-                }
+        }
+        let code = known::code(file, report);
+        let (found, links) = attach(&mut self.programs, file, path, report, boot_ns);
+        let earlier = self.links.hold(id, file, code, links, boot_ns());
+        log(&found, known);
+        let mut inventory = self.inventory();
+        for old in earlier {
+            if old.is_same_inode(id) {
+                inventory.is_also(old, id);
+            } else {
+                inventory.forget(old);
             }
         }
-        self.inventory().found(id, found);
+        inventory.found(id, found);
     }
 }

@@ -1,4 +1,5 @@
-//! Threads that examine large files, which can take a second: what runs before what was only written, and the smaller before the larger.
+//! Threads that examine files, which can take a second where they are large, and longer where they are made to: what runs before what was
+//! only written, and the smaller before the larger. One thread more is for small ones alone, so that they need not wait for large ones.
 
 use std::{
     fs::File,
@@ -9,11 +10,14 @@ use std::{
 use super::file_id::FileId;
 use crate::stacks::{self, ExamineError, Report};
 
-/// Files that may wait.
-const MAX_WAITING: usize = 256;
+/// Files that may wait. Each holds a descriptor.
+const MAX_WAITING: usize = 512;
 
-/// Fewest and most threads.
+/// Fewest and most threads that take every file.
 const THREADS: (usize, usize) = (2, 4);
+
+/// Files from this size on are large.
+const LARGE_FILE: u64 = 8 << 20;
 
 /// Why a file is examined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,13 +56,25 @@ struct Queue {
     ended: bool,
 }
 
+/// What a thread may take.
+#[derive(Debug, Clone, Copy)]
+enum Takes {
+    /// Every file; so many threads do.
+    All(usize),
+    /// Small ones that run.
+    Small,
+}
+
 impl Queue {
-    /// The job to be done next, where `threads` work.
-    fn next(&mut self, threads: usize) -> Option<Job> {
-        let may_take_written = self.written + 1 < threads;
+    /// The job to be done next.
+    fn next(&mut self, takes: Takes) -> Option<Job> {
+        let may_take = |job: &Job| match takes {
+            Takes::All(threads) => job.urgency == Urgency::Runs || self.written + 1 < threads,
+            Takes::Small => job.urgency == Urgency::Runs && job.size < LARGE_FILE,
+        };
         let jobs = self.waiting.iter().enumerate();
         let next = jobs
-            .filter(|(_, job)| job.urgency == Urgency::Runs || may_take_written)
+            .filter(|(_, job)| may_take(job))
             .min_by_key(|(_, job)| (job.urgency, job.size))
             .map(|(n, _)| n)?;
         let job = self.waiting.swap_remove(next);
@@ -79,13 +95,13 @@ impl Shared {
     }
 
     /// The next job, when there is one; `None` at the end.
-    fn wait(&self, threads: usize) -> Option<Job> {
+    fn wait(&self, takes: Takes) -> Option<Job> {
         let mut queue = self.lock();
         loop {
             if queue.ended {
                 return None;
             }
-            if let Some(job) = queue.next(threads) {
+            if let Some(job) = queue.next(takes) {
                 return Some(job);
             }
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -106,11 +122,11 @@ impl Examiners {
         let shared = Arc::new(Shared::default());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = cores.clamp(THREADS.0, THREADS.1);
-        for _ in 0..threads {
+        for takes in (0..threads).map(|_| Takes::All(threads)).chain([Takes::Small]) {
             let (shared, take) = (Arc::clone(&shared), take.clone());
             std::thread::Builder::new()
                 .name("examiner".into())
-                .spawn(move || work(&shared, threads, &take))?;
+                .spawn(move || work(&shared, takes, &take))?;
         }
         Ok(Self(shared))
     }
@@ -123,7 +139,8 @@ impl Examiners {
         }
         queue.waiting.push(job);
         drop(queue);
-        self.0.changed.notify_one();
+        // Not each thread may take it.
+        self.0.changed.notify_all();
         true
     }
 
@@ -132,7 +149,7 @@ impl Examiners {
         for job in self.0.lock().waiting.iter_mut().filter(|job| job.id == id) {
             job.urgency = Urgency::Runs;
         }
-        self.0.changed.notify_one();
+        self.0.changed.notify_all();
     }
 }
 
@@ -143,12 +160,12 @@ impl Drop for Examiners {
     }
 }
 
-fn work(shared: &Shared, threads: usize, take: &impl Fn(Examined) -> bool) {
-    while let Some(job) = shared.wait(threads) {
+fn work(shared: &Shared, takes: Takes, take: &impl Fn(Examined) -> bool) {
+    while let Some(job) = shared.wait(takes) {
         let report = stacks::examine(&job.file);
         if job.urgency == Urgency::Written {
             shared.lock().written -= 1;
-            shared.changed.notify_one();
+            shared.changed.notify_all();
         }
         let examined = Examined {
             id: job.id,
@@ -188,13 +205,28 @@ mod tests {
         ] {
             queue.waiting.push(job(size, urgency));
         }
-        let mut next = || queue.next(2).map(|job| job.size);
+        let mut next = || queue.next(Takes::All(2)).map(|job| job.size);
         assert_eq!(
             [next(), next(), next(), next()],
             [Some(7), Some(9), Some(5), None]
         );
         queue.written -= 1;
-        assert_eq!(queue.next(2).map(|job| job.size), Some(6));
+        assert_eq!(queue.next(Takes::All(2)).map(|job| job.size), Some(6));
+    }
+
+    #[test]
+    fn small_files_do_not_wait_for_large_ones() {
+        let mut queue = Queue::default();
+        for (size, urgency) in [
+            (LARGE_FILE, Urgency::Runs),
+            (5, Urgency::Written),
+            (LARGE_FILE - 1, Urgency::Runs),
+        ] {
+            queue.waiting.push(job(size, urgency));
+        }
+        let mut next = || queue.next(Takes::Small).map(|job| job.size);
+        assert_eq!([next(), next()], [Some(LARGE_FILE - 1), None]);
+        assert_eq!(queue.waiting.len(), 2);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which file it is, whatever its path and however it is mounted.
 
-use std::{fs::File, os::unix::fs::MetadataExt};
+use std::{fs::File, ops::RangeInclusive, os::unix::fs::MetadataExt};
 
 /// Identity of a file on this host. The kernel programs drop the second report of one call, where a file has two all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,12 +33,47 @@ impl FileId {
 
     /// Whether the other is the same inode in an earlier or later state. Of an overlay that is not known.
     pub(super) fn is_same_inode(self, other: Self) -> bool {
-        self.device != 0 && (self.device, self.inode) == (other.device, other.inode)
+        self.device != 0 && self.may_be_same_inode(other)
+    }
+
+    /// As [`Self::is_same_inode`]; of an overlay whether it can be: the number is that of a file in some layer.
+    pub(super) fn may_be_same_inode(self, other: Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// All states that the inode can be in.
+    pub(super) fn states(self) -> RangeInclusive<Self> {
+        let at = |seconds, nanoseconds| Self {
+            changed: (seconds, nanoseconds),
+            ..self
+        };
+        at(i64::MIN, i64::MIN)..=at(i64::MAX, i64::MAX)
+    }
+
+    /// Whether it lies on an overlay file system.
+    pub(super) fn is_on_overlay(self) -> bool {
+        self.device == 0
+    }
+
+    /// Whether it is the inode of this number on this device. Of an overlay that is not known.
+    pub(super) fn is_at(self, device: u64, inode: u64) -> bool {
+        self.device != 0 && (self.device, self.inode) == (device, inode)
     }
 
     /// Number of its inode.
     pub(super) fn inode(self) -> u64 {
         self.inode
+    }
+
+    /// As another file system shows the same file.
+    #[cfg(test)]
+    pub(super) fn seen_through_overlay(file: &File) -> Self {
+        let meta = file.metadata().unwrap();
+        Self {
+            device: 0,
+            inode: meta.ino(),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        }
     }
 
     #[cfg(test)]
@@ -52,7 +87,7 @@ impl FileId {
 }
 
 /// Elsewhere the inode's time says too much: each new hard link changes it.
-fn is_on_overlay(file: &File) -> bool {
+pub(super) fn is_on_overlay(file: &File) -> bool {
     /// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
     const OVERLAY: u64 = 0x794c_7630;
     rustix::fs::fstatfs(file).is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| kind == OVERLAY))
@@ -72,6 +107,8 @@ mod tests {
         assert!(now.is_same_inode(later) && now != later);
         assert!(!now.is_same_inode(FileId::numbered(8)));
         let overlay = FileId { device: 0, ..now };
-        assert!(!overlay.is_same_inode(overlay));
+        assert!(!overlay.is_same_inode(overlay) && overlay.may_be_same_inode(overlay));
+        assert!(now.is_at(1, 7) && !now.is_at(2, 7) && !overlay.is_at(0, 7));
+        assert!(now.states().contains(&later) && !now.states().contains(&overlay));
     }
 }

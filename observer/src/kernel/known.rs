@@ -23,7 +23,7 @@ use crate::{
 /// Smaller files are examined faster than it is worth to remember them.
 const MIN_SIZE: u64 = 1 << 20;
 
-/// Most files that are remembered.
+/// Most files that are remembered; beyond it a new one takes the place of the one that was asked for longest ago.
 const MAX_FILES: usize = 1024;
 
 /// Most places of one file; Go's have one for each return.
@@ -38,7 +38,7 @@ const SAMPLE_LEN: usize = 4096;
 
 /// One state of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-struct Identity {
+pub(super) struct Identity {
     device: u64,
     inode: u64,
     size: u64,
@@ -47,7 +47,7 @@ struct Identity {
 }
 
 impl Identity {
-    fn of(file: &File) -> Option<Self> {
+    pub(super) fn of(file: &File) -> Option<Self> {
         let meta = file.metadata().ok().filter(fs::Metadata::is_file)?;
         Some(Self {
             device: meta.dev(),
@@ -56,6 +56,14 @@ impl Identity {
             modified: (meta.mtime(), meta.mtime_nsec()),
             changed: (meta.ctime(), meta.ctime_nsec()),
         })
+    }
+
+    /// Whether a change after this state would show: file systems tell times in steps of some milliseconds.
+    pub(super) fn is_settled(&self, wall_ns: i64) -> bool {
+        const STEPS_NS: i64 = 1_000_000_000;
+        let (seconds, ns) = self.changed;
+        let changed_ns = seconds.saturating_mul(1_000_000_000).saturating_add(ns);
+        wall_ns.saturating_sub(changed_ns) > STEPS_NS
     }
 }
 
@@ -78,18 +86,36 @@ impl Content {
 
 /// Code at one place, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
+pub(super) struct Place {
     offset: u64,
     code: String,
 }
 
 impl Place {
-    fn read(file: &File, offset: u64) -> Option<Self> {
+    pub(super) fn read(file: &File, offset: u64) -> Option<Self> {
         let mut code = [0; CODE_LEN];
         let len = file.read_at(&mut code, offset).ok()?;
         let code = hex::encode(code.get(..len)?);
         Some(Self { offset, code })
     }
+
+    /// Whether a file has this code there.
+    pub(super) fn is_in(&self, file: &File) -> bool {
+        Self::read(file, self.offset).as_ref() == Some(self)
+    }
+}
+
+/// Where a file is probed.
+fn offsets(report: &Report) -> impl Iterator<Item = u64> {
+    let points = report.stacks.iter().flat_map(|stack| &stack.points);
+    points.flat_map(|point| [point.offset].into_iter().chain(point.returns.iter().copied()))
+}
+
+/// Code at the places where a file is probed.
+pub(super) fn code(file: &File, report: &Report) -> Vec<Place> {
+    offsets(report)
+        .filter_map(|offset| Place::read(file, offset))
+        .collect()
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -98,14 +124,14 @@ struct Entry {
     content: Content,
     report: Report,
     places: Vec<Place>,
+    /// When it was asked for, by [`KnownFiles::asked`]; 0 since the start never.
+    #[serde(skip)]
+    asked: u64,
 }
 
 impl Entry {
     fn new(id: Identity, file: &File, report: &Report) -> Option<Self> {
-        let points = report.stacks.iter().flat_map(|stack| &stack.points);
-        let offsets: Vec<u64> = points
-            .flat_map(|point| [point.offset].into_iter().chain(point.returns.iter().copied()))
-            .collect();
+        let offsets: Vec<u64> = offsets(report).collect();
         if offsets.len() > MAX_PLACES {
             return None;
         }
@@ -117,13 +143,13 @@ impl Entry {
                 .into_iter()
                 .map(|offset| Place::read(file, offset))
                 .collect::<Option<_>>()?,
+            asked: 0,
         })
     }
 
     /// Whether a file has the same code at each place.
     fn fits(&self, file: &File) -> bool {
-        let same = |place: &Place| Place::read(file, place.offset).as_ref() == Some(place);
-        self.places.iter().all(same)
+        self.places.iter().all(|place| place.is_in(file))
     }
 }
 
@@ -144,6 +170,8 @@ pub struct KnownFiles {
     /// A file of each content.
     contents: HashMap<Content, Identity>,
     changed: bool,
+    /// Counts what was asked for or remembered.
+    asked: u64,
 }
 
 impl KnownFiles {
@@ -158,19 +186,22 @@ impl KnownFiles {
         };
         Self {
             path: Some(path.to_owned()),
-            contents: files.values().map(|entry| (entry.content, entry.file)).collect(),
+            contents: contents(&files),
             files,
             changed: false,
+            asked: 0,
         }
     }
 
     /// The report of a file that is as it was, or of one that it is a copy of, code at its places included.
-    pub(super) fn report(&self, file: &File) -> Option<Report> {
-        let id = Identity::of(file).filter(|id| id.size >= MIN_SIZE)?;
-        let entry = match self.files.get(&id) {
-            Some(entry) => entry,
-            None => self.files.get(self.contents.get(&Content::of(file)?)?)?,
-        };
+    pub(super) fn report(&mut self, file: &File) -> Option<Report> {
+        let mut id = Identity::of(file).filter(|id| id.size >= MIN_SIZE)?;
+        if !self.files.contains_key(&id) {
+            id = *self.contents.get(&Content::of(file)?)?;
+        }
+        let entry = self.files.get_mut(&id)?;
+        self.asked += 1;
+        entry.asked = self.asked;
         entry.fits(file).then(|| entry.report.clone())
     }
 
@@ -179,11 +210,28 @@ impl KnownFiles {
         let Some(id) = Identity::of(file).filter(|id| id.size >= MIN_SIZE && self.path.is_some()) else {
             return;
         };
-        let room = self.files.len() < MAX_FILES || self.files.contains_key(&id);
-        if let Some(entry) = room.then(|| Entry::new(id, file, report)).flatten() {
-            self.contents.insert(entry.content, id);
-            self.files.insert(id, entry);
-            self.changed = true;
+        let Some(mut entry) = Entry::new(id, file, report) else {
+            return;
+        };
+        if !self.files.contains_key(&id) {
+            self.make_room();
+        }
+        self.asked += 1;
+        entry.asked = self.asked;
+        self.contents.insert(entry.content, id);
+        self.files.insert(id, entry);
+        self.changed = true;
+    }
+
+    fn make_room(&mut self) {
+        while self.files.len() >= MAX_FILES {
+            let Some(oldest) = self.files.values().min_by_key(|entry| entry.asked) else {
+                return;
+            };
+            let id = oldest.file;
+            self.files.remove(&id);
+            // A copy may be known still.
+            self.contents = contents(&self.files);
         }
     }
 
@@ -204,6 +252,10 @@ impl KnownFiles {
             tracing::warn!(%error, path = %path.display(), "cannot remember examined files");
         }
     }
+}
+
+fn contents(files: &HashMap<Identity, Entry>) -> HashMap<Content, Identity> {
+    files.values().map(|entry| (entry.content, entry.file)).collect()
 }
 
 fn own_executable() -> Option<Identity> {
@@ -269,7 +321,7 @@ mod tests {
     fn a_file_as_it_was_is_known_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let (path, known, report) = remembered(dir.path());
-        let files = KnownFiles::open(&known);
+        let mut files = KnownFiles::open(&known);
         assert_eq!(files.report(&File::open(&path).unwrap()), Some(report));
     }
 
@@ -277,7 +329,7 @@ mod tests {
     fn a_copy_is_known_and_one_that_was_changed_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let (path, known, report) = remembered(dir.path());
-        let files = KnownFiles::open(&known);
+        let mut files = KnownFiles::open(&known);
         let copy = dir.path().join("copy");
         fs::copy(&path, &copy).unwrap();
         let file = File::options().read(true).write(true).open(&copy).unwrap();
@@ -331,6 +383,32 @@ mod tests {
         assert_eq!(KnownFiles::open(&known).report(&file), None, "half of it");
         fs::write(&known, text.replacen("\"inode\":", "\"inode\":1", 1)).unwrap();
         assert_eq!(KnownFiles::open(&known).report(&file), None, "of another build");
+    }
+
+    #[test]
+    fn a_new_file_takes_the_place_of_the_one_asked_for_longest_ago() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, _, report) = remembered(dir.path());
+        let mut files = KnownFiles::open(&dir.path().join("known.json"));
+        let first = files.files.values().next().unwrap().clone();
+        for n in 1..MAX_FILES as u64 {
+            let mut other = first.clone();
+            other.file.device = u64::MAX - n;
+            other.content.0 = n;
+            files.contents.insert(other.content, other.file);
+            files.files.insert(other.file, other);
+        }
+        assert!(files.report(&File::open(&path).unwrap()).is_some());
+        let new = dir.path().join("new");
+        fs::write(&new, vec![0x91; 2 << 20]).unwrap();
+        let new = File::open(&new).unwrap();
+        files.remember(&new, &report);
+        assert_eq!((files.files.len(), files.contents.len()), (MAX_FILES, MAX_FILES));
+        assert!(files.report(&new).is_some(), "the new one");
+        assert!(
+            files.report(&File::open(&path).unwrap()).is_some(),
+            "the one asked for"
+        );
     }
 
     #[test]

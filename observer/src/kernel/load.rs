@@ -8,6 +8,7 @@ use aya::{
     programs::{Program, ProgramError, ProgramInfo, uprobe::UProbeScope},
 };
 use aya_log::EbpfLogger;
+use observer_common::maps::SMALL_PREFIX;
 
 use super::{
     btf::{Btf, has_socket_tracepoints, kernel_offsets},
@@ -215,7 +216,10 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         0
     };
     let served_calls = u32::from(options.served_calls);
-    let (pid, small) = (std::process::id(), options.undecided_prefix_bytes.min(4096));
+    let (pid, small) = (
+        std::process::id(),
+        options.undecided_prefix_bytes.min(SMALL_PREFIX),
+    );
     let mut loader = EbpfLoader::new();
     for (map, size) in enforce::SIZES {
         loader.map_max_entries(map, if options.enforcement { size } else { 1 });

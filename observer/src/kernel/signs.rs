@@ -1,8 +1,6 @@
 //! Signs that a model runs inside a process, where no connection shows it: files of models and devices for computing among its
 //! mappings. Pure. Signs only: a program may map a model to convert it, and draw on a graphics device.
 
-use std::collections::BTreeSet;
-
 use crate::coverage::OpaqueReason;
 
 /// What was found, with the word for the column `runtime`.
@@ -59,11 +57,6 @@ fn device_maker(device: &str) -> Option<&'static str> {
     }
 }
 
-/// All signs in the text of `/proc/PID/maps`, each once.
-pub(super) fn signs<'a>(paths: impl Iterator<Item = &'a str>) -> BTreeSet<Sign> {
-    paths.filter_map(Sign::of).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,10 +86,5 @@ mod tests {
         ] {
             assert_eq!(Sign::of(path), wanted, "{path}");
         }
-        let found = signs(["/a.gguf", "/b.gguf", "/dev/kfd", "/c"].into_iter());
-        assert_eq!(
-            found.into_iter().collect::<Vec<_>>(),
-            [Sign::ModelFile("gguf"), Sign::GpuDevice("amd")]
-        );
     }
 }

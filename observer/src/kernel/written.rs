@@ -2,7 +2,7 @@
 //! file is examined. So what looks like a program or a library is examined when it was written, before anybody runs it.
 //!
 //! The kernel tells of each file that was open for writing and is closed (fanotify(7), Linux 5.1), on the file systems of the host's disks. Most are of no
-//! interest, which their size and first bytes say. It is an offer: what is missed (a full queue, another file system, a container's overlay, no
+//! interest, which their size and first bytes say. One that was written over loses its probes at once. It is an offer: what is missed (a full queue, another file system, a container's overlay, no
 //! CAP_SYS_ADMIN at the start) is found when it runs, as everything was before.
 
 use std::{
@@ -19,7 +19,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::{procfs, sys};
+use super::{file_id::FileId, procfs, sys};
 
 /// Smaller files are examined in no time when they run.
 const MIN_SIZE: u64 = 256 << 10;
@@ -40,6 +40,15 @@ const BEAT: Duration = Duration::from_millis(250);
 const ON_DISKS: &[&str] = &[
     "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs", "tmpfs",
 ];
+
+/// What is told of a file.
+#[derive(Debug)]
+pub(super) enum News {
+    /// It was open for writing and is closed: it may be another one by now.
+    Closed(FileId),
+    /// A program or library, left alone for a while.
+    Program(File),
+}
 
 /// The kernel's news of written files.
 #[derive(Debug)]
@@ -71,19 +80,21 @@ impl Written {
         })
     }
 
-    /// Hands over files that were written a while ago, until `take` does not want any more. The flag says whether it is still wanted.
+    /// Hands over the news, until `take` does not want any more. The flag says whether it is still wanted.
     pub(super) fn run(
         mut self,
         now: fn() -> Instant,
         wanted: impl Fn() -> bool,
-        mut take: impl FnMut(File) -> bool,
+        mut take: impl FnMut(News) -> bool,
     ) {
         while wanted() && self.wait().is_ok() {
             let at = now();
-            self.read(at);
+            if !self.read(at).into_iter().all(|id| take(News::Closed(id))) {
+                return;
+            }
             while self.waiting.front().is_some_and(|(due, _)| *due <= at) {
                 if let Some((_, file)) = self.waiting.pop_front()
-                    && !take(file)
+                    && !take(News::Program(file))
                 {
                     return;
                 }
@@ -100,16 +111,23 @@ impl Written {
         }
     }
 
-    fn read(&mut self, at: Instant) {
+    /// Takes what the kernel has to tell: gives all files, and keeps programs until they are due.
+    fn read(&mut self, at: Instant) -> Vec<FileId> {
         let own = std::process::id();
+        let mut closed = Vec::new();
         // An error is an empty queue, or news that are lost.
         for (pid, file) in sys::written_files(&self.news).unwrap_or_default() {
-            if pid != own && self.waiting.len() < MAX_WAITING && is_program(&file) {
+            if pid == own {
+                continue;
+            }
+            closed.extend(FileId::of(&file).map(|(id, _)| id));
+            if self.waiting.len() < MAX_WAITING && is_program(&file) {
                 // Closed several times is written once.
                 self.waiting.retain(|(_, other)| !same(other, &file));
                 self.waiting.push_back((at + SETTLE, file));
             }
         }
+        closed
     }
 }
 

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn places(bytes: &[u8]) -> Vec<i64> {
-        let body = Body::of_bytes(bytes, 0x1000, true).unwrap();
+        let body = Body::of_bytes(bytes, 0x1000, true, &mut 0).unwrap();
         on_stack(&body).into_iter().collect()
     }
 

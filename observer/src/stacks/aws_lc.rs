@@ -56,7 +56,7 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
 fn unique(functions: &[Putter], fits: impl Fn(&Putter) -> bool) -> Result<u64, RefusalReason> {
     let mut found = functions.iter().filter(|f| fits(f));
     match (found.next(), found.next()) {
-        (Some(one), None) => Ok(one.body.start),
+        (Some(one), None) => Ok(one.start),
         (None, _) => Err(RefusalReason::NotFound),
         _ => Err(RefusalReason::NotUnique),
     }

@@ -59,7 +59,7 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
 fn unique<'f>(mut found: impl Iterator<Item = &'f Putter>) -> Result<u64, RefusalReason> {
     let first = found.next().ok_or(RefusalReason::NotFound)?;
     match found.next() {
-        None => Ok(first.body.start),
+        None => Ok(first.start),
         Some(_) => Err(RefusalReason::NotUnique),
     }
 }
@@ -69,40 +69,39 @@ fn read(examiner: &Examiner<'_, '_>, functions: &[Putter]) -> Result<u64, Refusa
     let inner: Vec<u64> = functions
         .iter()
         .filter(|f| f.has(&[UNINITIALIZED, HANDSHAKE_FAILURE]) && !f.reasons.contains(&BAD_LENGTH))
-        .map(|f| f.body.start)
+        .map(|f| f.start)
         .collect();
-    let mut readers: Vec<&Body> = functions
+    let calls_inner = |body: &Body| body.reaches().iter().any(|to| inner.contains(to));
+    // Size and start.
+    let mut readers: Vec<(u64, u64)> = functions
         .iter()
-        .filter(|f| {
-            let is_inner = inner.contains(&f.body.start);
-            f.has(&[SHOULD_NOT_HAVE_BEEN_CALLED])
-                && (is_inner
-                    || f.body.size() < MAX_READ && f.body.reaches().iter().any(|to| inner.contains(to)))
-        })
-        .map(|f| &f.body)
+        .filter(|f| f.has(&[SHOULD_NOT_HAVE_BEEN_CALLED]))
+        .filter_map(|f| examiner.functions.starting_at(f.start))
+        .filter(|body| inner.contains(&body.start) || body.size() < MAX_READ && calls_inner(body))
+        .map(|body| (body.size(), body.start))
         .collect();
-    readers.sort_by_key(|body| body.size());
+    readers.sort_unstable();
     match readers.as_slice() {
         [] => Err(RefusalReason::NotFound),
-        [one] => around_peek(examiner, one),
+        [(_, one)] => around_peek(examiner, *one),
         // `SSL_read` is `SSL_peek` and more.
-        [peek, read] if read.size() > peek.size() => Ok(read.start),
+        [(peek, _), (read, start)] if read > peek => Ok(*start),
         _ => Err(RefusalReason::NotUnique),
     }
 }
 
 /// The function that calls `SSL_peek` with its own three arguments: `SSL_read`. Where there is none, the linker dropped
 /// `SSL_peek`, and this is `SSL_read` itself.
-fn around_peek(examiner: &Examiner<'_, '_>, peek: &Body) -> Result<u64, RefusalReason> {
+fn around_peek(examiner: &Examiner<'_, '_>, peek: u64) -> Result<u64, RefusalReason> {
     use iced_x86::Register::{RDI, RDX, RSI};
-    let mut around: Vec<u64> = scan::edges(examiner.image, false, |to| to == peek.start)
+    let mut around: Vec<u64> = scan::edges(examiner.image, false, |_, to| to == peek)
         .iter()
         .filter_map(|edge| examiner.functions.containing(edge.from))
         .filter(|body| body.size() < MAX_AROUND_PEEK)
         .filter(|body| {
             let mut sites = body.sites();
             sites.next().is_some_and(|(at, to)| {
-                to == peek.start
+                to == peek
                     && [RDI, RSI, RDX]
                         .iter()
                         .all(|r| holds(body, at, *r) == Holds::Argument)
@@ -113,7 +112,7 @@ fn around_peek(examiner: &Examiner<'_, '_>, peek: &Body) -> Result<u64, RefusalR
     around.sort_unstable();
     around.dedup();
     match around.as_slice() {
-        [] => Ok(peek.start),
+        [] => Ok(peek),
         [read] => Ok(*read),
         _ => Err(RefusalReason::NotUnique),
     }

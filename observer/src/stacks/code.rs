@@ -28,20 +28,28 @@ impl Body {
     /// `None` when an instruction is not valid.
     pub(super) fn decode(image: &Image<'_>, start: u64, end: u64, known_end: bool) -> Option<Self> {
         image.code_offset(start)?;
+        if image.input.is_exhausted() {
+            return None;
+        }
         let len = usize::try_from(end.checked_sub(start)?)
             .unwrap_or(MAX_FUNCTION)
             .min(MAX_FUNCTION);
         let bytes = image.bytes(start, len);
-        Self::of_bytes(&bytes, start, known_end)
+        let mut decoded = 0;
+        let body = Self::of_bytes(&bytes, start, known_end, &mut decoded);
+        image.input.work_on(decoded);
+        body
     }
 
-    pub(super) fn of_bytes(bytes: &[u8], start: u64, known_end: bool) -> Option<Self> {
+    /// As [`Self::decode`], from bytes; counts the instructions on the way.
+    pub(super) fn of_bytes(bytes: &[u8], start: u64, known_end: bool, decoded: &mut usize) -> Option<Self> {
         let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
         let limit = start.checked_add(bytes.len() as u64)?;
         let mut instructions = Vec::new();
         let mut furthest = start;
         while decoder.can_decode() {
             let instruction = decoder.decode();
+            *decoded += 1;
             if instruction.is_invalid() {
                 // Data or the next function: an error only while the function must go on.
                 if !known_end && furthest >= instruction.ip() || instruction.next_ip() >= limit {
@@ -231,8 +239,18 @@ pub(super) enum Holds {
 /// The last instruction before `at`, in address order, that writes `register`, and what it leaves there. `None` where there is none, or
 /// a call stands between.
 pub(super) fn last_write(body: &Body, at: usize, register: Register) -> Option<(usize, Holds)> {
+    last_write_since(body, 0, at, register)
+}
+
+/// As [`last_write`], and not before the instruction `from`.
+pub(super) fn last_write_since(
+    body: &Body,
+    from: usize,
+    at: usize,
+    register: Register,
+) -> Option<(usize, Holds)> {
     let mut factory = InstructionInfoFactory::new();
-    for (n, i) in body.instructions.iter().enumerate().take(at).rev() {
+    for (n, i) in body.instructions.iter().enumerate().take(at).skip(from).rev() {
         if is_call(i) {
             return None;
         }
@@ -310,7 +328,7 @@ mod tests {
     use super::*;
 
     fn body(bytes: &[u8]) -> Body {
-        Body::of_bytes(bytes, 0x1000, false).unwrap()
+        Body::of_bytes(bytes, 0x1000, false, &mut 0).unwrap()
     }
 
     #[test]

@@ -8,17 +8,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use iced_x86::{FlowControl, Instruction, Register};
 
 use super::{
-    code::{Body, Holds, last_write},
+    code::{Body, Holds, last_write_since},
     examiner::Examiner,
+    input::Input,
     scan::Needle,
 };
 
 /// Functions that put errors in a source file that is really there; the real ones have dozens.
 pub(super) const MIN_PUTTERS: usize = 3;
 
-/// A function that puts errors, and with which reasons.
+/// Jumps to one block that are followed back; a dozen errors of one function share a block.
+const MAX_JUMPS: usize = 64;
+
+/// A function that puts errors, and with which reasons. Its code is not kept: there may be thousands.
 pub(super) struct Putter {
-    pub(super) body: Body,
+    pub(super) start: u64,
     pub(super) reasons: BTreeSet<u64>,
 }
 
@@ -28,28 +32,35 @@ impl Putter {
     }
 }
 
-/// The functions that refer to a source file, with their reasons, in the order of their addresses.
+/// The functions that refer to a source file, with their reasons, in the order of their addresses. A part that the compiler moved away
+/// counts as its function.
 pub(super) fn putters(examiner: &Examiner<'_, '_>, file: Needle) -> Vec<Putter> {
-    let mut found: BTreeMap<u64, Putter> = BTreeMap::new();
+    let input = examiner.image.input;
+    let mut found: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
     for from in examiner.referring(file) {
-        let Some(body) = examiner.functions.containing(from) else {
-            continue;
-        };
-        let reasons = body.index(from).map(|at| reasons(&body, at)).unwrap_or_default();
-        found
-            .entry(body.start)
-            .or_insert_with(|| Putter {
-                body,
-                reasons: BTreeSet::new(),
-            })
-            .reasons
-            .extend(reasons);
+        if let Some(body) = examiner.functions.containing(from) {
+            let reasons = body.index(from).map(|at| reasons(input, &body, at));
+            found
+                .entry(body.start)
+                .or_default()
+                .extend(reasons.unwrap_or_default());
+        }
     }
-    found.into_values().collect()
+    if found.values().filter(|reasons| !reasons.is_empty()).count() < MIN_PUTTERS {
+        // Spoken of, not there: not worth a look at all jumps.
+        return Vec::new();
+    }
+    let mut whole: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+    for (start, reasons) in found {
+        let start = examiner.parent(start);
+        whole.entry(start).or_default().extend(reasons);
+    }
+    let putter = |(start, reasons)| Putter { start, reasons };
+    whole.into_iter().map(putter).collect()
 }
 
 /// Reasons with which the error that names its file at instruction `at` is put.
-fn reasons(body: &Body, at: usize) -> Vec<u64> {
+fn reasons(input: &Input<'_>, body: &Body, at: usize) -> Vec<u64> {
     let Some(reference) = body.instructions.get(at) else {
         return Vec::new();
     };
@@ -60,16 +71,22 @@ fn reasons(body: &Body, at: usize) -> Vec<u64> {
     };
     let call = after(body, at);
     let first = block_start(body, at);
-    let mut found = Vec::new();
-    match set_between(body, first, call, register) {
-        Some(value) => found.push(value),
-        // Set before the jump to a block that several errors share.
-        None => found.extend(
-            jumps_into(body, first, at)
-                .filter_map(|jump| set_between(body, block_start(body, jump), jump, register)),
-        ),
+    input.work_on(2 * (call - first));
+    if let Some(value) = set_between(body, first, call, register) {
+        return vec![value];
     }
-    found
+    // Set before the jump to a block that several errors share.
+    input.work_on(body.instructions.len());
+    jumps_into(body, first, at)
+        .take(MAX_JUMPS)
+        .map_while(|jump| {
+            let start = block_start(body, jump);
+            input
+                .work_on(2 * (jump - start))
+                .then(|| set_between(body, start, jump, register))
+        })
+        .flatten()
+        .collect()
 }
 
 /// Index of the call or jump that ends the block after `at`.
@@ -98,8 +115,8 @@ fn block_start(body: &Body, at: usize) -> usize {
 
 /// Value that `register` has at `to`, if an instruction from `from` on sets it.
 fn set_between(body: &Body, from: usize, to: usize, register: Register) -> Option<u64> {
-    match last_write(body, to, register)? {
-        (at, Holds::Value(value)) if at >= from => Some(value),
+    match last_write_since(body, from, to, register)? {
+        (_, Holds::Value(value)) => Some(value),
         _ => None,
     }
 }

@@ -1,6 +1,9 @@
 //! One examination: what is known of the file, and the steps in their order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use iced_x86::Register;
 
@@ -32,6 +35,8 @@ pub(super) struct Examiner<'i, 'a> {
     /// Where texts of interest stand.
     pub(super) texts: Vec<(Needle, u64)>,
     references: Vec<Reference>,
+    /// Functions of the parts that the compiler moved away, once asked for.
+    parents: OnceCell<BTreeMap<u64, u64>>,
 }
 
 impl<'i, 'a> Examiner<'i, 'a> {
@@ -55,6 +60,7 @@ impl<'i, 'a> Examiner<'i, 'a> {
                 Vec::new()
             },
             references: Vec::new(),
+            parents: OnceCell::new(),
         })
     }
 
@@ -169,26 +175,26 @@ impl<'i, 'a> Examiner<'i, 'a> {
 
     /// Starts of the functions that refer to each of the texts. A part that the compiler moved away counts as its function.
     pub(super) fn referring_functions(&self, needles: &[Needle]) -> BTreeMap<Needle, BTreeSet<u64>> {
-        let mut bodies: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-        let mut found: BTreeMap<Needle, BTreeSet<u64>> = BTreeMap::new();
-        for needle in needles {
-            for body in self
-                .referring(*needle)
-                .filter_map(|from| self.functions.containing(from))
-            {
-                bodies.insert(body.start, (body.start, body.end));
-                found.entry(*needle).or_default().insert(body.start);
-            }
-        }
-        let parts: Vec<(u64, u64)> = bodies.into_values().collect();
-        if parts.is_empty() {
-            return found;
-        }
-        let parents = self.functions.parents(&parts);
-        for starts in found.values_mut() {
-            *starts = starts.iter().map(|s| *parents.get(s).unwrap_or(s)).collect();
-        }
-        found
+        let of = |needle: Needle| {
+            let bodies = self
+                .referring(needle)
+                .filter_map(|from| self.functions.containing(from));
+            bodies.map(|body| self.parent(body.start)).collect()
+        };
+        needles.iter().map(|needle| (*needle, of(*needle))).collect()
+    }
+
+    /// Start of the function that a part, or a function, which refers to a text belongs to. One pass over the code serves all of them.
+    pub(super) fn parent(&self, start: u64) -> u64 {
+        let parents = self.parents.get_or_init(|| {
+            let needles: BTreeSet<Needle> = self.references.iter().map(|r| r.needle).collect();
+            let froms = needles.into_iter().flat_map(|needle| self.referring(needle));
+            let bodies = froms.filter_map(|from| self.functions.containing(from));
+            let parts: BTreeMap<u64, u64> = bodies.map(|body| (body.start, body.end)).collect();
+            let parts: Vec<(u64, u64)> = parts.into_iter().collect();
+            self.functions.parents(&parts)
+        });
+        *parents.get(&start).unwrap_or(&start)
     }
 
     /// The function at an address, if a probe may stand on it.

@@ -1,15 +1,18 @@
 //! Where functions start and end: by the unwind tables, or else by who is called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     code::{Body, MAX_FUNCTION},
     image::Image,
-    scan,
+    scan, symbols,
 };
 
-/// Bytes of unwind index that are read; codex has 3 MB.
-const MAX_INDEX: u64 = 64 * 1024 * 1024;
+/// Bytes of unwind index that are read, which are kept as they are: three million functions; codex has 3 MB.
+const MAX_INDEX: u64 = 24 * 1024 * 1024;
+
+/// Pointers to code around which no unwind table knows a function.
+const MAX_POINTERS: usize = 200_000;
 
 /// Pages of code around which starts are collected.
 const PAGE: u64 = 4096;
@@ -17,8 +20,10 @@ const PAGE: u64 = 4096;
 /// Starts of functions.
 pub(super) struct Functions<'i, 'a> {
     image: &'i Image<'a>,
-    /// From the unwind index: start of a function and address of its entry, sorted.
-    unwind: Vec<(u64, u64)>,
+    /// Address of the unwind index.
+    index: u64,
+    /// From the unwind index, relative to it: start of a function and its entry, sorted.
+    unwind: Vec<(i32, i32)>,
     /// Starts that something calls or points to, and how often, in the pages that were collected.
     called: BTreeMap<u64, u32>,
 }
@@ -26,17 +31,21 @@ pub(super) struct Functions<'i, 'a> {
 impl<'i, 'a> Functions<'i, 'a> {
     /// Reads the unwind index.
     pub(super) fn new(image: &'i Image<'a>) -> Self {
+        let (index, unwind) = index(image).unwrap_or_default();
         Self {
             image,
-            unwind: index(image).unwrap_or_default(),
+            index,
+            unwind,
             called: BTreeMap::new(),
         }
     }
 
     /// Start and end of the function that the unwind tables have around an address.
     pub(super) fn by_unwind(&self, address: u64) -> Option<(u64, u64)> {
-        let after = self.unwind.partition_point(|(start, _)| *start <= address);
+        let at = |relative: i32| self.index.wrapping_add_signed(i64::from(relative));
+        let after = self.unwind.partition_point(|(start, _)| at(*start) <= address);
         let (start, entry) = *self.unwind.get(after.checked_sub(1)?)?;
+        let (start, entry) = (at(start), at(entry));
         let size = self.fde_size(start, entry)?;
         let end = start.checked_add(size)?;
         (address < end).then_some((start, end))
@@ -75,12 +84,15 @@ impl<'i, 'a> Functions<'i, 'a> {
             page >= first && page <= last && pages.binary_search(&page).is_ok()
         };
         let mut called: BTreeMap<u64, u32> = BTreeMap::new();
-        for edge in scan::edges(self.image, false, wanted) {
+        for edge in scan::edges(self.image, false, |_, to| wanted(to)) {
             *called.entry(edge.to).or_default() += 1;
         }
-        for pointer in relative_pointers(self.image).into_iter().filter(|to| wanted(*to)) {
-            *called.entry(pointer).or_default() += 1;
-        }
+        let most = called.len() + MAX_POINTERS;
+        relocations(self.image, |_, to| {
+            if wanted(to) && called.len() < most {
+                *called.entry(to).or_default() += 1;
+            }
+        });
         let is_start = |start: &u64| self.looks_like_a_start(*start);
         self.called = called.into_iter().filter(|(start, _)| is_start(start)).collect();
     }
@@ -149,29 +161,41 @@ impl<'i, 'a> Functions<'i, 'a> {
     }
 
     /// Functions that jump into the middle of another one: the compiler moved its unlikely parts away. Gives, for each start of
-    /// such a part, the start of the function that it belongs to.
+    /// such a part, the start of the function that it belongs to. The parts are sorted.
     pub(super) fn parents(&self, parts: &[(u64, u64)]) -> BTreeMap<u64, u64> {
-        let around = |to: u64| parts.iter().find(|(start, end)| to >= *start && to < *end);
-        let mut parents = BTreeMap::new();
-        let mut called = Vec::new();
-        for edge in scan::edges(self.image, true, |to| around(to).is_some()) {
-            let Some((start, end)) = around(edge.to).copied() else {
+        let around = |at: u64| {
+            let after = parts.partition_point(|(start, _)| *start <= at);
+            let part = parts.get(after.checked_sub(1)?)?;
+            (at < part.1).then_some(*part)
+        };
+        // Jumps inside of a part say nothing of it.
+        let wanted = |from, to| around(to).is_some_and(|part| to == part.0 || around(from) != Some(part));
+        let mut edges = scan::edges(self.image, true, wanted);
+        // What is called is a function, whoever else jumps there.
+        edges.sort_by_key(|edge| !edge.is_call);
+        let (mut parents, mut called) = (BTreeMap::new(), BTreeSet::new());
+        for edge in edges {
+            let Some((start, end)) = around(edge.to).filter(|(start, _)| !called.contains(start)) else {
                 continue;
             };
             // Bytes that look like a jump are one only between instructions.
             let Some(from) = self.containing(edge.from) else {
                 continue;
             };
+            // A part jumps back into the middle of its function, which is no part of it for that.
+            let is_part = |body: &Body| {
+                body.index(edge.to).is_some()
+                    && (edge.to == start || body.sites().all(|(_, to)| to != from.start))
+            };
             let is_use = edge.is_call || edge.to == start && self.is_tail_jump(edge.from);
             if is_use {
-                called.push(start);
+                called.insert(start);
             } else if from.start != start
-                && Body::decode(self.image, start, end, true).is_some_and(|b| b.index(edge.to).is_some())
+                && Body::decode(self.image, start, end, true).is_some_and(|body| is_part(&body))
             {
                 parents.entry(start).or_insert(from.start);
             }
         }
-        // What is called is a function, whoever else jumps there.
         parents.retain(|part, _| !called.contains(part));
         parents
     }
@@ -181,60 +205,76 @@ impl<'i, 'a> Functions<'i, 'a> {
     }
 }
 
-/// Entries of the unwind index (`.eh_frame_hdr`), in its usual encoding only.
-fn index(image: &Image<'_>) -> Option<Vec<(u64, u64)>> {
+/// Address and entries of the unwind index (`.eh_frame_hdr`), in its usual encoding only.
+fn index(image: &Image<'_>) -> Option<(u64, Vec<(i32, i32)>)> {
     const DATA_RELATIVE_TABLE: [u8; 2] = [0x03, 0x3b];
+    const HEAD: u64 = 12;
     let (address, size) = image
         .unwind
-        .filter(|(_, size)| *size >= 12 && *size <= MAX_INDEX)?;
-    let bytes = image.bytes(address, usize::try_from(size).ok()?);
-    let (head, table) = bytes.split_at_checked(12)?;
+        .filter(|(_, size)| *size >= HEAD && *size <= MAX_INDEX)?;
+    let head = image.bytes(address, 12);
     if head.get(2..4)? != DATA_RELATIVE_TABLE {
         return None;
     }
-    let count = u32::from_le_bytes(head.get(8..12)?.try_into().ok()?) as usize;
-    let (entries, _) = table.as_chunks::<8>();
-    let mut starts: Vec<(u64, u64)> = entries
-        .iter()
-        .take(count)
-        .map(|[a, b, c, d, e, f, g, h]| {
-            let at = |word: [u8; 4]| address.wrapping_add_signed(i64::from(i32::from_le_bytes(word)));
-            (at([*a, *b, *c, *d]), at([*e, *f, *g, *h]))
-        })
-        .collect();
+    let stated = u64::from(u32::from_le_bytes(head.get(8..12)?.try_into().ok()?));
+    let count = stated.min((size - HEAD) / 8);
+    let mut starts = Vec::with_capacity(usize::try_from(count).ok()?);
+    let table = image.offset(address)?.checked_add(HEAD)?;
+    image
+        .input
+        .each(table, count, |[a, b, c, d, e, f, g, h]: &[u8; 8]| {
+            let at = |word: [u8; 4]| i32::from_le_bytes(word);
+            starts.push((at([*a, *b, *c, *d]), at([*e, *f, *g, *h])));
+        });
     // Sorted by its definition; a file that lies gets no more than wrong answers.
-    starts.sort_unstable();
-    Some(starts)
+    starts.sort_unstable_by_key(|(start, _)| address.wrapping_add_signed(i64::from(*start)));
+    Some((address, starts))
 }
 
-/// Pointers that the loader fills in (`R_X86_64_RELATIVE`).
-fn relative_pointers(image: &Image<'_>) -> Vec<u64> {
-    relocations(image).into_iter().map(|(_, to)| to).collect()
-}
-
-/// What the loader will write at an address.
-pub(super) fn relative_pointer_at(image: &Image<'_>, place: u64) -> Option<u64> {
-    relocations(image)
-        .into_iter()
-        .find_map(|(at, to)| (at == place).then_some(to))
-}
-
-/// Relative relocations: where they are written, and the address that is.
-pub(super) fn relocations(image: &Image<'_>) -> Vec<(u64, u64)> {
+/// Gives the relative relocations (`R_X86_64_RELATIVE`): where the loader writes, and the address that it writes there.
+pub(super) fn relocations(image: &Image<'_>, mut look: impl FnMut(u64, u64)) {
     const RELATIVE: u64 = 8;
-    let Some((_, offset, size)) = [".rela.dyn", ".rela"].iter().find_map(|name| image.section(name)) else {
-        return Vec::new();
-    };
-    let size = usize::try_from(size.min(MAX_INDEX)).unwrap_or(0);
-    let bytes = image.input.at(offset, size);
-    let (entries, _) = bytes.as_chunks::<24>();
-    entries
-        .iter()
-        .filter_map(|entry| {
-            let (words, _) = entry.as_chunks::<8>();
-            let [at, kind, to] = words else { return None };
-            let is_relative = u64::from_le_bytes(*kind) & 0xffff_ffff == RELATIVE;
-            is_relative.then(|| (u64::from_le_bytes(*at), u64::from_le_bytes(*to)))
-        })
-        .collect()
+    all_relocations(image, |place, kind, to| {
+        if kind & 0xffff_ffff == RELATIVE {
+            look(place, to);
+        }
+    });
+}
+
+/// What the loader writes by relative relocations at these places.
+pub(super) fn written_at(image: &Image<'_>, places: &BTreeSet<u64>) -> BTreeMap<u64, u64> {
+    let mut written = BTreeMap::new();
+    relocations(image, |place, to| {
+        if places.contains(&place) {
+            written.insert(place, to);
+        }
+    });
+    written
+}
+
+/// Addresses of functions of this file that the loader writes at these places by their names, as into the table through which the
+/// file calls what others may replace (`R_X86_64_GLOB_DAT`, `R_X86_64_JUMP_SLOT`).
+pub(super) fn named_at(image: &Image<'_>, places: &BTreeSet<u64>) -> BTreeSet<u64> {
+    const GLOB_DAT: u64 = 6;
+    const JUMP_SLOT: u64 = 7;
+    let mut symbols = BTreeSet::new();
+    all_relocations(image, |place, kind, _| {
+        if matches!(kind & 0xffff_ffff, GLOB_DAT | JUMP_SLOT) && places.contains(&place) {
+            symbols.insert(kind >> 32);
+        }
+    });
+    let address = |number: &u64| symbols::dynamic_function(image, *number);
+    symbols.iter().filter_map(address).collect()
+}
+
+/// Gives the relocations that are loaded: place, kind with the number of the symbol above it, addend.
+fn all_relocations(image: &Image<'_>, mut look: impl FnMut(u64, u64, u64)) {
+    for (offset, size) in image.relocations() {
+        image.input.each(offset, size / 24, |entry: &[u8; 24]| {
+            if let ([at, kind, to], _) = entry.as_chunks::<8>() {
+                let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+                look(word(at), word(kind), word(to));
+            }
+        });
+    }
 }

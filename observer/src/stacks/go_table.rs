@@ -1,16 +1,30 @@
 //! Go's table of functions (`runtime.pcHeader`, `runtime/symtab.go` and `cmd/link/internal/ld/pcln.go`), which every Go program
-//! carries, stripped or not.
+//! carries, stripped or not. Large programs have 150 MB of it, so it is read once, in pieces.
 
-use super::image::Image;
+use std::collections::BTreeSet;
+
+use super::{
+    RefusalReason,
+    functions::{relocations, written_at},
+    image::Image,
+    input::Window,
+};
 
 /// Functions of one program; large ones have 200,000.
 const MAX_FUNCTIONS: u64 = 4_000_000;
 
-/// Bytes of the part with the functions' records.
-const MAX_RECORDS: u64 = 192 * 1024 * 1024;
-
 /// Bytes of names.
 const MAX_NAMES: u64 = 64 * 1024 * 1024;
+
+/// Longest name that is looked for, with an end on both sides.
+const MAX_NAME: usize = 128;
+
+/// Places that may be the head of the module's data.
+const MAX_MODULES: usize = 16;
+
+/// Where the module's data (`runtime.moduledata`) has the start of the code, behind its pointer to the table: six slices and three
+/// pointers stand between them, from Go 1.16 to 1.26.
+const TEXT_IN_MODULE: u64 = 176;
 
 /// A function: entry as the table has it (see [`Table::text_start`]) and the entry of the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +51,11 @@ impl Form {
         }
     }
 
-    /// Bytes of one index entry.
+    /// Bytes of an entry of a function, in the index and in its record.
     const fn entry(self) -> u64 {
         match self {
-            Self::Addresses => 16,
-            Self::Offsets => 8,
+            Self::Addresses => 8,
+            Self::Offsets => 4,
         }
     }
 }
@@ -130,77 +144,128 @@ impl Table {
         self.offset + 24
     }
 
-    /// The functions of these names, each `None` where the table does not have exactly one.
-    pub(super) fn entries<const N: usize>(&self, image: &Image<'_>, names: [&str; N]) -> [Option<Entry>; N] {
+    /// The functions of these names; refused is what the table does not have exactly once.
+    pub(super) fn entries<const N: usize>(
+        &self,
+        image: &Image<'_>,
+        names: [&str; N],
+    ) -> [Result<Entry, RefusalReason>; N] {
         let wanted = self.wanted_names(image, names);
-        let Some((index, records)) = self.read(image).filter(|_| wanted.iter().any(Option::is_some)) else {
-            return [None; N];
-        };
-        wanted.map(|wanted| wanted.and_then(|name| self.entry(&index, &records, name)))
-    }
-
-    /// The index and the part with the records.
-    fn read(&self, image: &Image<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
-        let index_bytes = (self.functions + 1) * self.form.entry();
-        let index = image.input.at(self.records, usize::try_from(index_bytes).ok()?);
-        let last = usize::try_from(self.functions).ok()?.checked_sub(1)?;
-        let reach = self.pair(&index, last)?.1.checked_add(64)?;
-        if reach > MAX_RECORDS {
-            return None;
+        let mut found = [Err(RefusalReason::NotFound); N];
+        if wanted.iter().all(Option::is_none) {
+            return found;
         }
-        let records = image.input.at(self.records, usize::try_from(reach).ok()?);
-        Some((index, records))
+        let is_whole = self.each(image, |entry, name| {
+            for (found, _) in found.iter_mut().zip(wanted).filter(|(_, w)| *w == Some(name)) {
+                *found = match found {
+                    Err(RefusalReason::NotFound) if entry.end > entry.start => Ok(entry),
+                    _ => Err(RefusalReason::NotUnique),
+                };
+            }
+        });
+        if is_whole {
+            found
+        } else {
+            [Err(RefusalReason::NoFunctionTable); N]
+        }
     }
 
+    /// Places of the names among all names.
     fn wanted_names<const N: usize>(&self, image: &Image<'_>, names: [&str; N]) -> [Option<u32>; N] {
         let (offset, size) = self.names;
-        let bytes = image.input.at(offset, usize::try_from(size).unwrap_or(0));
-        names.map(|name| {
-            let text = [b"\0", name.as_bytes(), b"\0"].concat();
-            let at = memchr::memmem::find(&bytes, &text)?;
-            u32::try_from(at + 1).ok()
-        })
-    }
-
-    /// The function whose record has the name at this place.
-    fn entry(&self, index: &[u8], records: &[u8], name: u32) -> Option<Entry> {
-        let last = usize::try_from(self.functions).ok()?;
-        let record_at = |n: usize| self.pair(index, n).map(|(_, record)| record);
-        // The name's place follows the entry in each record.
-        let skip = self.form.entry() / 2;
-        let mut found = (0..last).filter(|n| {
-            record_at(*n)
-                .and_then(|record| usize::try_from(record.checked_add(skip)?).ok())
-                .and_then(|at| records.get(at..at.checked_add(4)?))
-                .is_some_and(|bytes| *bytes == name.to_le_bytes())
+        let mut found = [None; N];
+        let texts = names.map(|name| [b"\0", name.as_bytes(), b"\0"].concat());
+        image.input.pieces(offset, size, MAX_NAME, |from, piece| {
+            for (text, found) in texts.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
+                *found = memchr::memmem::find(piece, text)
+                    .and_then(|at| u32::try_from(from - offset + at as u64 + 1).ok());
+            }
         });
-        let one = found.next()?;
-        if found.next().is_some() {
-            return None;
-        }
-        let (start, _) = self.pair(index, one)?;
-        let (end, _) = self.pair(index, one + 1)?;
-        (end > start).then_some(Entry { start, end })
+        found
     }
 
-    /// Entry and place of the record of the function with a number.
-    fn pair(&self, index: &[u8], n: usize) -> Option<(u64, u64)> {
-        let size = usize::try_from(self.form.entry()).ok()?;
-        let at = n.checked_mul(size)?;
-        let bytes = index.get(at..at.checked_add(size)?)?;
-        let half = |half: &[u8]| match self.form {
-            Form::Addresses => half.try_into().ok().map(u64::from_le_bytes),
-            Form::Offsets => half.try_into().ok().map(|b| u64::from(u32::from_le_bytes(b))),
+    /// Gives each function and the place of its name. The records stand in the order of the index. Whether all were there.
+    fn each(&self, image: &Image<'_>, mut look: impl FnMut(Entry, u32)) -> bool {
+        let mut window = Window::new(image.input);
+        let mut before: Option<(u64, u64)> = None;
+        let mut is_whole = true;
+        let mut pair = |(start, record): (u64, u64)| {
+            // A function ends where the next one starts.
+            if let Some((last, its_record)) = before.replace((start, record)) {
+                // The name's place follows the entry in each record.
+                let at = self
+                    .records
+                    .saturating_add(its_record)
+                    .saturating_add(self.form.entry());
+                match window.at(at, 4).first_chunk() {
+                    Some(name) => look(
+                        Entry {
+                            start: last,
+                            end: start,
+                        },
+                        u32::from_le_bytes(*name),
+                    ),
+                    None => is_whole = false,
+                }
+            }
         };
-        let (entry, record) = bytes.split_at_checked(size / 2)?;
         // The last one is the end of the code and has no record.
-        Some((half(entry)?, half(record).unwrap_or_default()))
+        let count = self.functions + 1;
+        let (input, from) = (image.input, self.records);
+        let has_index = match self.form {
+            Form::Addresses => input.each(from, count, |row: &[u8; 16]| pair(halves(row))),
+            Form::Offsets => input.each(from, count, |row: &[u8; 8]| pair(halves(row))),
+        };
+        has_index && is_whole
     }
+
+    /// Where the code may start by the module's data, which is found by its pointer to this table. The loader writes both, or they
+    /// stand in the file.
+    pub(super) fn module_texts(&self, image: &Image<'_>) -> Vec<u64> {
+        let Some(table) = image.address(self.offset) else {
+            return Vec::new();
+        };
+        let mut modules = BTreeSet::new();
+        let mut add = |place: u64| {
+            if place.is_multiple_of(8) && modules.len() < MAX_MODULES {
+                modules.insert(place);
+            }
+        };
+        relocations(image, |place, to| {
+            if to == table {
+                add(place);
+            }
+        });
+        let pointer = table.to_le_bytes();
+        image.pieces(false, 8, |address, piece| {
+            memchr::memmem::find_iter(piece, &pointer)
+                .filter_map(|at| address.checked_add(at as u64))
+                .for_each(&mut add);
+        });
+        let places: BTreeSet<u64> = modules
+            .iter()
+            .filter_map(|module| module.checked_add(TEXT_IN_MODULE))
+            .collect();
+        let written = written_at(image, &places);
+        let text = |place: &u64| written.get(place).copied().or_else(|| image.word(*place));
+        places.iter().filter_map(text).collect()
+    }
+}
+
+/// Both halves of a row of the index, as numbers.
+fn halves(row: &[u8]) -> (u64, u64) {
+    let number = |half: &[u8]| {
+        half.iter()
+            .rev()
+            .fold(0u64, |n, byte| (n << 8) | u64::from(*byte))
+    };
+    let (entry, record) = row.split_at(row.len() / 2);
+    (number(entry), number(record))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{io::Write, os::unix::fs::FileExt};
 
     use super::super::input::Input;
     use super::*;
@@ -228,5 +293,71 @@ mod tests {
             let words = [1, 1, 0, names, units, units, units, records];
             assert!(!is_table(words), "{names} {units} {records}");
         }
+    }
+
+    const NAMES: &[u8] = b"\0a.Write\0a.Read\0";
+    const RECORDS: u64 = 4096;
+
+    /// A table of a million functions in a file of this size, all of it a hole but for three functions: names and places of their
+    /// records are given.
+    fn sparse(size: u64, functions: [(u32, u32); 3]) -> std::fs::File {
+        let mut bytes = vec![0u8; 64];
+        bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        for (at, value) in [(16, 2u16), (18, 62), (20, 1), (52, 64), (54, 56)] {
+            bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+        }
+        bytes.extend([0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8]);
+        let units = 72 + NAMES.len() as u64;
+        for word in [1_000_000, 1, 0, 72, units, units, units, RECORDS] {
+            bytes.extend(u64::to_le_bytes(word));
+        }
+        bytes.extend(NAMES);
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+        let word = |at: u64, value: u32| {
+            file.write_all_at(&value.to_le_bytes(), 64 + RECORDS + at)
+                .unwrap();
+        };
+        for (n, (name, record)) in functions.into_iter().enumerate() {
+            let n = n as u64;
+            word(80 + 8 * n, 0x100 * (n as u32 + 1));
+            word(84 + 8 * n, record);
+            word(u64::from(record) + 4, name);
+        }
+        word(80 + 24, 0x400);
+        file.set_len(size).unwrap();
+        file
+    }
+
+    fn entries(file: &std::fs::File) -> ([Result<Entry, RefusalReason>; 3], [u64; 3]) {
+        let input = Input::new(file);
+        let image = Image::parse(&input).unwrap();
+        let table = Table::at(&image, 64).unwrap();
+        let found = table.entries(&image, ["a.Write", "a.Read", "a.Close"]);
+        (found, input.used())
+    }
+
+    #[test]
+    fn a_large_table_is_read_once_and_not_kept() {
+        const FAR: u32 = 150 << 20;
+        let entry = |n: u64| {
+            let (start, end) = (0x100 * n, 0x100 * (n + 1));
+            Ok(Entry { start, end })
+        };
+        let missing = Err(RefusalReason::NotFound);
+        let file = sparse(160 << 20, [(1, FAR), (9, FAR + 64), (3, FAR + 128)]);
+        let (found, [kept, looked, passed]) = entries(&file);
+        assert_eq!(found, [entry(1), entry(2), missing]);
+        assert!(kept + looked < 1024, "{kept} {looked}");
+        // The index, and a piece for each leap among the records.
+        assert!(passed < 12 << 20, "{passed}");
+        let twice = sparse(160 << 20, [(1, FAR), (9, FAR + 64), (9, FAR + 128)]);
+        assert_eq!(
+            entries(&twice).0,
+            [entry(1), Err(RefusalReason::NotUnique), missing]
+        );
+        // What ends before its records is not the same as what has no such functions.
+        let cut = sparse(100 << 20, [(1, FAR), (9, FAR + 64), (3, FAR + 128)]);
+        assert_eq!(entries(&cut).0, [Err(RefusalReason::NoFunctionTable); 3]);
     }
 }

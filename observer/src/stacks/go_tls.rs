@@ -8,6 +8,7 @@ use super::{
     Call, How, Kind, Refusal, RefusalReason, Report, Stack,
     code::Body,
     examiner::Examiner,
+    functions::written_at,
     go_table::{Entry, Table},
     scan::Needle,
 };
@@ -18,10 +19,10 @@ const READ: &str = "crypto/tls.(*Conn).Read";
 /// Copies of `crypto/tls` that imitate the handshakes of browsers. Their `UConn` writes by a method of its own and reads by
 /// that of the `Conn` inside it, so the two have different handles.
 const COPIES: [&str; 4] = [
-    "github.com/refraction-networking/utls",
-    "github.com/bogdanfinn/utls",
-    "github.com/sagernet/utls",
-    "github.com/metacubex/utls",
+    "github.com/refraction-networking/utls.(*UConn).Write",
+    "github.com/bogdanfinn/utls.(*UConn).Write",
+    "github.com/sagernet/utls.(*UConn).Write",
+    "github.com/metacubex/utls.(*UConn).Write",
 ];
 
 /// Most returns of one function; the real one has a dozen.
@@ -45,21 +46,15 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
         report.stacks.push(stack);
         return;
     };
-    for package in COPIES {
-        let name = format!("{package}.(*UConn).Write");
-        if table.entries(examiner.image, [&name])[0].is_some() {
-            let mut copy = Stack::new(Kind::GoTls, How::Pclntab);
-            copy.refused
-                .push(Refusal::new(name, RefusalReason::StackNotSupported));
-            report.stacks.push(copy);
-        }
-    }
-    let entries = match table.entries(examiner.image, [WRITE, READ]) {
+    let [a, b, c, d] = COPIES;
+    let [write, read, copies @ ..] = table.entries(examiner.image, [WRITE, READ, a, b, c, d]);
+    report.stacks.extend(copied(copies));
+    let entries = match [write, read] {
         // No `crypto/tls`: no stack.
-        [None, None] => return,
-        [Some(write), Some(read)] => [write, read],
-        _ => {
-            stack.refused.push(Refusal::new(WRITE, RefusalReason::NotUnique));
+        [Err(RefusalReason::NotFound), Err(RefusalReason::NotFound)] => return,
+        [Ok(write), Ok(read)] => [write, read],
+        [Err(reason), _] | [_, Err(reason)] => {
+            stack.refused.push(Refusal::new(WRITE, reason));
             report.stacks.push(stack);
             return;
         }
@@ -81,6 +76,21 @@ pub(super) fn find(examiner: &Examiner<'_, '_>, report: &mut Report) {
         }
     }
     report.stacks.push(stack);
+}
+
+/// A stack that cannot be read for each copy that is there.
+fn copied<const N: usize>(found: [Result<Entry, RefusalReason>; N]) -> impl Iterator<Item = Stack> {
+    let is_there = |found: &Result<_, _>| matches!(found, Ok(_) | Err(RefusalReason::NotUnique));
+    let there = COPIES
+        .into_iter()
+        .zip(found)
+        .filter(move |(_, found)| is_there(found));
+    there.map(|(name, _)| {
+        let mut copy = Stack::new(Kind::GoTls, How::Pclntab);
+        copy.refused
+            .push(Refusal::new(name, RefusalReason::StackNotSupported));
+        copy
+    })
 }
 
 fn add(examiner: &Examiner<'_, '_>, write: &Body, read: &Body, stack: &mut Stack) {
@@ -107,16 +117,21 @@ fn add(examiner: &Examiner<'_, '_>, write: &Body, read: &Body, stack: &mut Stack
 
 /// The functions, with the first start of the code that makes both of them begin as Go functions do.
 fn bodies(examiner: &Examiner<'_, '_>, table: &Table, entries: [Entry; 2]) -> Option<[Body; 2]> {
-    text_starts(examiner, table).into_iter().find_map(|text| {
+    let begin = |text| {
         let [write, read] = entries.map(|entry| body(examiner, text, entry));
         Some([write?, read?])
+    };
+    let mut known = text_starts(examiner, table).into_iter();
+    known.find_map(begin).or_else(|| {
+        // Since Go 1.26, nothing else says it where the code of C comes first.
+        let texts = table.module_texts(examiner.image);
+        texts.into_iter().find_map(begin)
     })
 }
 
 fn body(examiner: &Examiner<'_, '_>, text: u64, entry: Entry) -> Option<Body> {
     let (start, end) = (text.checked_add(entry.start)?, text.checked_add(entry.end)?);
-    let body = Body::decode(examiner.image, start, end, true)?;
-    checks_stack(&examiner.image.bytes(start, 8)).then_some(body)
+    checks_stack(&examiner.image.bytes(start, 8)).then(|| Body::decode(examiner.image, start, end, true))?
 }
 
 /// Whether code begins with the check of the stack: `cmp rsp, [r14+16]`, or for large frames `lea r12, [rsp-n]`.
@@ -136,9 +151,8 @@ fn text_starts(examiner: &Examiner<'_, '_>, table: &Table) -> Vec<u64> {
         return vec![0];
     }
     let image = examiner.image;
-    let relocated = image
-        .address(table.text_start_place())
-        .and_then(|place| super::functions::relative_pointer_at(image, place));
+    let place = image.address(table.text_start_place());
+    let relocated = place.and_then(|place| written_at(image, &[place].into()).remove(&place));
     let named = examiner
         .named
         .get("runtime.text")

@@ -108,6 +108,15 @@ impl<'a> Image<'a> {
         Some((header.sh_addr(self.endian), offset, size))
     }
 
+    /// File offset and size of the tables of relocations that are loaded.
+    pub(super) fn relocations(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.sections
+            .iter()
+            .filter(|s| s.sh_type(self.endian) == elf::SHT_RELA)
+            .filter(|s| s.sh_flags(self.endian) & u64::from(elf::SHF_ALLOC) != 0)
+            .filter_map(|s| s.file_range(self.endian))
+    }
+
     fn load_at(&self, address: u64) -> Option<&Segment> {
         self.loads
             .iter()
@@ -161,12 +170,18 @@ impl<'a> Image<'a> {
         }
     }
 
-    /// Whether the whole of what is loaded may be searched.
+    /// Eight bytes loaded at an address, as a number.
+    pub(super) fn word(&self, address: u64) -> Option<u64> {
+        self.bytes(address, 8).try_into().ok().map(u64::from_le_bytes)
+    }
+
+    /// Whether the whole of what is loaded may be searched. Segments over each other would make a small file as slow as a large one.
     pub(super) fn is_searchable(&self) -> bool {
+        let most = self.input.size().saturating_mul(2).min(MAX_LOADED);
         self.loads
             .iter()
             .try_fold(0u64, |sum, load| sum.checked_add(load.size))
-            .is_some_and(|sum| sum <= MAX_LOADED)
+            .is_some_and(|sum| sum <= most)
     }
 
     /// Gives everything loaded, piece by piece, with the address of each piece. See [`Input::pieces`].

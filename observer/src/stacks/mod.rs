@@ -34,6 +34,8 @@ mod ring;
 #[cfg(test)]
 mod ring_tests;
 mod scan;
+#[cfg(test)]
+mod shape_tests;
 pub mod symbols;
 #[cfg(test)]
 mod tests;
@@ -309,7 +311,7 @@ reasons! {
     NotAFunctionStart = "not_a_function_start",
     /// Outside what is loaded as code.
     NotExecutable = "not_executable",
-    /// The file is larger than what is searched.
+    /// The file is larger than what is searched, or takes more work than is done for one.
     TooLarge = "too_large",
     /// Structure is known of x86-64 only.
     MachineNotSupported = "machine_not_supported",

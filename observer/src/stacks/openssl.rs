@@ -8,6 +8,11 @@
 //! ```
 //! Both forms, and the TLS filter BIO, call `ssl_write_internal`, or have a copy of it inside. It starts with pushes where the API functions
 //! often start with `sub`, which is why one probe there costs a fraction of two.
+//!
+//! LibreSSL has no such function: its `SSL_write_ex` calls `SSL_write`, which is probed, by way of the dynamic linker. What both call
+//! themselves puts errors.
+
+use std::collections::BTreeSet;
 
 use iced_x86::Register;
 
@@ -15,6 +20,7 @@ use super::{
     Call, How, Kind, Point, Refusal, RefusalReason, Report, Stack,
     code::{Body, Holds, holds, last_write, takes},
     examiner::{Examiner, place},
+    functions::named_at,
     presence,
     scan::Needle,
 };
@@ -24,6 +30,9 @@ const MAX_COPIES: usize = 3;
 
 /// Longest function that only passes its arguments on, in bytes.
 const MAX_THUNK: u64 = 128;
+
+/// Longest jump through the table of the dynamic linker, with what a processor wants in front.
+const MAX_STUB: u64 = 16;
 
 /// Functions of one direction.
 #[derive(Default)]
@@ -191,8 +200,10 @@ fn choose(examiner: &Examiner<'_, '_>, names: &Names, forms: &Forms, stack: &mut
         .iter()
         .filter_map(|(body, call)| examiner.point(body, *call, names.inner))
         .collect();
-    // One API function that calls the other one is covered by it (aws-lc).
-    let ex = ex.filter(|ex| !plain.is_some_and(|plain| leads_to(examiner, ex, plain)));
+    // One API function that calls the other one is covered by it (aws-lc, LibreSSL).
+    let calls =
+        |ex: &Body, plain: &Body| leads_to(examiner, ex, plain) || calls_by_table(examiner, ex, plain);
+    let ex = ex.filter(|ex| !plain.is_some_and(|plain| calls(ex, plain)));
     let plain_call = if names.is_write { Call::Write } else { Call::Read };
     points.extend(plain.and_then(|b| examiner.point(b, plain_call, names.plain)));
     points.extend(ex.and_then(|b| examiner.point(b, ex_call(names, 3), names.ex)));
@@ -226,61 +237,68 @@ fn inner_functions(examiner: &Examiner<'_, '_>, forms: &Forms) -> Vec<Body> {
     inner
 }
 
-/// The function that both API forms call.
+/// The function that both API forms call. `SSL_write_ex` calls it first, directly or through `SSL_write_ex2`; what else they share
+/// (errors, the check of the stack) comes later, or is told a constant where a buffer would be.
 fn common_function(examiner: &Examiner<'_, '_>, forms: &Forms) -> Option<Body> {
     let (plain, ex) = (forms.plain.as_ref()?, forms.ex.as_ref()?);
-    let from_ex = reaches_through_thunks(examiner, ex);
+    let reached = plain.reaches();
     let is_form = |to: u64| {
         [Some(plain), Some(ex), forms.ex2.as_ref()]
             .into_iter()
             .flatten()
             .any(|b| b.start == to)
     };
-    let mut bodies: Vec<Body> = plain
+    let first = first_call(examiner, ex)?;
+    let thunk = examiner.functions.starting_at(first);
+    let behind = thunk
+        .filter(|thunk| thunk.size() <= MAX_THUNK)
+        .and_then(|thunk| first_call(examiner, &thunk));
+    [Some(first), behind]
+        .into_iter()
+        .flatten()
+        .filter(|to| reached.contains(to) && !is_form(*to))
+        .filter(|to| !is_told_a_constant(plain, *to) && !is_told_a_constant(ex, *to))
+        .find_map(|to| examiner.function(to).ok())
+}
+
+/// What a function calls first of this file, past what others may replace.
+fn first_call(examiner: &Examiner<'_, '_>, body: &Body) -> Option<u64> {
+    let mut targets = body.sites().map(|(_, to)| to);
+    targets.find(|to| table_place(examiner, *to).is_none())
+}
+
+/// Whether a call of `to` has a constant as its second argument.
+fn is_told_a_constant(api: &Body, to: u64) -> bool {
+    let mut sites = api.sites().filter(|(_, target)| *target == to);
+    sites.any(|(at, _)| matches!(holds(api, at, Register::RSI), Holds::Value(_)))
+}
+
+/// Where in the table of the dynamic linker the code at an address takes the target of its jump; `None` where it is no such jump.
+fn table_place(examiner: &Examiner<'_, '_>, stub: u64) -> Option<u64> {
+    let body = Body::decode(examiner.image, stub, stub.checked_add(MAX_STUB)?, false)?;
+    let jump = body.instructions.last()?;
+    (jump.is_jmp_near_indirect() && jump.is_ip_rel_memory_operand()).then(|| jump.ip_rel_memory_address())
+}
+
+/// Whether a function calls another one of its file by way of the dynamic linker.
+fn calls_by_table(examiner: &Examiner<'_, '_>, from: &Body, to: &Body) -> bool {
+    let places: BTreeSet<u64> = from
         .reaches()
         .into_iter()
-        .filter(|to| from_ex.contains(to) && !is_form(*to))
-        .filter_map(|to| examiner.function(to).ok())
-        .filter(|body| !is_stub(body))
+        .filter_map(|stub| table_place(examiner, stub))
         .collect();
-    if bodies.len() > 1 {
-        // What else they share (errors, the check of the stack) comes after it.
-        let first = first_call(ex)?;
-        let behind = examiner
-            .functions
-            .starting_at(first)
-            .and_then(|thunk| first_call(&thunk));
-        bodies.retain(|body| body.start == first || Some(body.start) == behind);
-    }
-    match bodies.len() {
-        1 => bodies.pop(),
-        _ => None,
-    }
-}
-
-fn first_call(body: &Body) -> Option<u64> {
-    body.sites().next().map(|(_, to)| to)
-}
-
-/// A jump through a table of the dynamic linker.
-fn is_stub(body: &Body) -> bool {
-    body.size() <= 16
-        && body
-            .instructions
-            .iter()
-            .any(iced_x86::Instruction::is_jmp_near_indirect)
+    !places.is_empty() && named_at(examiner.image, &places).contains(&to.start)
 }
 
 /// What a function calls, directly or through one function that only passes its arguments on.
-fn reaches_through_thunks(examiner: &Examiner<'_, '_>, body: &Body) -> Vec<u64> {
-    let mut all = body.reaches();
-    let through: Vec<u64> = all
-        .iter()
-        .filter_map(|to| examiner.functions.starting_at(*to))
+fn reaches_through_thunks(examiner: &Examiner<'_, '_>, body: &Body) -> BTreeSet<u64> {
+    let direct = body.reaches();
+    let thunks = direct.iter().filter_map(|to| examiner.functions.starting_at(*to));
+    let through = thunks
         .filter(|to| to.size() <= MAX_THUNK)
-        .flat_map(|to| to.reaches())
-        .collect();
-    all.extend(through);
+        .flat_map(|to| to.reaches());
+    let mut all: BTreeSet<u64> = through.collect();
+    all.extend(direct);
     all
 }
 

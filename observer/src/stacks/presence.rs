@@ -46,11 +46,11 @@ pub(super) fn names_ring(examiner: &Examiner<'_, '_>) -> bool {
     examiner.named.keys().any(|name| name.starts_with("ring_core_"))
 }
 
-/// `OpenSSL 3.0.19`, from the text with its date.
+/// `OpenSSL 3.0.19`, from the text with its date. Version 1.1.1 has two spaces before that.
 pub(super) fn openssl_version(examiner: &Examiner<'_, '_>) -> Option<String> {
     examiner.places(Needle::OpenSsl).find_map(|at| {
         let text = examiner.text_at(at, MAX_VERSION);
-        let mut words = text.split(' ');
+        let mut words = text.split_whitespace();
         let (name, version, day) = (words.next()?, words.next()?, words.next()?);
         let is_version = version.matches('.').count() == 2 && !version.ends_with('.');
         let is_day = day.parse::<u8>().is_ok();

@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Call, How, Kind, Refusal, RefusalReason, Report, Stack, arguments, code::Body, examiner::Examiner,
-    functions::relocations, image::Image, presence,
+    functions::written_at, image::Image, presence,
 };
 
 /// Ends of tables that are looked at; a file with more of them is made to be slow.
@@ -141,13 +141,11 @@ fn tables(image: &Image<'_>) -> Vec<Table> {
     if ends.is_empty() || ends.len() >= MAX_ENDS {
         return Vec::new();
     }
-    let mut written = relocations(image);
-    written.sort_unstable();
-    let pointer = |at: u64| match written.binary_search_by_key(&at, |(place, _)| *place) {
-        Ok(n) => written.get(n).map(|(_, to)| *to),
-        // The loader writes nothing, or adds to what stands there.
-        Err(_) => word(image, at),
-    };
+    let heads = ends.iter().filter_map(|(at, _)| at.checked_sub(HEAD));
+    let places: BTreeSet<u64> = heads.flat_map(|start| [start, start + 8, start + 16]).collect();
+    let written = written_at(image, &places);
+    // Where the loader writes nothing, or adds to what stands there, the file says it.
+    let pointer = |at: u64| written.get(&at).copied().or_else(|| image.word(at));
     let function = |at: u64| pointer(at).filter(|to| image.code_offset(*to).is_some());
     let mut tables = Vec::new();
     for (at, end) in ends {
@@ -194,8 +192,4 @@ fn ends(image: &Image<'_>) -> Vec<(u64, End)> {
     found.sort_unstable();
     found.dedup();
     found
-}
-
-fn word(image: &Image<'_>, at: u64) -> Option<u64> {
-    image.bytes(at, 8).try_into().ok().map(u64::from_le_bytes)
 }

@@ -3,7 +3,7 @@
 //! A pass reads raw bytes and knows no instruction boundaries, so it finds too much. What it finds is checked by decoding the function
 //! around it ([`super::functions`]).
 
-use std::ops::RangeInclusive;
+use std::{cell::Cell, ops::RangeInclusive};
 
 use aho_corasick::packed::{Config, MatchKind};
 
@@ -14,6 +14,10 @@ const MAX_HITS: usize = 200_000;
 
 /// Places kept of one text: a file full of it must not hide the others.
 const MAX_PLACES: usize = 1024;
+
+/// Targets that an address is compared with, and bytes in which one byte is looked for, in one step of work.
+const TARGETS_PER_STEP: u64 = 8;
+const BYTES_PER_STEP: u64 = 512;
 
 /// Longest needle and longest instruction that a pass finds.
 const OVERLAP: usize = 64;
@@ -123,10 +127,12 @@ pub(super) fn references(image: &Image<'_>, targets: &[Target]) -> Vec<Reference
         return Vec::new();
     };
     let mut found = Vec::new();
+    let looked = Cell::new(0u64);
     let mut check = |from: u64, to: u64| {
         if to < low || to > high || found.len() >= MAX_HITS {
             return;
         }
+        looked.set(looked.get() + 1 + targets.len() as u64 / TARGETS_PER_STEP);
         for target in targets.iter().filter(|t| t.addresses.contains(&to)) {
             found.push(Reference {
                 needle: target.needle,
@@ -139,7 +145,10 @@ pub(super) fn references(image: &Image<'_>, targets: &[Target]) -> Vec<Reference
         loads_relative(address, piece, &mut check);
         if absolute {
             loads_absolute(address, piece, (low, high), &mut check);
+            // The more values the high byte has, the more often the piece is read.
+            looked.set(looked.get() + ((high >> 24) - (low >> 24)) * piece.len() as u64 / BYTES_PER_STEP);
         }
+        image.input.work(looked.take());
     });
     found.sort_unstable();
     found.dedup();
@@ -204,10 +213,12 @@ pub(super) struct Edge {
     pub(super) is_call: bool,
 }
 
-/// Calls (`e8`), and with `jumps` also jumps (`e9`, `0f 8x`), whose target is one that `wanted` says yes to.
-pub(super) fn edges(image: &Image<'_>, jumps: bool, wanted: impl Fn(u64) -> bool) -> Vec<Edge> {
+/// Calls (`e8`), and with `jumps` also jumps (`e9`, `0f 8x`), for whose address and target `wanted` says yes.
+pub(super) fn edges(image: &Image<'_>, jumps: bool, wanted: impl Fn(u64, u64) -> bool) -> Vec<Edge> {
     let mut found = Vec::new();
+    let looked = Cell::new(0u64);
     let mut check = |address: u64, piece: &[u8], at: usize, opcode: usize, is_call: bool| {
+        looked.set(looked.get() + 1);
         let Some(distance) = word(piece, at + opcode) else {
             return;
         };
@@ -215,7 +226,7 @@ pub(super) fn edges(image: &Image<'_>, jumps: bool, wanted: impl Fn(u64) -> bool
         let to = from
             .wrapping_add(opcode as u64 + 4)
             .wrapping_add_signed(i64::from(distance));
-        if wanted(to) && found.len() < MAX_HITS {
+        if found.len() < MAX_HITS && wanted(from, to) {
             found.push(Edge { to, from, is_call });
         }
     };
@@ -233,6 +244,7 @@ pub(super) fn edges(image: &Image<'_>, jumps: bool, wanted: impl Fn(u64) -> bool
                 }
             }
         }
+        image.input.work(looked.take());
     });
     found.sort_unstable();
     found.dedup();

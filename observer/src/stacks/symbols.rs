@@ -2,15 +2,25 @@
 
 use std::{collections::BTreeMap, fs::File};
 
-use object::{
-    elf,
-    read::elf::{SectionHeader, Sym},
+use object::{elf, read::elf::SectionHeader};
+
+use super::{
+    ExamineError,
+    image::Image,
+    input::{Input, Window},
 };
 
-use super::{ExamineError, image::Image, input::Input};
-
 /// Symbols looked at in one file before it is given up.
-const MAX_SYMBOLS: usize = 4_000_000;
+const MAX_SYMBOLS: u64 = 4_000_000;
+
+/// Bytes of a symbol.
+const SYMBOL: usize = 24;
+
+/// Symbols whose names are read together.
+const BATCH: usize = 1 << 19;
+
+/// Names that are kept; the largest program has some dozens of those that matter.
+const MAX_FOUND: usize = 4096;
 
 /// Longest name that is looked at.
 const MAX_NAME: usize = 256;
@@ -44,7 +54,7 @@ pub(super) type Named = BTreeMap<String, Vec<u64>>;
 /// A budget was used up.
 pub(super) fn read(image: &Image<'_>, wanted: impl Fn(&[u8]) -> bool) -> Result<Named, ElfError> {
     let mut found = Named::new();
-    let mut seen = 0;
+    let mut seen = 0u64;
     for kind in [elf::SHT_DYNSYM, elf::SHT_SYMTAB] {
         read_table(image, kind, &wanted, &mut seen, &mut found)?;
     }
@@ -62,30 +72,71 @@ fn read_table(
     image: &Image<'_>,
     kind: u32,
     wanted: &impl Fn(&[u8]) -> bool,
-    seen: &mut usize,
+    seen: &mut u64,
     found: &mut Named,
 ) -> Result<(), ElfError> {
     let endian = image.endian();
+    let is_there = |part: &(u64, u64)| image.input.has(*part);
     let Some(section) = image.sections.iter().find(|s| s.sh_type(endian) == kind) else {
         return Ok(());
     };
-    let symbols: &[elf::Sym64<_>] = section.data_as_array(endian, image.input).unwrap_or_default();
-    let names = image
-        .sections
-        .section(object::SectionIndex(section.sh_link(endian) as usize))
-        .and_then(|strings| strings.data(endian, image.input))
-        .unwrap_or_default();
-    for symbol in symbols {
-        *seen += 1;
-        if *seen > MAX_SYMBOLS {
-            return Err(ElfError::TooManySymbols);
+    let Some((offset, size)) = section.file_range(endian).filter(is_there) else {
+        return Ok(());
+    };
+    let link = object::SectionIndex(section.sh_link(endian) as usize);
+    let names = image.sections.section(link).ok();
+    let names = names.and_then(|s| s.file_range(endian)).filter(is_there);
+    let count = size / SYMBOL as u64;
+    *seen = seen.saturating_add(count);
+    if *seen > MAX_SYMBOLS {
+        return Err(ElfError::TooManySymbols);
+    }
+    let mut batch: Vec<(u32, u64)> = Vec::new();
+    image.input.each(offset, count, |symbol: &[u8; SYMBOL]| {
+        batch.extend(function(symbol));
+        if batch.len() >= BATCH {
+            take(image, names, &mut batch, wanted, found);
         }
-        let is_function = matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_NOTYPE);
-        let address = symbol.st_value(endian);
-        if !is_function || symbol.is_undefined(endian) || address == 0 {
-            continue;
+    });
+    take(image, names, &mut batch, wanted, found);
+    if found.len() > MAX_FOUND {
+        return Err(ElfError::TooLarge);
+    }
+    Ok(())
+}
+
+/// Place of the name and address of a symbol that is a defined function.
+fn function(symbol: &[u8; SYMBOL]) -> Option<(u32, u64)> {
+    let (name, rest) = symbol.split_first_chunk::<4>()?;
+    let (info, rest) = rest.split_first()?;
+    let (section, rest) = rest.get(1..)?.split_first_chunk::<2>()?;
+    let address = u64::from_le_bytes(*rest.first_chunk::<8>()?);
+    let is_function = matches!(info & 0xf, elf::STT_FUNC | elf::STT_NOTYPE);
+    let is_defined = u16::from_le_bytes(*section) != elf::SHN_UNDEF && address != 0;
+    (is_function && is_defined).then_some((u32::from_le_bytes(*name), address))
+}
+
+/// Keeps those of a batch whose names are wanted. In the order of their names, so that these are read once, in pieces.
+fn take(
+    image: &Image<'_>,
+    names: Option<(u64, u64)>,
+    batch: &mut Vec<(u32, u64)>,
+    wanted: &impl Fn(&[u8]) -> bool,
+    found: &mut Named,
+) {
+    let (offset, size) = names.unwrap_or_default();
+    batch.sort_unstable();
+    let mut window = Window::new(image.input);
+    for (name, address) in batch.drain(..) {
+        let left = size.saturating_sub(u64::from(name));
+        let len = usize::try_from(left).map_or(MAX_NAME, |left| left.min(MAX_NAME));
+        // Names may overlap, so a file can have more of them than bytes.
+        if len == 0 || found.len() > MAX_FOUND {
+            break;
         }
-        let Some(name) = name_at(names, symbol.st_name(endian) as usize).filter(|name| wanted(name)) else {
+        let head = window.at(offset.saturating_add(u64::from(name)), len);
+        let name = memchr::memchr(0, head).and_then(|end| head.get(..end));
+        let Some(name) = name.filter(|name| wanted(name)) else {
             continue;
         };
         let places = found
@@ -95,13 +146,17 @@ fn read_table(
             places.push(address);
         }
     }
-    Ok(())
 }
 
-fn name_at(names: &[u8], at: usize) -> Option<&[u8]> {
-    let rest = names.get(at..)?;
-    let head = rest.get(..MAX_NAME).unwrap_or(rest);
-    head.get(..memchr::memchr(0, head)?)
+/// Address of the dynamic symbol with a number, if it is a function that the file defines.
+pub(super) fn dynamic_function(image: &Image<'_>, number: u64) -> Option<u64> {
+    let endian = image.endian();
+    let mut tables = image.sections.iter();
+    let table = tables.find(|s| s.sh_type(endian) == elf::SHT_DYNSYM)?;
+    let (offset, size) = table.file_range(endian)?;
+    let at = number.checked_mul(SYMBOL as u64).filter(|at| *at < size)?;
+    let symbol = image.input.at(offset.checked_add(at)?, SYMBOL);
+    function(symbol.first_chunk()?).map(|(_, address)| address)
 }
 
 /// File offsets of those of `names` that the file defines, from its dynamic and its full symbol table.
@@ -134,7 +189,7 @@ pub fn function_offsets<'n>(file: &File, names: &[&'n str]) -> Result<BTreeMap<&
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{io::Write, os::unix::fs::FileExt};
 
     use super::*;
 
@@ -213,8 +268,62 @@ mod tests {
         let big = 1 << 40;
         assert_eq!(
             function_offsets(&library(big, big - 1024, 0), &["main"]),
-            Err(ElfError::TooLarge)
+            Err(ElfError::TooManySymbols)
         );
+    }
+
+    /// A table of names may be a hole in the file, and nearly as large as it states.
+    #[test]
+    fn names_are_read_where_they_stand_and_not_kept() {
+        const MIB: u64 = 1 << 20;
+        let file = library(300 * MIB, 48, 0);
+        // Size of the table of names, place of the one name in it, and the name.
+        for (at, bytes) in [
+            (120 + 128 + 32, &(250 * MIB).to_le_bytes()[..]),
+            (1048, &(200u32 << 20).to_le_bytes()),
+            (512 + 200 * MIB, b"main"),
+        ] {
+            file.write_all_at(bytes, at).unwrap();
+        }
+        let input = Input::new(&file);
+        let image = Image::parse(&input).unwrap();
+        let found = read(&image, |name| name == b"main").unwrap();
+        assert_eq!(found, [("main".to_owned(), vec![u64::MAX - 9])].into());
+        let [kept, looked, passed] = input.used();
+        assert!(kept + looked < 64 * 1024, "{kept} {looked}");
+        assert!(passed <= MIB + 48, "{passed}");
+    }
+
+    #[test]
+    fn more_names_than_a_program_has_are_refused() {
+        // One text, of which every tail is a name.
+        let count = MAX_FOUND as u64 + 200;
+        let (symbols, strings) = (4096u64, 4096 + 24 * (count + 1));
+        let file = library(MAX_NAME as u64 * 1024, 24 * (count + 1), 0);
+        let mut text: Vec<u8> = (0..count / 128 + 1)
+            .flat_map(|n| format!("{n:0127}\0").into_bytes())
+            .collect();
+        text.insert(0, 0);
+        let mut table = vec![0; 24];
+        for n in 0..count {
+            table.extend((n as u32 + 1).to_le_bytes());
+            table.extend([0x12, 0, 1, 0]);
+            table.extend((n + 1).to_le_bytes());
+            table.extend([0; 8]);
+        }
+        for (at, bytes) in [
+            (120 + 64 + 24, &symbols.to_le_bytes()[..]),
+            (120 + 128 + 24, &strings.to_le_bytes()),
+            (120 + 128 + 32, &(text.len() as u64).to_le_bytes()),
+            (symbols, &table),
+            (strings, &text),
+        ] {
+            file.write_all_at(bytes, at).unwrap();
+        }
+        let input = Input::new(&file);
+        let image = Image::parse(&input).unwrap();
+        assert_eq!(read(&image, |_| true), Err(ElfError::TooLarge));
+        assert_eq!(read(&image, |name| name.len() == 127).unwrap().len(), 34);
     }
 
     #[test]
