@@ -23,6 +23,26 @@ fn run_with(dir: &Path, text: &str) -> Result<Option<Output>> {
 }
 
 #[test]
+fn what_was_found_is_the_answer_also_when_nobody_reads_the_rest() -> Result<()> {
+    if !daemon().exists() {
+        skip("the daemon is not built: cargo xtask build");
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("notes.txt");
+    std::fs::write(&file, format!("AKIA{}\n", "Q3EGR7SM2XKD5WZT"))?;
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let status = Command::new(daemon())
+        .args(["scan", "--exit-code"])
+        .arg(&file)
+        .stdout(writer)
+        .status()?;
+    assert_eq!(status.code(), Some(1));
+    Ok(())
+}
+
+#[test]
 fn every_error_is_told_at_once_and_nothing_is_started() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let state = dir.path().join("state");

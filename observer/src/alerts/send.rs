@@ -2,7 +2,7 @@
 //! wait behind it and, once the queue is full, are counted instead.
 
 use std::{
-    io::{self, Write},
+    io::{self, SeekFrom, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     fs::{File, OpenOptions},
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket, UnixDatagram},
     sync::{mpsc, oneshot},
 };
@@ -220,11 +220,7 @@ async fn in_time<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> 
 async fn open(outlet: &Outlet) -> io::Result<Link> {
     Ok(match outlet {
         Outlet::Stdout => Link::Stdout(stdout()?),
-        Outlet::File(path) => {
-            let mut options = OpenOptions::new();
-            let file = options.append(true).create(true).mode(0o600).open(path).await?;
-            Link::File(file, identity(path)?)
-        }
+        Outlet::File(path) => file(path).await?,
         Outlet::Unix(path) => {
             let socket = UnixDatagram::unbound()?;
             socket.connect(path)?;
@@ -246,6 +242,28 @@ async fn open(outlet: &Outlet) -> io::Result<Link> {
     })
 }
 
+/// A file to append to. What was left there in the middle of a line, when the disk was full, gets its end: else the next alert would be lost in it.
+async fn file(path: &Path) -> io::Result<Link> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600);
+    // A pipe without a reader must not hold us up before it is refused.
+    let mut file = options.custom_flags(libc::O_NONBLOCK).open(path).await?;
+    let meta = file.metadata().await?;
+    if !meta.is_file() {
+        return Err(io::Error::other("not a plain file"));
+    }
+    if meta.len() > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1)).await?;
+        file.read_exact(&mut last).await?;
+        if last != *b"\n" {
+            file.write_all(b"\n").await?;
+            file.flush().await?;
+        }
+    }
+    Ok(Link::File(file, (meta.dev(), meta.ino())))
+}
+
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let meta = std::fs::metadata::<&Path>(path)?;
     Ok((meta.dev(), meta.ino()))
@@ -263,7 +281,7 @@ pub(crate) fn directory(outlet: &Outlet) -> Option<PathBuf> {
 mod tests {
     use std::{fs, future};
 
-    use tokio::{io::AsyncReadExt, net::TcpListener};
+    use tokio::net::TcpListener;
 
     use super::*;
     use crate::{
@@ -326,6 +344,35 @@ mod tests {
         assert_eq!(rules(&fs::read_to_string(old).unwrap()), ["one"]);
         assert_eq!(rules(&fs::read_to_string(&path).unwrap()), ["two", "three"]);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn half_a_line_of_before_costs_no_alert() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("alerts.jsonl");
+        fs::write(&path, "{\"half").unwrap();
+        let (alerts, task) = start(Outlet::File(path.clone()));
+        alert(&alerts, "one");
+        drop(alerts);
+        task.await.unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let (half, whole) = text.split_once('\n').unwrap();
+        assert_eq!((half, rules(whole)), ("{\"half", vec!["one".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_plain_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        for path in [pipe, "/dev/null".into()] {
+            assert!(
+                open(&Outlet::File(path.clone())).await.is_err(),
+                "{}",
+                path.display()
+            );
+        }
     }
 
     #[tokio::test]

@@ -8,14 +8,16 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::{
     sensitive::HmacKey,
-    state::{PID_FILE, make_dir},
+    state::{PID_FILE, make_dir, read_private_bytes, write_atomic},
 };
 
 const HMAC_KEY_FILE: &str = "hmac.key";
+/// What is longer is no key.
+const MAX_KEY_FILE: u64 = 4_096;
 
 /// Takes the lock that only one daemon can hold; it is free again when the file is closed, however the daemon ends.
 ///
@@ -30,6 +32,7 @@ pub(super) fn lock_pid_file(run_dir: &Path) -> anyhow::Result<File> {
         .create(true)
         .truncate(false)
         .mode(0o644)
+        .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0))
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -50,34 +53,24 @@ pub(super) fn lock_pid_file(run_dir: &Path) -> anyhow::Result<File> {
 /// The key of the hashes of credentials and secrets; made at the first start.
 ///
 /// # Errors
-/// When it cannot be read or made, or others could read it.
+/// When it cannot be read or made, is a link, belongs to another user, or others could read it.
 pub(super) fn hmac_key(state_dir: &Path) -> anyhow::Result<HmacKey> {
     make_dir(state_dir, 0o700)?;
     let path = state_dir.join(HMAC_KEY_FILE);
-    match fs::read(&path) {
-        Ok(bytes) => {
-            check_private(&path)?;
-            let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice()) else {
-                bail!(
-                    "{}: not a key of 32 bytes; remove it to have a new one made",
-                    path.display()
-                );
-            };
-            Ok(HmacKey::from_bytes(key))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let key = HmacKey::generate().context("no random bytes for a key")?;
-            let open = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path);
-            open.and_then(|mut f| f.write_all(key.bytes()).and_then(|()| f.sync_all()))
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            Ok(key)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-    }
+    let Some(bytes) = read_private_bytes(&path, MAX_KEY_FILE)? else {
+        let key = HmacKey::generate().context("no random bytes for a key")?;
+        // Whole or not at all: half a key would keep every later start from its work.
+        write_atomic(&path, key.bytes(), 0o600)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        return Ok(key);
+    };
+    let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice()) else {
+        bail!(
+            "{}: not a key of 32 bytes; remove it to have a new one made",
+            path.display()
+        );
+    };
+    Ok(HmacKey::from_bytes(key))
 }
 
 /// First line of a file with a password.
@@ -119,6 +112,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pid_file_that_is_a_link_is_not_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        fs::write(&target, "kept").unwrap();
+        std::os::unix::fs::symlink(&target, dir.path().join(PID_FILE)).unwrap();
+        assert!(lock_pid_file(dir.path()).is_err());
+        assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
+    }
+
+    #[test]
     fn the_key_is_made_once_private_and_checked() {
         let dir = tempfile::tempdir().unwrap();
         let first = hmac_key(dir.path()).unwrap();
@@ -133,7 +136,15 @@ mod tests {
                 .contains("chmod 600")
         );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(&path, b"short").unwrap();
-        assert!(hmac_key(dir.path()).unwrap_err().to_string().contains("32 bytes"));
+        for bytes in [&b""[..], b"short", &[7; 33]] {
+            fs::write(&path, bytes).unwrap();
+            assert!(hmac_key(dir.path()).unwrap_err().to_string().contains("32 bytes"));
+        }
+        fs::remove_file(&path).unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        fs::write(&elsewhere, first.bytes()).unwrap();
+        fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert!(hmac_key(dir.path()).is_err(), "a link can lead anywhere");
     }
 }

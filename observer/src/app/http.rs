@@ -1,13 +1,30 @@
 //! `/metrics` and `/healthz`.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::{Router, http::StatusCode, routing::get};
-use tokio::{net::TcpListener, task::JoinHandle};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
 use super::Shared;
 use crate::{alerts::Counts, config::Config, kubernetes::Status, metrics::Metrics, store::Writer};
+
+/// Most connections at the same time.
+const MAX_CONNECTIONS: usize = 32;
+/// Longest time for the head of a request.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+/// Longest time for a request with its answer.
+const TIME: Duration = Duration::from_secs(20);
+/// Pause when no connection can be accepted, mostly for want of descriptors.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Serves in the background until the returned task is ended. Does nothing where metrics are switched off.
 ///
@@ -35,11 +52,37 @@ pub(super) async fn serve(
             "/metrics",
             get(move || async move { metrics.render(&shared.snapshot(), &writer, &pods, &alerts) }),
         );
-    Ok(tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "metrics ended");
-        }
-    }))
+    Ok(tokio::spawn(accept(listener, router)))
+}
+
+/// Every process of the host can connect, so what one can hold of the daemon's descriptors, and for how long, is bounded: others wait in the
+/// kernel's queue meanwhile.
+async fn accept(listener: TcpListener, router: Router) {
+    let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(permit) = Arc::clone(&free).acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection to metrics was not accepted");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(async move {
+            // What the other side did wrong, or left undone, is nothing to be told here.
+            let _ = tokio::time::timeout(TIME, connection).await;
+            drop(permit);
+        });
+    }
 }
 
 fn healthz(shared: &Shared) -> (StatusCode, &'static str) {
@@ -47,5 +90,49 @@ fn healthz(shared: &Shared) -> (StatusCode, &'static str) {
         (StatusCode::OK, "ok\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_that_say_nothing_keep_nobody_out_for_long() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/healthz", get(|| async { "ok" }));
+        let server = tokio::spawn(accept(listener, router));
+        let mut idle = Vec::new();
+        for _ in 0..MAX_CONNECTIONS + 8 {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        let ask = async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream
+                .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                .await
+                .unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let answer = tokio::time::timeout(HEAD_TIME * 3, ask).await.unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"),
+            "{answer}"
+        );
+        let mut rest = Vec::new();
+        let ended = idle[0].read_to_end(&mut rest).await;
+        assert!(
+            ended.is_err() || !rest.starts_with(b"HTTP/1.1 200"),
+            "its time was over"
+        );
+        server.abort();
     }
 }

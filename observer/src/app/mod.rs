@@ -16,6 +16,7 @@ mod kubernetes;
 mod outgoing;
 mod prepare;
 mod reload;
+mod rest;
 mod seals;
 mod selftest;
 mod who;

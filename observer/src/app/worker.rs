@@ -18,6 +18,7 @@ use super::{
     enforcement::{self, Enforcement},
     outgoing::Outgoing,
     reload::Change,
+    rest,
     seals::{Observed, Seals, add_ends},
     selftest::SelfTests,
     who::who,
@@ -29,10 +30,10 @@ use crate::{
     evidence::{Dropped, SealKind, Sequencer},
     identity::{Host, ProcessKey, Processes},
     kernel::{
-        attach::Inventory,
         clock::{boot_ns, wall_ns},
         discover::Discovery,
         enforce::Enforcer,
+        inventory::Inventory,
         probes::{HostProbe, ProbeState},
         records::Records,
         tables::{Counters, Scopes},
@@ -48,7 +49,7 @@ use crate::{
 /// Longest wait for records.
 const WAIT: Duration = Duration::from_millis(50);
 /// Most records between two looks at the clock.
-const BATCH: usize = 4096;
+pub(super) const BATCH: usize = 4096;
 /// How often the pipeline hears the time.
 const TICK_NS: u64 = 100_000_000;
 /// How often the kernel's state of processes that are gone is looked for.
@@ -222,7 +223,7 @@ impl State {
             enforcement.release();
         }
         // What the kernel had written when the daemon was told to stop still counts; what comes after it does not.
-        while records.drain(BATCH, |bytes| self.entry(bytes)) == BATCH {}
+        rest::drain(|| records.drain(BATCH, |bytes| self.entry(bytes)), boot_ns);
         let now_ns = boot_ns();
         self.socket_progress(now_ns);
         self.pipeline.finish(now_ns);

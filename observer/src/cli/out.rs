@@ -29,6 +29,14 @@ pub(super) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
+/// For a command whose exit code is its answer: that counts, also when the reader of the rest has gone.
+pub(super) fn unless_gone(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
 /// Whether the reader of our output has gone (`observer scan ... | head`): no failure of ours.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error

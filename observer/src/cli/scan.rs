@@ -66,14 +66,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let found = if args.redact {
         let text = whole_text(input).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
         let redacted = redact(&engine, &text);
-        out::write(&redacted.text)?;
+        out::unless_gone(out::write(&redacted.text))?;
         redacted.findings.iter().any(is_real)
     } else {
         let report = scan(&engine, input).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
-        match args.format {
-            Format::Table => out::print(&table(&report))?,
-            Format::Json => out::print_json(&as_json(&report))?,
-        }
+        out::unless_gone(match args.format {
+            Format::Table => out::print(&table(&report)),
+            Format::Json => out::print_json(&as_json(&report)),
+        })?;
         report.findings.iter().any(is_real)
     };
     Ok(if found && args.exit_code {

@@ -94,7 +94,7 @@ pub enum Value {
     },
     /// A list.
     Sequence(Vec<Node>),
-    /// Keys and values in the order written, no key twice.
+    /// Keys and values in the order written. [`Reader::mapping`] says which stand twice.
     Mapping(Vec<(At<String>, Node)>),
 }
 
@@ -289,27 +289,21 @@ impl Builder {
             Some(Items::Sequence(items)) => items.push(node),
             Some(Items::Mapping { entries, key }) => match key.take() {
                 Some(key) => entries.push((key, node)),
-                None => *key = Some(new_key(entries, node)?),
+                None => *key = Some(new_key(node)?),
             },
         }
         Ok(())
     }
 }
 
-fn new_key(entries: &[(At<String>, Node)], node: Node) -> Result<At<String>, Refusal> {
+fn new_key(node: Node) -> Result<At<String>, Refusal> {
     let Value::Scalar { text, .. } = node.value else {
         return Err((node.at, "a key must be a single word".to_owned()));
     };
-    match entries.iter().find(|(key, _)| key.value == text) {
-        Some((first, _)) => {
-            let message = format!("`{}` stands twice, first in line {}", shown(&text), first.at.line);
-            Err((node.at, message))
-        }
-        None => Ok(At {
-            at: node.at,
-            value: text,
-        }),
-    }
+    Ok(At {
+        at: node.at,
+        value: text,
+    })
 }
 
 #[cfg(test)]
@@ -355,16 +349,29 @@ mod tests {
         );
         assert!(refused("b: *x\n").contains("f.yaml:1:"));
         assert!(refused("a: !secret 1\n").contains("tags"));
-        assert_eq!(
-            refused("a: 1\nb: 2\na: 3\n"),
-            "f.yaml:3:1: `a` stands twice, first in line 1"
-        );
         assert!(refused("a: 1\n---\nb: 1\n").contains("second document"));
         assert!(refused("a: [1, 2\n").contains("not valid YAML"));
         assert!(refused("a: \"open\n").contains("not valid YAML"));
         assert_eq!(
             refused("a: 1\nb\0: 2\n"),
             "f.yaml:2:2: a control character (\\0), which YAML does not allow"
+        );
+    }
+
+    #[test]
+    fn keys_that_stand_twice_hide_no_other_mistake() {
+        let root = parse("f.yaml", "a: 1\nb: 2\na: 3\na: 4\nc: 5\n")
+            .unwrap()
+            .unwrap();
+        let mut reader = Reader::new("f.yaml");
+        let map = reader.mapping(&root, "a file", &["a", "b"]).unwrap();
+        assert_eq!(reader.text_of(&map, "a").unwrap().value, "1");
+        let problems: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
+        assert_eq!(problems[0], "f.yaml:3:1: `a` stands twice, first in line 1");
+        assert_eq!(problems[1], "f.yaml:4:1: `a` stands twice, first in line 1");
+        assert!(
+            problems[2].starts_with("f.yaml:5:1: unknown key `c`"),
+            "{problems:?}"
         );
     }
 

@@ -10,6 +10,7 @@ use super::{
     facts::{
         OF_PROCESS, OF_USER, Process, User, asks_pods, may_stop, process_facts, provider, target, user_facts,
     },
+    place::Guarded,
 };
 use crate::{
     config::{Allowed, EnforcementMode, Place},
@@ -34,21 +35,6 @@ pub(crate) struct Verdict {
     pub rule_id: Arc<str>,
     /// Told only.
     pub dry_run: bool,
-}
-
-/// An address that name servers gave for a host that a rule may stop.
-#[derive(Debug, Default)]
-struct Guarded {
-    /// Names with their end, ns since boot; others than the guarded ones, too: an address that is somebody else's as well is open.
-    names: Vec<(String, u64)>,
-    /// Classes that are stopped, as the kernel has them.
-    stops: Vec<(u32, u32)>,
-}
-
-impl Guarded {
-    fn until_ns(&self) -> u64 {
-        self.names.iter().map(|(_, until)| *until).max().unwrap_or(0)
-    }
 }
 
 /// See the module.
@@ -218,7 +204,13 @@ impl Guard {
         is_new
     }
 
-    /// Name servers gave `address` for these names until then (ns since boot), `name` among them just now.
+    /// Whether it keeps the names of this address.
+    pub(crate) fn knows(&self, address: Ipv6Addr) -> bool {
+        self.places.contains_key(&address)
+    }
+
+    /// Name servers gave `address` for these names until then (ns since boot), `name` among them just now. One that is empty stands for names
+    /// that nobody kept.
     pub(crate) fn named<'n>(
         &mut self,
         by: By<'_>,
@@ -237,7 +229,11 @@ impl Guard {
                 None => live.push((name.to_owned(), until_ns)),
             }
         }
-        self.places.entry(address).or_default().names = live;
+        let place = self.places.entry(address).or_default();
+        if place.says_little_less_than(&live) {
+            return;
+        }
+        place.names = live;
         self.judge_place(by, address, wall_ns);
     }
 
@@ -324,7 +320,8 @@ impl Guard {
         wall_ns: i64,
     ) -> Vec<((u32, u32), Verdict)> {
         let mut stops = Vec::new();
-        if self.is_open(address, None) || place.names.is_empty() {
+        let is_others = place.names.iter().any(|(name, _)| name.is_empty());
+        if is_others || self.is_open(address, None) || place.names.is_empty() {
             return stops;
         }
         let facts: Vec<(&str, String)> = place

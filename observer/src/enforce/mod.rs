@@ -9,6 +9,7 @@ mod classes;
 mod decisions;
 mod facts;
 mod guard;
+mod place;
 #[cfg(test)]
 mod tests;
 

@@ -190,6 +190,13 @@ fn an_address_is_closed_while_all_its_names_are() {
     );
     bed.named(at(1), &["api.deepseek.com"]);
     assert_eq!(bed.tables.call(at(1), 443, 5, 6), Some(false));
+    bed.named(at(1), &["api.deepseek.com", ""]);
+    assert_eq!(
+        bed.tables.call(at(1), 443, 5, 6),
+        None,
+        "it has names that nobody kept"
+    );
+    bed.named(at(1), &["api.deepseek.com"]);
     bed.work(|guard, _| guard.tick(UNTIL));
     assert!(
         bed.tables.guarded.is_empty() && bed.tables.stops.is_empty(),

@@ -89,8 +89,8 @@ fn relative(parts: &[&str]) -> Option<usize> {
     (is_class || (parts[first].starts_with("pod") && uid_in(parts[first]).is_some())).then_some(first)
 }
 
-/// Whether below this part somebody else than root may make control groups: sessions and managers of users, and services, which may run as a
-/// user. Those of runtimes run as root.
+/// Whether below this part somebody else than root may make control groups: sessions and managers of users, services, which may run as a
+/// user (those of runtimes run as root), and containers that run a systemd of their own (podman, LXC, nspawn), whose root need not be the host's.
 fn is_given_away(part: &str) -> bool {
     const RUNTIMES: [&str; 9] = [
         "containerd",
@@ -105,7 +105,10 @@ fn is_given_away(part: &str) -> bool {
     ];
     let of_users = part == "user.slice" || (part.starts_with("user-") && part.ends_with(".slice"));
     let is_service = |name: &str| !RUNTIMES.contains(&name) && !name.starts_with("snap.microk8s.");
-    of_users || part.strip_suffix(".service").is_some_and(is_service)
+    let of_system = part == "lxc"
+        || part.starts_with("lxc.")
+        || (part.ends_with(".scope") && (part.starts_with("libpod-") || part.starts_with("machine-")));
+    of_users || of_system || part.strip_suffix(".service").is_some_and(is_service)
 }
 
 fn uid_in(part: &str) -> Option<String> {
@@ -230,6 +233,13 @@ mod tests {
             format!("/../../../user.slice/user-1000.slice/user@1000.service/kubepods/pod{UID}/{id}"),
             format!("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{id}.scope/container"),
             format!("/system.slice/runner.service/kubepods/pod{UID}/{id}"),
+            format!(
+                "/machine.slice/libpod-{}.scope/container/kubepods/pod{UID}/{id}",
+                "cd".repeat(32)
+            ),
+            format!("/lxc.payload.web/kubepods/pod{UID}/{id}"),
+            format!("/lxc/web/kubepods/pod{UID}/{id}"),
+            format!("/machine.slice/machine-web.scope/payload/kubepods/pod{UID}/{id}"),
         ] {
             let wanted = ControlGroup {
                 container_id: id.clone(),

@@ -98,7 +98,7 @@ pub struct Identity {
     pub parent_pid: u32,
     /// Command name.
     pub comm: String,
-    /// Path of the executable in the process's mount namespace.
+    /// Path of the executable in the process's mount namespace; who may mount there chooses it.
     pub executable: String,
     /// Real user id, at the time of the newest record.
     pub uid: u32,
@@ -284,7 +284,10 @@ impl Processes {
     }
 
     fn read(&mut self, key: ProcessKey, told: Told, comm: String) -> Identity {
-        let Some(stat) = proc::stat(key.pid) else {
+        // The id may be another process's by now. A start that is not known is none.
+        let start_ticks = key.start_ticks();
+        let is_it = |stat: &proc::Stat| start_ticks == 0 || stat.start_ticks == start_ticks;
+        let Some(stat) = proc::stat(key.pid).filter(is_it) else {
             return self.inherited(key, told, comm);
         };
         let login_uid = proc::login_uid(key.pid);

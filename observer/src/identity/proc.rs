@@ -1,6 +1,6 @@
 //! Single facts from `/proc/PID` (proc(5)).
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt};
 
 /// What `/proc/PID/stat` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +64,19 @@ pub(super) fn audit_session(pid: u32) -> u32 {
     text.and_then(|t| t.trim().parse().ok()).unwrap_or(u32::MAX)
 }
 
-/// Path of the executable; empty when it cannot be read.
+/// Path of the executable; empty when it cannot be read. Of a file that was removed since, as an upgrade of its package does, the path that it had.
 pub(crate) fn executable(pid: u32) -> String {
-    fs::read_link(format!("/proc/{pid}/exe"))
-        .map(|p| p.to_string_lossy().into_owned())
-        .unwrap_or_default()
+    let link = format!("/proc/{pid}/exe");
+    let Ok(path) = fs::read_link(&link) else {
+        return String::new();
+    };
+    let path = path.to_string_lossy();
+    // A file can have such a name, too.
+    let is_removed = || fs::metadata(&link).is_ok_and(|meta| meta.nlink() == 0);
+    match path.strip_suffix(" (deleted)") {
+        Some(before) if is_removed() => before.to_owned(),
+        _ => path.into_owned(),
+    }
 }
 
 /// User who logged in; `u32::MAX` when none did or it cannot be read.
@@ -114,6 +122,28 @@ mod tests {
             real_uid(std::process::id()),
             Some(rustix::process::getuid().as_raw())
         );
+    }
+
+    #[test]
+    fn a_program_whose_file_was_removed_keeps_its_path() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, is_removed) in [("run", true), ("run (deleted)", true), ("kept (deleted)", false)] {
+            let path = dir.path().join(name);
+            // By another program: a file that is open for writing cannot be run.
+            let copied = std::process::Command::new("cp")
+                .arg("/bin/sleep")
+                .arg(&path)
+                .status();
+            assert!(copied.unwrap().success());
+            let mut child = std::process::Command::new(&path).arg("60").spawn().unwrap();
+            if is_removed {
+                fs::remove_file(&path).unwrap();
+            }
+            let found = executable(child.id());
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(found, path.to_str().unwrap());
+        }
     }
 
     #[test]

@@ -16,8 +16,13 @@ const MAX_DESCRIPTORS: usize = 256;
 /// TCP_ESTABLISHED, as the table writes it.
 const ESTABLISHED: &str = "01";
 
-/// Address at the other end of an established connection of this process.
+/// Address at the other end of an established connection of this process, which must be root's: anybody can call a program of his own `sshd`. Of a
+/// user's session the part of OpenSSH that watches over it (`[priv]`) holds the connection, too, and stays root's.
 pub(super) fn peer(pid: u32) -> Option<IpAddr> {
+    (super::proc::real_uid(pid) == Some(0)).then(|| peer_of(pid))?
+}
+
+fn peer_of(pid: u32) -> Option<IpAddr> {
     let sockets = sockets(pid);
     if sockets.is_empty() {
         return None;
@@ -101,6 +106,13 @@ mod tests {
     fn a_real_connection_has_its_peer() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        assert_eq!(peer(std::process::id()), Some(IpAddr::from([127, 0, 0, 1])));
+        let me = std::process::id();
+        assert_eq!(peer_of(me), Some(IpAddr::from([127, 0, 0, 1])));
+        let is_root = rustix::process::getuid().is_root();
+        assert_eq!(
+            peer(me).is_some(),
+            is_root,
+            "one that is not root's may be anybody's"
+        );
     }
 }

@@ -48,6 +48,22 @@ fn a_worker_that_is_gone_has_what_it_inherited() {
 }
 
 #[test]
+fn an_id_that_is_another_process_s_by_now_says_nothing() {
+    let me = std::process::id();
+    let ticks = proc::stat(me).unwrap().start_ticks;
+    let of = |ticks: u64| {
+        let key = ProcessKey {
+            pid: me,
+            start_ns: ticks * ProcessKey::TICK_NS + 7,
+        };
+        Processes::default().identify(key, told(7, 0), || "x".into())
+    };
+    assert!(!of(ticks).executable.is_empty());
+    let before = of(ticks - 1);
+    assert_eq!((before.executable.as_str(), before.parent_pid), ("", 0));
+}
+
+#[test]
 fn this_process_is_known_with_its_parent_and_executable() {
     let key = ProcessKey {
         pid: std::process::id(),

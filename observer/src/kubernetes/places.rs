@@ -74,8 +74,10 @@ pub struct Cluster {
     name: String,
     node: String,
     pods: HashMap<String, Entry>,
-    /// Uid of the pod, by id of a container and by hash of a file.
+    /// Uid of the pod, by id of a container.
     owners: HashMap<String, String>,
+    /// Uid of the pod, by hash of the file from which the kubelet started it.
+    hashes: HashMap<String, String>,
     refused: u64,
 }
 
@@ -148,6 +150,7 @@ impl Cluster {
             for (id, _) in &old.pod.containers {
                 self.owners.remove(id);
             }
+            self.hashes.retain(|_, uid| *uid != pod.uid);
             for (id, names) in old.pod.containers {
                 if !pod.containers.iter().any(|(known, _)| *known == id) {
                     pod.containers.push((id, names));
@@ -155,8 +158,14 @@ impl Cluster {
             }
         }
         pod.containers.truncate(MAX_CONTAINERS);
-        let keys = pod.containers.iter().map(|(id, _)| id).chain(&pod.config_hash);
-        self.owners.extend(keys.map(|key| (key.clone(), pod.uid.clone())));
+        let ids = pod.containers.iter().map(|(id, _)| id);
+        self.owners.extend(ids.map(|id| (id.clone(), pod.uid.clone())));
+        // It is the first one's while that is there: whoever may make pods can have them say what he likes.
+        let lives = |uid: &String| self.pods.get(uid).is_some_and(|entry| entry.gone_ns.is_none());
+        let is_free = |hash: &&String| !self.hashes.get(*hash).is_some_and(lives);
+        if let Some(hash) = pod.config_hash.as_ref().filter(is_free) {
+            self.hashes.insert(hash.clone(), pod.uid.clone());
+        }
         self.pods.insert(pod.uid.clone(), Entry { pod, gone_ns: None });
     }
 
@@ -171,15 +180,19 @@ impl Cluster {
         }
         self.pods.retain(|_, entry| !is_over(entry));
         self.owners.retain(|_, uid| self.pods.contains_key(uid));
+        self.hashes.retain(|_, uid| self.pods.contains_key(uid));
     }
 
     /// Where a process runs whose control group names this container and, where the kubelet writes it there, this pod (`pod_keys` of its
     /// identity). A pod is known by it before the API server has heard of the container.
     pub fn find(&self, (container_id, pod_uid): (&str, &str)) -> Where<'_> {
-        let owner = |key: &str| self.owners.get(key).and_then(|uid| self.pods.get(uid));
-        let entry = owner(container_id)
+        let pod = |uid: &String| self.pods.get(uid);
+        let entry = self
+            .owners
+            .get(container_id)
+            .and_then(pod)
             .or_else(|| self.pods.get(pod_uid))
-            .or_else(|| owner(pod_uid));
+            .or_else(|| self.hashes.get(pod_uid).and_then(pod));
         let containers = entry
             .map(|entry| entry.pod.containers.as_slice())
             .unwrap_or_default();
@@ -245,6 +258,33 @@ mod tests {
         assert_eq!(
             (cluster.find(("", "")).cluster, cluster.find(("", "")).node),
             ("prod", "n-1")
+        );
+    }
+
+    #[test]
+    fn a_pod_that_says_it_is_another_one_takes_none_of_its_processes() {
+        let says = |uid: &str, hash: &str| {
+            let Change::Pod(mut liar) = pod(uid, &[]) else {
+                unreachable!()
+            };
+            liar.config_hash = Some(hash.to_owned());
+            Change::Pod(liar)
+        };
+        let mut cluster = Cluster::default();
+        cluster.take(pod("a", &["x"]), 0);
+        cluster.take(pod("static", &[]), 0);
+        for hash in ["x", "a", "hash"] {
+            cluster.take(says("liar", hash), 0);
+            assert_eq!(found(&cluster, "x", "a"), is("p-a", Some("c-x")), "{hash}");
+            assert_eq!(found(&cluster, "x", ""), is("p-a", Some("c-x")), "{hash}");
+            assert_eq!(found(&cluster, "y", "hash"), is("p-static", None), "{hash}");
+        }
+        cluster.take(Change::Gone("static".into()), 1);
+        cluster.take(says("new", "hash"), 1);
+        assert_eq!(
+            found(&cluster, "y", "hash"),
+            is("p-new", None),
+            "the same file, started anew"
         );
     }
 

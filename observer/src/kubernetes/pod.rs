@@ -48,6 +48,8 @@ struct Annotations {
     /// Of a pod that the kubelet started from a file: its control groups carry this instead of the uid.
     #[serde(rename = "kubernetes.io/config.hash")]
     config_hash: Option<String>,
+    #[serde(rename = "kubernetes.io/config.mirror")]
+    config_mirror: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -117,10 +119,9 @@ impl PodObject {
         let (kind, workload) = self.workload(&name);
         let spec = self.spec.as_ref();
         let account = spec.and_then(|spec| spec.service_account_name.as_deref());
-        let hash = of.annotations.as_ref().and_then(|a| a.config_hash.as_deref());
         Some(Pod {
             uid: self.uid()?,
-            config_hash: hash.and_then(|hash| short(hash, MAX_NAME)),
+            config_hash: self.config_hash(),
             names: Arc::new(PodNames {
                 uid: self.uid()?,
                 namespace: short(of.namespace.as_deref()?, MAX_NAME)?,
@@ -131,6 +132,17 @@ impl PodObject {
             }),
             containers: self.containers(),
         })
+    }
+
+    /// Of a pod that the kubelet started from a file (it "belongs" to its node, and mirrors that file) what its control groups are called by: 32
+    /// digits. Any pod can carry the annotation.
+    fn config_hash(&self) -> Option<String> {
+        let owners = self.metadata.owner_references.as_deref().unwrap_or_default();
+        let annotations = self.metadata.annotations.as_ref()?;
+        let of_node = owners.iter().any(|owner| owner.kind == "Node");
+        let hash = annotations.config_hash.as_deref()?;
+        let is_hash = hash.len() == 32 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        (of_node && annotations.config_mirror.is_some() && is_hash).then(|| hash.to_owned())
     }
 
     /// Kind and name of what the pod belongs to; a pod that belongs to nothing is its own workload.
@@ -326,6 +338,29 @@ mod tests {
             read(&value).unwrap().containers,
             [(now, names.clone()), (before, names)]
         );
+    }
+
+    #[test]
+    fn only_a_pod_of_its_node_is_found_by_the_hash_of_its_file() {
+        let hash = "0123456789abcdef".repeat(2);
+        let of = |kind: &str, hash: &str, mirror: Option<&str>| {
+            let mut value = pod(
+                &json!({"kind": kind, "name": "n-1", "controller": true}),
+                &Value::Null,
+            );
+            value["metadata"]["annotations"] =
+                json!({"kubernetes.io/config.hash": hash, "kubernetes.io/config.mirror": mirror});
+            read(&value).unwrap().config_hash
+        };
+        assert_eq!(of("Node", &hash, Some("x")).as_ref(), Some(&hash));
+        assert_eq!(of("ReplicaSet", &hash, Some("x")), None);
+        assert_eq!(of("Node", &hash, None), None);
+        assert_eq!(
+            of("Node", &"a".repeat(64), Some("x")),
+            None,
+            "the id of a container"
+        );
+        assert_eq!(of("Node", &hash.to_uppercase(), Some("x")), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A rule that may fit and would not stop it ends the search: nothing is stopped that policy might allow. So a process that
 //! was not looked at yet, and what only the call itself shows, never close a door by themselves.
 
+use super::Verdict;
 use super::attributes::{Attribute, Subject};
 use super::conditions::Conditions;
 use super::judge::Judge;
@@ -130,12 +131,14 @@ impl Judge {
                 unknown = unknown.and(OF_REGISTER);
             }
         }
+        let mut is_dry = false;
         for rule in self.policy.rules() {
             match rule.conditions.fits_before(&subject, unknown) {
-                Fit::Yes => return stopped(rule),
+                Fit::Yes => return stopped(rule, is_dry),
                 Fit::Maybe if rule.enforce == Enforce::No => return None,
-                // One that may stop it: what comes after has to stop it, too.
-                Fit::Maybe | Fit::No => {}
+                // One that may stop it: what comes after has to stop it, too, and no more than this one would.
+                Fit::Maybe => is_dry |= rule.enforce == Enforce::DryRun,
+                Fit::No => {}
             }
         }
         None
@@ -169,31 +172,35 @@ impl Judge {
     }
 }
 
-fn stopped(rule: &Rule) -> Option<StoppedBy<'_>> {
+/// With `is_dry` a rule before it, which may fit, is a dry run.
+fn stopped(rule: &Rule, is_dry: bool) -> Option<StoppedBy<'_>> {
     (rule.enforce != Enforce::No).then(|| StoppedBy {
         rule_id: &rule.id,
-        dry_run: rule.enforce == Enforce::DryRun,
+        dry_run: is_dry || rule.enforce == Enforce::DryRun,
         names_host: rule.conditions.of(Attribute::Host).is_some(),
     })
 }
 
-/// Notes what keeps a rule, whose `enforce` stands at `at`, from being enforced.
-pub(super) fn check(reader: &mut Reader, at: Position, rule: &Rule) {
-    let what = format!("rule `{}`: `enforce`", shown(&rule.id));
-    let mut problem = |text: String| reader.problem(at, format!("{what} {text}"));
-    if rule.verdict != super::Verdict::Unsanctioned {
-        let verdict = rule.verdict.name();
+/// Notes what keeps a rule (`what`), whose `enforce` stands at `at`, from being enforced. No verdict: that is a mistake which is told already.
+pub(super) fn check(
+    reader: &mut Reader,
+    at: Position,
+    what: &str,
+    (verdict, conditions): (Option<Verdict>, &Conditions),
+) {
+    let mut problem = |text: String| reader.problem(at, format!("{what}: `enforce` {text}"));
+    if let Some(verdict) = verdict.filter(|verdict| *verdict != Verdict::Unsanctioned) {
+        let verdict = verdict.name();
         problem(format!(
             "needs the verdict unsanctioned, not {verdict}: only what is not allowed is stopped"
         ));
     }
-    let late: Vec<&str> = rule
-        .conditions
+    let late: Vec<&str> = conditions
         .iter()
         .map(|(attribute, _)| attribute)
         .filter(|attribute| LATE.has(*attribute))
         .map(Attribute::name)
-        .chain(rule.conditions.asks_findings().then_some("finding_*"))
+        .chain(conditions.asks_findings().then_some("finding_*"))
         .collect();
     if !late.is_empty() {
         problem(format!(
@@ -202,10 +209,7 @@ pub(super) fn check(reader: &mut Reader, at: Position, rule: &Rule) {
             late.join(", ")
         ));
     }
-    let mut targets = rule
-        .conditions
-        .iter()
-        .filter(|(attribute, _)| TARGETS.has(*attribute));
+    let mut targets = conditions.iter().filter(|(attribute, _)| TARGETS.has(*attribute));
     let first = targets.next();
     if first.is_none() {
         problem(

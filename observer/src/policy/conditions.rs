@@ -172,6 +172,9 @@ pub(super) fn read_with_findings(
     let place = words(reader, map, what, "finding_place", &PLACES, budget);
     let rule = texts(reader, map, what, "finding_rule", &|_| None, budget);
     let severity = reader.word_of(map, "finding_severity", &Severity::NAMES);
+    if let Some(at) = map.empty("finding_severity") {
+        nothing(reader, at, what, "finding_severity");
+    }
     if FINDING_KEYS.iter().any(|key| map.get(key).is_some()) {
         conditions.finding = Some(FindingCondition {
             class,
@@ -220,6 +223,9 @@ fn texts(
     fault: &dyn Fn(&str) -> Option<String>,
     budget: &mut Budget,
 ) -> Option<Values> {
+    if let Some(at) = map.empty(key) {
+        nothing(reader, at, what, key);
+    }
     let node = map.get(key)?;
     if matches!(&node.value, Value::Sequence(items) if items.is_empty()) {
         empty_list(reader, node.at, what, key);
@@ -242,6 +248,12 @@ fn texts(
         }
     }
     (!values.is_empty()).then_some(values)
+}
+
+/// What a list is whose entries were all commented out: without the condition the rule would be about more than before.
+fn nothing(reader: &mut Reader, at: Position, what: &str, key: &str) {
+    let message = format!("{what}: `{key}` names nothing; leave it out for any {key}");
+    reader.problem(at, message);
 }
 
 fn empty_list(reader: &mut Reader, at: Position, what: &str, key: &str) {

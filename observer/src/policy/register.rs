@@ -1,6 +1,8 @@
 //! Register of AI systems: what an organisation has approved, for whom and until when. An exchange is judged by the
 //! entry that was valid at its time.
 
+use std::cmp::Reverse;
+
 use sha2::{Digest, Sha256};
 
 use super::attributes::{Attribute, Subject};
@@ -84,6 +86,17 @@ impl Standing {
         Self::NAMES[self as usize]
     }
 
+    /// Of two standings that an exchange has, the one with more counts.
+    fn strictness(self) -> u8 {
+        match self {
+            Self::Approved => 0,
+            Self::Conditional => 1,
+            Self::UnderReview => 2,
+            Self::NotListed => 3,
+            _ => 4,
+        }
+    }
+
     /// Whether nothing else can permit the exchange.
     pub fn refuses(self) -> bool {
         matches!(
@@ -146,6 +159,11 @@ impl Entry {
         rank(self) > rank(other)
     }
 
+    /// Whether this is about more than `other`, and about all of that.
+    fn is_wider(&self, other: &Self) -> bool {
+        self.conditions.covers(&other.conditions) && !other.conditions.covers(&self.conditions)
+    }
+
     /// Values that the entry names for this attribute, as written.
     pub fn matches(&self, attribute: Attribute) -> Vec<String> {
         let values = self.conditions.of(attribute);
@@ -195,26 +213,28 @@ impl Register {
         Ok(register)
     }
 
-    /// What the register says about `subject` at its time, and by which entry. Of several entries the narrowest counts;
-    /// others do not meet at one time, or the register would not have been read.
+    /// What the register says about `subject` at its time, and by which entry. Of several entries the narrowest counts. Others do not meet
+    /// at one time, or the register would not have been read; but a call may have several values of one attribute (the model asked for and the
+    /// one that answered), and so fall under entries that do not: then the one that permits least counts.
     pub fn ask(&self, subject: &Subject<'_>) -> (Standing, Option<&Entry>) {
         let at_ns = subject.at_ns;
-        let (mut inside, mut outside): (Option<&Entry>, Option<&Entry>) = (None, None);
+        let (mut inside, mut outside): (Vec<&Entry>, Option<&Entry>) = (Vec::new(), None);
         let candidates = self
             .index
             .candidates(subject)
             .map(|number| &self.entries[number as usize]);
         for entry in candidates.filter(|entry| entry.conditions.fits(subject)) {
             if entry.is_valid_at(at_ns) {
-                if inside.is_none_or(|wider| wider.conditions.covers(&entry.conditions)) {
-                    inside = Some(entry);
-                }
+                inside.push(entry);
             } else if entry.status.permits() && outside.is_none_or(|other| entry.explains_more(other, at_ns))
             {
                 outside = Some(entry);
             }
         }
-        if let Some(entry) = inside {
+        let narrowest = inside
+            .iter()
+            .filter(|entry| !inside.iter().any(|other| entry.is_wider(other)));
+        if let Some(entry) = narrowest.min_by_key(|entry| Reverse(entry.standing(subject).strictness())) {
             return (entry.standing(subject), Some(entry));
         }
         // A permission that is over or has not begun says more than "not listed".

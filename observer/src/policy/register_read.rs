@@ -233,6 +233,13 @@ fn read_classes(
     status: Option<Status>,
 ) -> Option<Vec<String>> {
     let key = "allowed_data_classes";
+    if let Some(at) = map.empty(key) {
+        let message = format!(
+            "{what}: `{key}` names nothing; [] allows no sensitive data, without the key it is not limited"
+        );
+        reader.problem(at, message);
+        return None;
+    }
     let Some(node) = map.get(key) else {
         if status == Some(Status::Conditional) {
             let message =
@@ -261,7 +268,8 @@ fn read_match(reader: &mut Reader, map: &Map<'_>, what: &str) -> Option<conditio
     // No regular expressions: whether two of them meet cannot be told.
     let mut budget = Budget { regexes: 0 };
     let conditions = conditions::read(reader, &matches, what, &MATCHES, &mut budget);
-    if conditions.is_empty() && reader.is_clean() {
+    // What it names and nobody understands is told already.
+    if matches.is_empty() {
         reader.problem(
             node.at,
             format!("{what}: `match` is empty, which every call would fit; name a provider or host"),

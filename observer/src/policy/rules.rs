@@ -243,16 +243,16 @@ fn read_rule(reader: &mut Reader, node: &Node, budget: &mut Budget) -> Option<Ru
         }
     }
     let enforce = reader.word_of(&map, "enforce", &Enforce::NAMES);
-    let rule = Rule {
+    let enforce = enforce.map_or(Enforce::No, |index| Enforce::ALL[index]);
+    if enforce != Enforce::No {
+        let at = map.get("enforce").map_or(node.at, |node| node.at);
+        before::check(reader, at, &what, (verdict, &conditions));
+    }
+    Some(Rule {
         id: id?.value,
         at: node.at,
         verdict: verdict?,
         conditions,
-        enforce: enforce.map_or(Enforce::No, |index| Enforce::ALL[index]),
-    };
-    if rule.enforce != Enforce::No {
-        let at = map.get("enforce").map_or(node.at, |node| node.at);
-        before::check(reader, at, &rule);
-    }
-    Some(rule)
+        enforce,
+    })
 }

@@ -1,5 +1,7 @@
 //! Takes values out of a tree and collects every problem instead of stopping at the first.
 
+use std::collections::HashMap;
+
 use super::{At, Node, Position, Problem, Value, shown, unknown_word};
 
 /// Most problems reported for one file; one more line says that there were others.
@@ -13,7 +15,7 @@ pub struct Reader {
     suppressed: usize,
 }
 
-/// A mapping whose keys were checked. Look-ups are linear: mappings here have a dozen keys.
+/// A mapping whose keys were checked. Look-ups are linear: mappings here have a dozen keys. Of a key that stands twice the first counts.
 #[derive(Debug, Clone, Copy)]
 pub struct Map<'n> {
     /// Where the mapping begins.
@@ -29,6 +31,17 @@ impl<'n> Map<'n> {
             .find(|(k, _)| k.value == key)
             .map(|(_, node)| node)
             .filter(|node| !node.is_null())
+    }
+
+    /// Where the value of `key` would stand, when the key is there and has none.
+    pub fn empty(&self, key: &str) -> Option<Position> {
+        let found = self.entries.iter().find(|(k, _)| k.value == key);
+        found.filter(|(_, node)| node.is_null()).map(|(k, _)| k.at)
+    }
+
+    /// Whether it has no keys.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 }
 
@@ -85,7 +98,7 @@ impl Reader {
         self.problems
     }
 
-    /// `node` as a mapping with no other keys than `allowed`.
+    /// `node` as a mapping with no other keys than `allowed`, none of them twice.
     pub fn mapping<'n>(&mut self, node: &'n Node, what: &str, allowed: &[&str]) -> Option<Map<'n>> {
         let Value::Mapping(entries) = &node.value else {
             let keys = allowed.join(", ");
@@ -98,7 +111,14 @@ impl Reader {
             );
             return None;
         };
+        let mut first = HashMap::new();
         for (key, _) in entries {
+            if let Some(line) = first.get(key.value.as_str()) {
+                let message = format!("`{}` stands twice, first in line {line}", shown(&key.value));
+                self.problem(key.at, message);
+                continue;
+            }
+            first.insert(key.value.as_str(), key.at.line);
             if !allowed.contains(&key.value.as_str()) {
                 self.problem(key.at, unknown_word("key", &key.value, what, allowed));
             }

@@ -62,6 +62,16 @@ fn whoever_is_not_known_yet_might_be_the_exception() {
         "the milder of two that are possible"
     );
     assert!(!both.stops(&to("x.ai", "bob"), NOTHING).unwrap().dry_run);
+    let pilot = self::judge(
+        "  - {id: pilot, verdict: unsanctioned, enforce: dry_run, host: [x.ai], user: [bob]}\n  - {id: all, verdict: unsanctioned, enforce: true, host: [x.ai]}\n",
+    );
+    let stop = pilot.stops(&to("x.ai", ""), USER).unwrap();
+    assert_eq!(
+        (stop.rule_id, stop.dry_run),
+        ("all", true),
+        "whoever it is may be in the pilot"
+    );
+    assert!(!pilot.stops(&to("x.ai", "alice"), NOTHING).unwrap().dry_run);
 }
 
 #[test]

@@ -110,6 +110,28 @@ rules:
 }
 
 #[test]
+fn what_was_emptied_is_an_error_and_no_mistake_hides_another() {
+    let shown = messages(
+        "version: '1'\ndefault: unknown\nrules:\n  - id: a\n    verdict: sanctioned\n    host:\n      # - api.openai.com\n    finding_severity:\n\
+         \x20 - {id: b, verdict: unsanctoned, enforce: true, model: [x]}\n  - {id: c, id: d, verdict: unknown, hots: [x]}\n",
+    );
+    for wanted in [
+        "policy.yaml:6:5: rule `a`: `host` names nothing",
+        "policy.yaml:8:5: rule `a`: `finding_severity` names nothing",
+        "unknown value `unsanctoned` in `verdict`",
+        "rule `b`: `enforce` cannot go with model",
+        "rule `b`: `enforce` needs `host`",
+        "`id` stands twice, first in line 10",
+        "unknown key `hots` in a rule",
+    ] {
+        assert!(
+            shown.iter().any(|line| line.contains(wanted)),
+            "{wanted}\nnot in {shown:#?}"
+        );
+    }
+}
+
+#[test]
 fn a_rule_twice_is_an_error_and_files_without_sense_are_refused() {
     let twice =
         "version: '1'\ndefault: unknown\nrules: [{id: a, verdict: unknown}, {id: a, verdict: unknown}]";

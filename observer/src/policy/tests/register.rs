@@ -244,3 +244,70 @@ fn an_exception_that_is_over_leaves_the_wider_entry() {
         assert_eq!(register.ask(&subject).1.unwrap().id, wanted, "{at} {user}");
     }
 }
+
+#[test]
+fn a_call_that_falls_under_two_entries_is_judged_by_the_one_that_permits_least() {
+    let user = |name: &str, status: &str| {
+        format!(
+            "id: {name}, status: {status}, valid_from: 2026-01-01, match: {{provider: [openai], user: [\"{name}\"]}}"
+        )
+    };
+    let wide = "id: wide, status: prohibited, valid_from: 2026-01-01, match: {provider: [openai]}".to_owned();
+    let model = |name: &str, status: &str| {
+        format!(
+            "id: {name}, status: {status}, valid_from: 2026-01-01, match: {{provider: [openai], model: [{name}]}}"
+        )
+    };
+    let mut entries = vec![
+        model("gpt-4o", "approved"),
+        model("o3", "prohibited"),
+        user("alice", "approved"),
+        user("1000", "under_review"),
+        wide,
+    ];
+    let subject = |attribute, values: [&'static str; 2]| {
+        Subject::at(start("2026-02-01").unwrap(), &[])
+            .with(Attribute::Provider, "openai")
+            .with(attribute, values[0])
+            .with(attribute, values[1])
+    };
+    for _ in 0..entries.len() {
+        entries.rotate_left(1);
+        // Models and users of one register would meet; each list is read by itself.
+        let of_kind = |word: &str| {
+            let kept = entries.iter().filter(|e| e.contains(word) || e.contains("wide"));
+            let kept: Vec<&str> = kept.map(String::as_str).collect();
+            Register::parse(&of(&kept), "r").unwrap()
+        };
+        let (models, users) = (of_kind("model"), of_kind("user"));
+        let answered = subject(Attribute::Model, ["gpt-4o", "o3"]);
+        assert_eq!(models.ask(&answered).1.unwrap().id, "o3", "{entries:?}");
+        let narrow = subject(Attribute::Model, ["gpt-4o", "gpt-4o-2024"]);
+        assert_eq!(
+            models.ask(&narrow).0,
+            Standing::Approved,
+            "an exception from `wide`"
+        );
+        let both = subject(Attribute::User, ["alice", "1000"]);
+        assert_eq!(users.ask(&both).0, Standing::UnderReview, "{entries:?}");
+    }
+}
+
+#[test]
+fn what_was_emptied_is_no_wider_and_an_empty_match_is_told_beside_other_mistakes() {
+    let shown = messages(&of(&[
+        "id: a, status: aproved, valid_from: 2026-01-01, match: {provider: [openai], user: }, allowed_data_classes: ",
+        "id: b, status: approved, valid_from: 2026-01-01, match: {}",
+    ]));
+    for wanted in [
+        "entry `a`: `user` names nothing",
+        "entry `a`: `allowed_data_classes` names nothing",
+        "entry `b`: `match` is empty",
+        "unknown value `aproved`",
+    ] {
+        assert!(
+            shown.iter().any(|line| line.contains(wanted)),
+            "{wanted}\nnot in {shown:#?}"
+        );
+    }
+}
