@@ -154,15 +154,25 @@ pub(crate) fn client_node_modules() -> PathBuf {
     work_dir().join("node/node_modules")
 }
 
-/// Everything, in the order in which things need each other.
+/// Everything: first the programs that the rest is brought with, then what does not need each other side by side.
 pub(crate) fn all() -> Result<()> {
     std::fs::create_dir_all(work_dir()).context("cannot create .observer")?;
     install_packages()?;
-    install_bpf_linker()?;
-    install_chdb()?;
-    install_python_clients()?;
-    install_node_clients()?;
-    deny::install()?;
+    let rest: [fn() -> Result<()>; 5] = [
+        install_bpf_linker,
+        deny::install,
+        install_chdb,
+        install_python_clients,
+        install_node_clients,
+    ];
+    std::thread::scope(|scope| {
+        let threads = rest.map(|install| scope.spawn(install));
+        threads.into_iter().try_for_each(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|_| bail!("a thread of setup panicked"))
+        })
+    })?;
     say(AREA, "everything is there");
     Ok(())
 }

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::chain::{ChainReport, check_chain};
 use super::client::Client;
 use super::container::Containers;
+use super::known;
 use super::metrics::Metrics;
 use super::process::Process;
 use super::proxy::FaultProxy;
@@ -174,6 +175,7 @@ impl Host {
 
     /// Starts the daemon and waits until it says that it is ready.
     pub fn start_daemon(&mut self) -> Result<()> {
+        known::give(&self.state())?;
         let mut command = Command::new(super::daemon());
         command
             .args(["run", "--config"])
@@ -244,6 +246,10 @@ impl Host {
             .lines()
             .find_map(|line| line.strip_prefix("  dir: "));
         elsewhere.map_or_else(|| self.dir.path().join("state/spool"), PathBuf::from)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
     }
 
     /// Kills the daemon.
@@ -509,6 +515,7 @@ impl Host {
             "the daemon ended with {status}. It printed:\n{}",
             daemon.output()
         );
+        known::keep(&self.state())?;
         let mut record = self.read_tables()?;
         record.metrics = metrics;
         Ok(record)

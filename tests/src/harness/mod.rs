@@ -14,6 +14,7 @@ mod client;
 mod container;
 mod expect;
 mod host;
+mod known;
 mod metrics;
 mod process;
 mod proxy;
