@@ -38,9 +38,14 @@ pub enum Refusal {
 pub(super) fn judge(rule: &Rule, around: &Around<'_>, value: &[u8]) -> Result<Verdict, Refusal> {
     let normal = rule.validator.map(|v| v.normalise(value));
     let normal = normal.as_deref().unwrap_or(value);
+    // A wrong checksum refuses few values; a right one says that nothing is missing.
+    let is_whole = || {
+        let check = rule.validator.map(|v| v.check(value));
+        check == Some(Check::Valid) || !rule.form.may_go_on(value)
+    };
     let look = match rule.class {
         Class::Secret | Class::Credential => match placeholder::look(rule.rank, value) {
-            Look::Real => unreal::look(rule.rank, around, value),
+            Look::Real => unreal::look(rule.rank, around, value, is_whole),
             look => look,
         },
         Class::Pii | Class::SourceCode | Class::Custom => Look::Real,

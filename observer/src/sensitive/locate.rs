@@ -9,6 +9,7 @@
 //! What is found depends on the text alone: places are settled in their order, each one sees the same bytes before and
 //! behind it, however the text was cut into pieces.
 
+mod choose;
 mod numbers;
 
 use super::Confidence;
@@ -17,10 +18,10 @@ use super::engine::{Engine, Hit};
 use super::find::machine::{End, Tried};
 use super::find::ranges::Ranges;
 use super::find::words::Near;
-use super::judge::{Verdict, judge};
+use super::judge::Verdict;
 use super::key::HmacKey;
-use super::overlap;
 use super::rules::{Begin, MAX_LITERAL, Rule, Target};
+use choose::Longest;
 
 /// Bytes before and behind a place that are there when it is settled.
 pub(super) const LOOK_BACK: usize = 8 * 1024;
@@ -45,13 +46,8 @@ pub(super) const WORK_BASE: u64 = 1024 * 1024;
 pub(super) const WORK_PER_BYTE: u64 = 48;
 /// Bytes of a stretch in which places to try are looked for that are as much work as one byte of a try.
 const WALK: u64 = 32;
-/// Work of beginning a try, of judging a match, and of finding the value in each byte of a match, in bytes.
+/// Work of beginning a try, in bytes.
 const TRY: u64 = 16;
-const JUDGE: u64 = 128;
-const VALUE: u64 = 4;
-/// Most ends of matches from one place that are judged, the longest ones. A class of a rule that holds what may also
-/// stand behind its value gives one end for each byte, each of which costs as much as the whole match.
-const MAX_JUDGED: usize = 12;
 
 /// A value that was found, with offsets in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +60,8 @@ pub(super) struct Located {
     pub(super) hmac: Option<[u8; 16]>,
     /// Length of the value, decoded.
     pub(super) bytes: u32,
+    /// Of a rule with names: another value stands nearer to the name. A rule whose name is nearer knows better.
+    pub(super) is_far: bool,
 }
 
 /// What one scan has used up and given up, over all its texts.
@@ -91,17 +89,6 @@ impl Meter {
     fn is_spent(&self) -> bool {
         self.work > WORK_BASE + (self.bytes_scanned + self.bytes_decoded) * WORK_PER_BYTE
     }
-}
-
-/// What became of the matches from one place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Longest {
-    /// A value was found.
-    Found,
-    /// None of them counts.
-    None,
-    /// There were more than are judged.
-    Undecided,
 }
 
 /// Lists that are reused from place to place.
@@ -397,14 +384,15 @@ impl Tape {
             }
             let mut ends = std::mem::take(&mut tools.scratch.ends);
             let (tried, bytes) = engine.try_rule(number, &self.buffer, (start, limit), &mut ends);
-            ends.retain(|end| end.at >= least);
+            let fits = |at: usize| rule.form.fits(None, self.buffer.get(at).copied());
+            ends.retain(|end| end.at >= least && fits(end.at));
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             tools.meter.spend(TRY + bytes);
             engine.cost(number, |cost| {
                 cost.tries += 1;
                 cost.bytes += bytes;
             });
-            let found = self.longest(number, rule, start, &ends, tools);
+            let found = self.choose((number, rule), start, &ends, tools);
             ends.clear();
             tools.scratch.ends = ends;
             if found == Longest::Found {
@@ -420,41 +408,6 @@ impl Tape {
 
     fn offset(&self, place: usize) -> u64 {
         self.base + u64::try_from(place).unwrap_or(u64::MAX)
-    }
-
-    /// Keeps the longest of the matches that begin at `start` whose value counts, of the [`MAX_JUDGED`] longest ones. `ends`
-    /// are in ascending order.
-    fn longest(
-        &mut self,
-        number: usize,
-        rule: &Rule,
-        start: usize,
-        ends: &[End],
-        tools: &mut Tools<'_>,
-    ) -> Longest {
-        let fits = |end: &&End| rule.form.fits(None, self.buffer.get(end.at).copied());
-        for (judged, end) in ends.iter().rev().filter(fits).enumerate() {
-            if judged >= MAX_JUDGED || tools.meter.is_spent() {
-                return Longest::Undecided;
-            }
-            let bytes = u64::try_from(end.at - start).unwrap_or(u64::MAX);
-            tools
-                .meter
-                .spend(JUDGE + if rule.form.is_grouped() { VALUE * bytes } else { 0 });
-            tools.engine.cost(number, |cost| cost.judged += 1);
-            let Some((from, to)) = rule.form.value(&self.buffer, start, end.at) else {
-                continue;
-            };
-            let Ok(verdict) = judge(rule, &self.around(from, to), &self.buffer[from..to]) else {
-                continue;
-            };
-            tools.engine.cost(number, |cost| cost.found += 1);
-            let found = self.located(number, rule, (from, to), verdict, tools);
-            let (at, rules) = (self.offset(start), tools.engine.rules());
-            overlap::keep(&mut self.pending, found, (at, self.alone), rules, tools.out);
-            return Longest::Found;
-        }
-        Longest::None
     }
 
     /// What stands around a value.
@@ -486,6 +439,7 @@ impl Tape {
             documented: verdict.documented,
             hmac,
             bytes: u32::try_from(end - start).unwrap_or(u32::MAX),
+            is_far: false,
         }
     }
 }

@@ -30,6 +30,8 @@ pub mod validate;
 mod tests;
 #[cfg(test)]
 mod tests_cost;
+#[cfg(test)]
+mod tests_values;
 
 use crate::dialect::Place;
 

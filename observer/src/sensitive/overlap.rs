@@ -13,8 +13,8 @@ const FINAL_AFTER: u64 = 2 * 1024;
 /// up to `at`, and `alone` where it is nothing but values.
 ///
 /// Two overlapping values of one rule are one value. A rule yields to one of a higher rank, whichever comes first; where two
-/// of the same rank know no form of their own, the first one stays (of equal values that of the earlier rule); of two
-/// secrets with one, the longer.
+/// of the same rank know no form of their own, that of the nearer name stays, or the first one (of equal values that of the
+/// earlier rule); of two secrets with one, the longer.
 pub(super) fn keep(
     pending: &mut Vec<Located>,
     found: Located,
@@ -38,11 +38,13 @@ pub(super) fn keep(
     };
     let (start, end) = (twin.start.min(found.start), twin.end.max(found.end));
     let longer = found.end - found.start > twin.end - twin.start;
+    let is_far = found.is_far && twin.is_far;
     let better = if longer { found } else { twin.clone() };
     *twin = Located {
         start,
         end,
         bytes: u32::try_from(end - start).unwrap_or(u32::MAX),
+        is_far,
         ..better
     };
 }
@@ -82,6 +84,7 @@ impl Judge<'_> {
         there.rule != new.rule
             && match self.rank(there).cmp(&own) {
                 Ordering::Greater => true,
+                Ordering::Equal if own < Rank::Special && there.is_far != new.is_far => new.is_far,
                 Ordering::Equal if own < Rank::Special => !same(there, new) || there.rule < new.rule,
                 Ordering::Equal if self.is_secret(there) && self.is_secret(new) => {
                     self.size(there) > self.size(new)
@@ -95,7 +98,8 @@ impl Judge<'_> {
     fn yields(&self, there: &Located, new: &Located) -> bool {
         let (rank, own) = (self.rank(there), self.rank(new));
         let twins = there.rule != new.rule && rank == own;
-        let equal = same(there, new) && own < Rank::Special;
+        let nearer = there.is_far && !new.is_far;
+        let equal = (same(there, new) || nearer) && own < Rank::Special;
         let secrets = self.is_secret(there) && self.is_secret(new);
         let known_better = self.is_guess(there) && !self.is_guess(new);
         rank < own || twins && (equal || secrets || known_better)

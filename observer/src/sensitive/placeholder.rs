@@ -20,7 +20,7 @@ pub(super) enum Look {
 }
 
 /// Longest value that is looked at. Longer ones are encoded data, in which runs and words come by chance.
-const LONGEST: usize = 512;
+pub(super) const LONGEST: usize = 512;
 /// So many equal letters or digits in a row are no chance.
 const RUN: usize = 6;
 /// Share of a value, in percent, that may follow the alphabet or the digits.
@@ -145,13 +145,14 @@ pub(super) fn look(rank: Rank, value: &[u8]) -> Look {
     }
 }
 
-/// Most equal characters in a row. `A` does not count: it is what zero looks like in base64.
+/// Most equal characters in a row. `A` does not count: it is what zero looks like in base64. Nor does white space, with which
+/// the lines of a value are indented.
 fn longest_run(value: &[u8]) -> usize {
     let (mut longest, mut run, mut last) = (0, 0, None);
     for byte in value {
         run = if last == Some(byte) { run + 1 } else { 1 };
         last = Some(byte);
-        if *byte != b'A' {
+        if *byte != b'A' && !byte.is_ascii_whitespace() {
             longest = longest.max(run);
         }
     }
@@ -243,6 +244,7 @@ mod tests {
             "revault:x9",
             "Q8zLw+hF+1ABCsI1234567890",
             "12ab-1234-abcd-abcd-abcd-77",
+            "-----BEGIN PRIVATE KEY-----\n        MIIEvQIBADANBgkqhkiG9w0BAQEF",
         ] {
             assert_eq!(look(Rank::General, text.as_bytes()), Look::Real, "{text}");
         }

@@ -34,11 +34,11 @@ fn scan_pieces(pieces: &[&[u8]]) -> ScanReport {
     scan.finish()
 }
 
-fn scan_one(text: &str) -> ScanReport {
+pub(super) fn scan_one(text: &str) -> ScanReport {
     scan_pieces(&[text.as_bytes()])
 }
 
-fn ids(report: &ScanReport) -> Vec<&str> {
+pub(super) fn ids(report: &ScanReport) -> Vec<&str> {
     report.findings.iter().map(|f| f.rule_id.as_str()).collect()
 }
 

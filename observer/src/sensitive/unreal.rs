@@ -4,11 +4,11 @@
 //! Asked for every value of a rule of class `secret` or `credential`.
 
 use super::context::Around;
-use super::placeholder::Look;
+use super::placeholder::{LONGEST, Look};
 use super::rules::Rank;
 
 /// Words in the name of a variable that say that its value is no secret.
-const UNREAL: [&[u8]; 15] = [
+const UNREAL: [&[u8]; 14] = [
     b"fake",
     b"faked",
     b"dummy",
@@ -19,12 +19,14 @@ const UNREAL: [&[u8]; 15] = [
     b"wrong",
     b"incorrect",
     b"bad",
-    b"non",
     b"nonexistent",
     b"fictional",
     b"sample",
     b"placeholder",
 ];
+/// The same, where the name does not go on with one of the words behind it: what is not production has secrets, too.
+const NON: &[u8] = b"non";
+const PRODUCTION: [&[u8]; 3] = [b"prod", b"production", b"prd"];
 /// What stands for the rest of a value that was not written out, beside three dots.
 const CUT: [&[u8]; 3] = ["\u{2026}".as_bytes(), b"[...", b"***"];
 /// Hosts, and ends of names of hosts, that are nobody's (RFC 2606, RFC 6761).
@@ -40,15 +42,13 @@ const FOR_MANUALS: [&[u8]; 4] = [b"192.0.2.", b"198.51.100.", b"203.0.113.", b"[
 /// Longest name that is looked at.
 const LONGEST_NAME: usize = 64;
 
-/// Looks at what stands around a value that a rule of this rank found.
-pub(super) fn look(rank: Rank, around: &Around<'_>, value: &[u8]) -> Look {
-    if is_cut(value, around.after) {
+/// Looks at what stands around a value that a rule of this rank found. `is_whole` says whether nothing can be missing of it.
+pub(super) fn look(rank: Rank, around: &Around<'_>, value: &[u8], is_whole: impl Fn() -> bool) -> Look {
+    if is_cut(value, around.after) && !is_whole() {
         return Look::Placeholder;
     }
     // A form of its own is what it is, whatever its variable is called.
-    if rank < Rank::Special
-        && words(name(around.before)).any(|word| UNREAL.iter().any(|u| u.eq_ignore_ascii_case(word)))
-    {
+    if rank < Rank::Special && is_unreal(name(around.before)) {
         return Look::Placeholder;
     }
     if around.after.strip_prefix(b"@").is_some_and(is_of_a_manual) || is_default(around.before, value) {
@@ -57,11 +57,22 @@ pub(super) fn look(rank: Rank, around: &Around<'_>, value: &[u8]) -> Look {
     Look::Real
 }
 
-/// Whether a value goes on in dots, of which its pattern may have taken some.
+/// Whether a value goes on in dots, of which its pattern may have taken some. Long ones were not written by hand: some tokens of
+/// Google are filled up with dots.
 fn is_cut(value: &[u8], after: &[u8]) -> bool {
+    if value.len() > LONGEST {
+        return false;
+    }
     let dot = |b: &&u8| **b == b'.';
     let dots = value.iter().rev().take_while(dot).count() + after.iter().take_while(dot).count();
     dots >= 3 || CUT.iter().any(|cut| after.starts_with(cut))
+}
+
+/// Whether a name says that its value is no secret.
+fn is_unreal(name: &[u8]) -> bool {
+    let is = |word: &[u8], of: &[&[u8]]| of.iter().any(|one| one.eq_ignore_ascii_case(word));
+    words(name)
+        .any(|word| is(word, &UNREAL) || is(word, &[NON]) && !words(name).any(|word| is(word, &PRODUCTION)))
 }
 
 /// The name to which a value is assigned: the last run of letters, digits and what joins them, before an operator.
@@ -126,7 +137,7 @@ mod tests {
             after: after.as_bytes(),
             alone: false,
         };
-        look(Rank::General, &around, value.as_bytes())
+        look(Rank::General, &around, value.as_bytes(), || false)
     }
 
     #[test]
@@ -152,6 +163,8 @@ mod tests {
             "# a fake\ntoken = ",
             "invalid: \"x\", token: \"",
             "badge_token=",
+            "NON_PROD_DB_PASSWORD=",
+            "non-production-api-key: ",
             "",
         ] {
             assert_eq!(of(before, "k39fjw02mfi29slq0w8e", "\""), Look::Real, "{before}");
@@ -161,7 +174,8 @@ mod tests {
             after: b"",
             alone: false,
         };
-        assert_eq!(look(Rank::Special, &around, b"k39fjw02mfi29slq0w8e"), Look::Real);
+        let value = b"k39fjw02mfi29slq0w8e";
+        assert_eq!(look(Rank::Special, &around, value, || false), Look::Real);
     }
 
     #[test]
@@ -173,6 +187,14 @@ mod tests {
         for after in ["", ".", "..", ". Then", "*"] {
             assert_eq!(of("token: ", "k39fjw02mfi2", after), Look::Real, "{after}");
         }
+        let around = Around {
+            before: b"",
+            after: b"... and",
+            alone: false,
+        };
+        assert_eq!(look(Rank::General, &around, b"k39fjw02mfi2", || true), Look::Real);
+        let long = "k39fjw02mfi2".repeat(50);
+        assert_eq!(of("token: ", &long, "......"), Look::Real, "nobody cuts so late");
     }
 
     #[test]

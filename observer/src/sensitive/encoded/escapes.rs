@@ -1,11 +1,19 @@
 //! Finds words with escapes in a text (`p%40ss`, `\"key\":\"...\"`) and gives them out decoded.
 //!
 //! A word ends at a space, a quote or an angle bracket. One without escapes is not given out: it was scanned as it stands.
+//! Behind an escape it goes on over the spaces of a number in groups (`\n4539 1488 0343 6467`), which could be seen nowhere
+//! else: to the outer text the letter of the escape is a part of it.
 
 use super::{Event, Sink};
 
 /// Most bytes of a word before its first escape that are given out, too.
 const LEAD: usize = 128;
+
+/// Most groups of a number that are looked for, and most characters of one.
+const GROUPS: u8 = 9;
+const GROUP: u8 = 6;
+/// Characters of the first group: four digits of a card, country and check digits of an account.
+const FIRST_GROUP: u8 = 4;
 
 /// Decoder of percent encoding (RFC 3986, forms) and of the escapes of JSON strings.
 #[derive(Debug, Default)]
@@ -18,6 +26,52 @@ pub(super) struct Escapes {
     partial: Vec<u8>,
     /// A word with escapes is open.
     open: bool,
+    /// What it has behind its last escape.
+    number: Number,
+}
+
+/// What may be a number in groups.
+#[derive(Debug, Default)]
+struct Number {
+    /// Groups that are over.
+    groups: u8,
+    /// Characters of the last one.
+    length: u8,
+    /// The first one began with a letter.
+    letter: bool,
+    /// It is none.
+    over: bool,
+}
+
+impl Number {
+    fn take(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if self.over {
+                return;
+            }
+            let first = self.groups == 0;
+            self.letter |= first && self.length == 0 && byte.is_ascii_alphabetic();
+            self.over = self.length >= GROUP
+                || !match (first, self.length) {
+                    (true, 0) => byte.is_ascii_alphabetic() || matches!(byte, b'1'..=b'9'),
+                    (true, 1) if self.letter => byte.is_ascii_alphabetic(),
+                    (true, _) => byte.is_ascii_digit(),
+                    (false, _) => byte.is_ascii_digit() || byte.is_ascii_uppercase(),
+                };
+            self.length += 1;
+        }
+    }
+
+    /// A space: whether the number may go on behind it.
+    fn space(&mut self) -> bool {
+        let whole = match self.groups {
+            0 => self.length == FIRST_GROUP,
+            _ => self.length > 0,
+        };
+        let goes_on = !self.over && whole && self.groups < GROUPS;
+        (self.groups, self.length) = (self.groups.saturating_add(1), 0);
+        goes_on
+    }
 }
 
 /// What an escape is, or may become.
@@ -101,6 +155,7 @@ impl Escapes {
                 self.partial.pop();
                 let partial = std::mem::take(&mut self.partial);
                 if self.open {
+                    self.number.take(&partial);
                     sink(Event::Plain, &partial);
                 } else {
                     self.at -= u64::try_from(partial.len()).unwrap_or(u64::MAX);
@@ -118,6 +173,7 @@ impl Escapes {
             self.open = true;
         }
         self.partial.clear();
+        self.number = Number::default();
         sink(Event::Decoded(byte.is_ascii_alphanumeric()), decoded);
         rest
     }
@@ -129,10 +185,16 @@ impl Escapes {
             .position(|b| matches!(b, b'%' | b'\\') || ends_word(*b));
         let (plain, rest) = bytes.split_at(stop.unwrap_or(bytes.len()));
         sink(Event::Plain, plain);
+        self.number.take(plain);
         self.at += u64::try_from(plain.len()).unwrap_or(u64::MAX);
         match rest.split_first() {
             Some((first @ (b'%' | b'\\'), rest)) => {
                 self.partial.push(*first);
+                self.at += 1;
+                rest
+            }
+            Some((space @ b' ', rest)) if self.number.space() => {
+                sink(Event::Plain, std::slice::from_ref(space));
                 self.at += 1;
                 rest
             }

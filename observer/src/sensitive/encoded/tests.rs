@@ -84,6 +84,36 @@ fn values_in_encoded_parts_are_found() {
 }
 
 #[test]
+fn a_number_in_groups_directly_behind_an_escape_is_found() {
+    for (text, rule) in [
+        (r"list:\n4539 1488 0343 6467 and more", "payment_card"),
+        (r"list:\r\n4539 1488 0343 6467 is the card", "payment_card"),
+        (r"my amex card:\t3782 822463 10005 expires", "payment_card"),
+        (r"the account:\nCH93 0076 2011 6238 5295 7\nand more", "iban"),
+    ] {
+        assert_eq!(found(text), [(rule.to_owned(), 1)], "{text}");
+        let bytes = text.as_bytes();
+        for at in 0..=bytes.len() {
+            let pieces = scan(&[&bytes[..at], &bytes[at..]]);
+            assert_eq!(pieces, scan(&[bytes]), "{text} split at {at}");
+        }
+    }
+    // What is no number ends the word at its first space, as ever.
+    for text in [
+        r"a\n8567 Eugenia Ferry",
+        r"a\nsome more words",
+        r"a\n0171 1234567",
+        r"words\n12345 6789 of them",
+    ] {
+        let report = scan(&[text.as_bytes()]);
+        assert!(
+            report.bytes_decoded < 20 && report.findings.is_empty(),
+            "{report:?}"
+        );
+    }
+}
+
+#[test]
 fn a_value_counts_once() {
     let key = key();
     let text = format!("https://x.example/?a={key}&b=1%202 and {key}");

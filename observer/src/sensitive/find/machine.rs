@@ -10,13 +10,17 @@ const CACHE: usize = 1024 * 1024;
 /// The same for the machine of all rules of numbers. Ordinary text makes some thousand states of it, and one that has no room for
 /// them makes them again and again.
 const CACHE_OF_ALL: usize = 16 * 1024 * 1024;
-/// Most ends that are told of one place.
+/// Most ends that are told of one place by a machine of one rule: the first ones, and as many or more of the last ones. Most
+/// of those between are inside of a long value, where no match may end.
 const MAX_ENDS: usize = 256;
+/// The same for the machine of all rules of numbers, each of which may have some.
+const MAX_ENDS_OF_ALL: usize = 1024;
 
 /// Patterns that are tried together. Its states are made as they are needed.
 pub(crate) struct Machine {
     dfa: DFA,
     cache: Cache,
+    most: usize,
 }
 
 impl std::fmt::Debug for Machine {
@@ -45,16 +49,17 @@ impl Machine {
     /// A machine for these patterns. They were checked when their rules were read; `None` where they are refused all
     /// the same.
     pub(crate) fn new<P: AsRef<str>>(patterns: &[P]) -> Option<Self> {
-        built(patterns, CACHE)
+        built(patterns, CACHE, MAX_ENDS)
     }
 
     /// As [`Self::new`], for many patterns that are tried at many places.
     pub(crate) fn of_many<P: AsRef<str>>(patterns: &[P]) -> Option<Self> {
-        built(patterns, CACHE_OF_ALL)
+        built(patterns, CACHE_OF_ALL, MAX_ENDS_OF_ALL)
     }
 
-    /// Adds to `ends` all ends of matches that begin at `start`, in ascending order, and gives the number of bytes
-    /// that were looked at. Looks at no byte from `limit` on, save one, which decides what must follow.
+    /// Adds to `ends` the ends of matches that begin at `start`, in ascending order, and gives the number of bytes that were
+    /// looked at. All of them, or where there are very many the first and the last ones. Looks at no byte from `limit` on, save
+    /// one, which decides what must follow.
     pub(crate) fn ends(
         &mut self,
         text: &[u8],
@@ -80,8 +85,8 @@ impl Machine {
                         let pattern = dfa.match_pattern(cache, state, index).as_usize();
                         ends.push(End { pattern, at });
                     }
-                    if ends.len() - first >= MAX_ENDS {
-                        return (Tried::Cut, at - start);
+                    if ends.len() - first >= 3 * self.most {
+                        ends.drain(first + self.most..first + 2 * self.most);
                     }
                 } else if state.is_dead() {
                     return (Tried::Whole, at - start);
@@ -108,7 +113,7 @@ impl Machine {
     }
 }
 
-fn built<P: AsRef<str>>(patterns: &[P], cache: usize) -> Option<Machine> {
+fn built<P: AsRef<str>>(patterns: &[P], cache: usize, most: usize) -> Option<Machine> {
     let dfa = DFA::builder()
         .configure(
             DFA::config()
@@ -121,7 +126,7 @@ fn built<P: AsRef<str>>(patterns: &[P], cache: usize) -> Option<Machine> {
         .build_many(patterns)
         .ok()?;
     let cache = dfa.create_cache();
-    Some(Machine { dfa, cache })
+    Some(Machine { dfa, cache, most })
 }
 
 #[cfg(test)]
@@ -154,6 +159,15 @@ mod tests {
         assert_eq!(ends(&["a+"], "aa", 0, 2), (vec![(0, 1), (0, 2)], Tried::Whole));
         assert_eq!(ends(&[r"a+\z"], "aab", 0, 2).0, []);
         assert_eq!(ends(&[r"a+\b"], "aa b", 0, 4).0, [(0, 2)]);
-        assert_eq!(ends(&["(?s-u:.)+"], &"x".repeat(1_000), 0, 1_000).1, Tried::Cut);
+    }
+
+    #[test]
+    fn of_very_many_ends_the_first_and_the_last_are_told() {
+        let (found, tried) = ends(&["(?s-u:.)+"], &"x".repeat(7_000), 0, 7_000);
+        assert_eq!(tried, Tried::Whole);
+        let ends: Vec<usize> = found.iter().map(|(_, at)| *at).collect();
+        assert!(ends.len() < 3 * MAX_ENDS && ends.is_sorted());
+        assert!(ends.starts_with(&(1..=MAX_ENDS).collect::<Vec<_>>()));
+        assert!(ends.ends_with(&(7_001 - MAX_ENDS..=7_000).collect::<Vec<_>>()));
     }
 }

@@ -6,7 +6,8 @@
 //!                                                           (before it, where the words near are known)
 //! ```
 
-use super::{Longest, REACH, TRY, Tape, Tools};
+use super::choose::Longest;
+use super::{REACH, TRY, Tape, Tools};
 use crate::sensitive::engine::Kin;
 use crate::sensitive::find::heads::Which;
 use crate::sensitive::find::machine::{End, Tried};
@@ -34,7 +35,11 @@ impl Tape {
             let (tried, bytes) = tools
                 .engine
                 .try_numbers(kin, &self.buffer, (start, limit), &mut ends);
-            tools.meter.spend(TRY + u64::try_from(bytes).unwrap_or(u64::MAX));
+            // Each end is sorted and looked at again.
+            let told = ends.len() - first;
+            tools
+                .meter
+                .spend(TRY + u64::try_from(bytes + told).unwrap_or(u64::MAX));
             // The machine tries many rules; that one of them could go on says nothing where another one ended.
             cut |= tried == Tried::Cut && ends.len() == first;
             if kin == Kin::Wanting {
@@ -113,7 +118,7 @@ impl Tape {
             let rule = &engine.rules()[number];
             engine.cost(number, |cost| cost.tries += 1);
             if rule.form.fits(self.byte_before(start), None) {
-                let found = self.longest(number, rule, start, of_rule, tools);
+                let found = self.choose((number, rule), start, of_rule, tools);
                 tools.meter.undecided += u64::from(found == Longest::Undecided);
             }
         }

@@ -63,6 +63,8 @@ pub(crate) struct Form {
     roles: Box<[u8; 256]>,
     /// Finds the group. Most rules are never tried, so it is made when it is needed.
     confirm: OnceLock<Option<Regex>>,
+    /// Of each alternative how it begins, and the bytes of its longest match. Made when it is needed.
+    ways: OnceLock<Vec<(Head, Option<usize>)>>,
 }
 
 impl Form {
@@ -105,6 +107,7 @@ impl Form {
             core: parts.core,
             edges: (parts.before, parts.after),
             confirm: OnceLock::new(),
+            ways: OnceLock::new(),
         })
     }
 
@@ -162,6 +165,23 @@ impl Form {
     /// Whether the value must be looked for in a match: it is not all of it.
     pub(crate) fn is_grouped(&self) -> bool {
         self.grouped
+    }
+
+    /// Whether a longer match could begin with this one. Not told where the value is not all of a match.
+    pub(crate) fn may_go_on(&self, whole: &[u8]) -> bool {
+        let ways = self.ways.get_or_init(|| {
+            let Ok(hir) = parse(&self.core) else {
+                return Vec::new();
+            };
+            let longest = branches(&hir)
+                .into_iter()
+                .map(|one| one.properties().maximum_len());
+            heads(&hir).unwrap_or_default().into_iter().zip(longest).collect()
+        });
+        let longer = |(head, longest): &(Head, Option<usize>)| {
+            longest.is_none_or(|longest| longest > whole.len()) && head.fits(whole)
+        };
+        self.grouped || ways.is_empty() || ways.iter().any(longer)
     }
 
     /// The value in a match.
@@ -315,6 +335,16 @@ mod tests {
             context: None,
         };
         Form::new(parts).unwrap()
+    }
+
+    #[test]
+    fn matches_that_may_go_on() {
+        let fixed = form("gh[ps]_[a-z]{4}|ghr_[a-z]{8}", "any");
+        assert!(!fixed.may_go_on(b"ghp_abcd") && !fixed.may_go_on(b"ghr_abcdefgh"));
+        assert!(fixed.may_go_on(b"ghr_abcd"));
+        assert!(form("sk-[a-z]{4,9}", "any").may_go_on(b"sk-abcd"));
+        assert!(form("sk-[a-z]{4,}", "any").may_go_on(b"sk-abcd"));
+        assert!(form("key=([a-z]{4})", "any").may_go_on(b"abcd"));
     }
 
     #[test]

@@ -13,10 +13,12 @@ pub(super) fn br_cpf(value: &[u8]) -> Check {
     }))
 }
 
-/// Brazilian number of legal entities (CNPJ): two rounds of mod 11.
+/// Brazilian number of legal entities (CNPJ): two rounds of mod 11. The first twelve places may hold letters since July 2026, each
+/// of which counts as its ASCII code less that of `0` (Receita Federal, IN 2.229/2024).
 pub(super) fn br_cnpj(value: &[u8]) -> Check {
-    verdict(digits::<14>(value).map(|d| {
+    verdict(chars::<14>(value).map(|t| {
         const WEIGHTS: [u32; 13] = [6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2];
+        let d = t.map(|byte| byte - b'0');
         let round = |n: usize, weights: &[u32]| {
             let rest = weighted(&d[..n], weights) % 11;
             (if rest < 2 { 0 } else { 11 - rest }) == u32::from(d[n])
@@ -127,6 +129,11 @@ pub(super) fn mx_rfc(value: &[u8]) -> Check {
         n => u8::try_from(n).unwrap_or(0) + b'0',
     };
     super::sums::graded((letters && born).then_some(check == t[12]))
+}
+
+/// As [`mx_rfc`], with a right check character: written with separators, many numbers of orders look so.
+pub(super) fn mx_rfc_separated(value: &[u8]) -> Check {
+    verdict(Some(mx_rfc(value) == Check::Valid))
 }
 
 /// Peruvian tax number (RUC): kind, weights 5 to 2 and 7 to 2, mod 11.

@@ -179,12 +179,13 @@ pub(super) fn be_national(value: &[u8]) -> Check {
     }))
 }
 
-/// Portuguese tax number (NIF): first digit, weights 9 to 2, mod 11.
+/// Portuguese tax number (NIF): first digit, weights 9 to 2, mod 11. 45 is for persons who live elsewhere, 7 for inheritances,
+/// funds and the like.
 pub(super) fn pt_nif(value: &[u8]) -> Check {
     verdict(digits::<9>(value).map(|d| {
         let check = 11 - weighted(&d, &[9, 8, 7, 6, 5, 4, 3, 2]) % 11;
         let check = if check > 9 { 0 } else { check };
-        matches!(d[0], 1..=3 | 5 | 6 | 8 | 9) && varied(&d) && check == u32::from(d[8])
+        (matches!(d[0], 1..=3 | 5..=9) || two(&d, 0) == 45) && varied(&d) && check == u32::from(d[8])
     }))
 }
 

@@ -91,7 +91,7 @@ impl Validator {
 validators! {
     /// Payment card: issuer range, length of that issuer, Luhn (ISO/IEC 7812-1).
     Card = "card" => payment::card, Compact;
-    /// IBAN: length of the country, form of its account numbers, mod 97 (ISO 13616).
+    /// IBAN: length of the country, mod 97 (ISO 13616). In lower case it has few letters, and is not hexadecimal.
     Iban = "iban" => payment::iban, Compact;
     /// A number with the check digits of an IBAN and another length than its country's (mod 97).
     IbanOtherLength = "iban_other_length" => payment::iban_other_length, Compact;
@@ -180,7 +180,7 @@ validators! {
     /// Belgian national number: date of birth, 97 minus remainder, with 2 before it for those born from 2000
     /// on.
     BeNational = "be_national" => europe_west::be_national, Compact;
-    /// Portuguese tax number (NIF): first digit, weights 9 to 2, mod 11.
+    /// Portuguese tax number (NIF): first digits, weights 9 to 2, mod 11.
     PtNif = "pt_nif" => europe_west::pt_nif, Compact;
     /// Portuguese citizen card: Luhn over 12 places in base 36.
     PtCc = "pt_cc" => europe_west::pt_cc, Compact;
@@ -338,7 +338,7 @@ validators! {
     NzNhi = "nz_nhi" => asia::nz_nhi, Compact;
     /// Brazilian tax number of persons (CPF): two rounds of mod 11.
     BrCpf = "br_cpf" => americas::br_cpf, Compact;
-    /// Brazilian number of legal entities (CNPJ): two rounds of mod 11.
+    /// Brazilian number of legal entities (CNPJ), with letters, too: two rounds of mod 11 (Receita Federal).
     BrCnpj = "br_cnpj" => americas::br_cnpj, Compact;
     /// Argentine tax number (CUIT, CUIL): kind, weights 5 to 2 and 7 to 2, mod 11.
     ArCuit = "ar_cuit" => americas::ar_cuit, Compact;
@@ -350,6 +350,8 @@ validators! {
     MxCurp = "mx_curp" => americas::mx_curp, Compact;
     /// Mexican tax code (RFC): name, day, homonym key, check character over places 13 to 2, mod 11 (SAT).
     MxRfc = "mx_rfc" => americas::mx_rfc, Compact;
+    /// Mexican tax code (RFC) as [`Self::MxRfc`], with a right check character.
+    MxRfcSeparated = "mx_rfc_separated" => americas::mx_rfc_separated, Compact;
     /// Peruvian tax number (RUC): kind, weights 5 to 2 and 7 to 2, mod 11.
     PeRuc = "pe_ruc" => americas::pe_ruc, Compact;
     /// Ecuadorian identity card: province, Luhn from the left.
@@ -364,6 +366,9 @@ validators! {
     Mixed = "mixed" => token::mixed, AsIs;
     /// Random-looking text: digits and letters both occur, digits more than once.
     Random = "random" => token::random, AsIs;
+    /// As [`Self::Random`], for values whose form tells them: one digit is enough where letters of both cases are mixed as no
+    /// words are.
+    RandomMixed = "random_mixed" => token::random_mixed, AsIs;
     /// Letters and digits of which the last six are the CRC-32 of the others in base 62 (GitHub, npm). A wrong sum
     /// is no reason to refuse it.
     Crc32Base62 = "crc32_base62" => secret::crc32_base62, AsIs;
@@ -391,6 +396,9 @@ validators! {
     Password = "password" => secret::password, AsIs;
     /// Password with a digit or a sign in it, as [`Self::Password`].
     RandomPassword = "random_password" => secret::random_password, AsIs;
+    /// As [`Self::Random`], for a password in a line of a configuration: one digit is enough where it is no expression of a
+    /// program.
+    ConfigPassword = "config_password" => secret::config_password, AsIs;
     /// As [`Self::Random`], for what stands after the last colon.
     RandomTail = "random_tail" => secret::random_tail, AsIs;
     /// Base64 in groups of four.

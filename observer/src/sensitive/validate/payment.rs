@@ -140,10 +140,23 @@ const IBAN_LENGTHS: &[(&[u8; 2], usize)] = &[
     (b"YE", 30),
 ];
 
-/// IBAN: length of the country, form of its account numbers, mod 97 (ISO 13616).
+/// IBAN: length of the country, mod 97 (ISO 13616). In lower case it must not look like something else that is written so.
 pub(super) fn iban(value: &[u8]) -> Check {
     let text = compact(value);
-    verdict(Some(iban_length(&text) == Some(text.len()) && mod_97(&text) == 1))
+    let fits = iban_length(&text) == Some(text.len()) && mod_97(&text) == 1;
+    verdict(Some(fits && !is_small_identifier(value)))
+}
+
+/// Most letters of an account number: the bank, and in some countries the currency.
+const LETTERS_OF_ACCOUNT: usize = 7;
+
+/// Whether a value in lower case is rather a part of a hash, a UUID or another identifier than an account: hexadecimal with
+/// letters in it, or mostly letters.
+fn is_small_identifier(value: &[u8]) -> bool {
+    let letters = || value.iter().filter(|b| b.is_ascii_alphabetic());
+    let behind = letters().skip(2).count();
+    value.iter().any(u8::is_ascii_lowercase)
+        && (behind > LETTERS_OF_ACCOUNT || behind > 0 && letters().all(u8::is_ascii_hexdigit))
 }
 
 /// A number with the check digits of an IBAN and another length than its country's.
@@ -241,6 +254,11 @@ mod tests {
             "CH93-0076-2011-6238-5295-7",
         ];
         check_all(Validator::Iban, Check::Valid, &good);
+        check_all(
+            Validator::Iban,
+            Check::Valid,
+            &["de89370400440532013000", "gb33bukb20201555555555"],
+        );
         let bad = [
             "DE89370400440532013001",
             "DE8937040044053201300",
@@ -248,6 +266,8 @@ mod tests {
             "GB82WEST12345698765433",
             "",
             "DE",
+            "be0374bf20f876ff",
+            "se49p9e9xo04a2j1huorps8n",
         ];
         check_all(Validator::Iban, Check::Reject, &bad);
         check_all(

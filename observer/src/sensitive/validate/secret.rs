@@ -305,6 +305,37 @@ pub(super) fn random_password(value: &[u8]) -> Check {
     password(value)
 }
 
+/// What stands behind the name of a password in a line of a configuration, without quotation marks: as [`random`]; with one
+/// digit where it is no expression of a program, which stands there as often, and no word with a number (`password2`,
+/// `8-characters`).
+pub(super) fn config_password(value: &[u8]) -> Check {
+    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
+    if digits != 1 {
+        return random(value);
+    }
+    let joined = |b: &u8| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.' | b'-' | b':' | b'+');
+    let counted = match value {
+        [b'0'..=b'9', rest @ ..] | [rest @ .., b'0'..=b'9'] => rest.iter().all(joined),
+        _ => false,
+    };
+    let of_code = |b: &u8| matches!(b, b'[' | b'(' | b'/' | b'\\' | b'<' | b'=');
+    let expression = value.iter().any(of_code) || is_member(value);
+    let letters = value.iter().filter(|b| b.is_ascii_alphabetic()).count();
+    if counted || expression || letters < 4 {
+        return Check::Reject;
+    }
+    password(value)
+}
+
+/// Whether a value is `one.other`, with names on both sides of each dot.
+fn is_member(value: &[u8]) -> bool {
+    let name = |part: &[u8]| {
+        part.first().is_some_and(u8::is_ascii_alphabetic)
+            && part.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_')
+    };
+    value.contains(&b'.') && value.split(|b| *b == b'.').all(name)
+}
+
 /// As [`random`], for what stands after the last colon.
 pub(super) fn random_tail(value: &[u8]) -> Check {
     random(value.rsplit(|b| *b == b':').next().unwrap_or_default())
@@ -446,6 +477,30 @@ mod tests {
             "<password>",
         ];
         check_all(Validator::Password, Check::Reject, &none);
+        let lines = [
+            "Sup3rSecret!",
+            "tr0ubador&",
+            "hunter22",
+            "S3cret-sauce",
+            "x9f2kq7v",
+        ];
+        check_all(Validator::ConfigPassword, Check::Plausible, &lines);
+        let code = [
+            "sys.argv[1]",
+            "user1.password",
+            "password2",
+            "newPassword1",
+            "opts:password",
+            "/home/me2/x",
+            "D:\\x\\2",
+            "Optional[str]",
+            "get_password",
+            "AES-1",
+            "8-characters",
+            "str1=None",
+            "20241031",
+        ];
+        check_all(Validator::ConfigPassword, Check::Reject, &code);
         check_all(
             Validator::UserPassword,
             Check::Plausible,

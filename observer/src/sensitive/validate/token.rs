@@ -51,6 +51,18 @@ pub(super) fn random(value: &[u8]) -> Check {
     form(digits >= 2 && letters >= 4 && !is_of_words(value))
 }
 
+/// As [`random`], for values whose form tells them: with one digit, too, where letters of both cases are mixed as no words are.
+/// One in seven values of 20 letters and digits has fewer than two digits.
+pub(super) fn random_mixed(value: &[u8]) -> Check {
+    let count = |test: fn(&u8) -> bool| value.iter().filter(|b| test(b)).count();
+    let (upper, lower) = (count(u8::is_ascii_uppercase), count(u8::is_ascii_lowercase));
+    let mixed = upper.min(lower) * RARER >= upper + lower;
+    let fits = count(u8::is_ascii_digit) == 1 && upper + lower >= 10 && mixed && !is_of_words(value);
+    if fits { Check::Plausible } else { random(value) }
+}
+
+/// At least one in so many letters is of the rarer case where cases are mixed by chance; in a `camelCase` name hardly one in five.
+const RARER: usize = 4;
 /// Fewest parts of a name that is made of words, and most digits behind a word.
 const PARTS: usize = 3;
 const DIGITS: usize = 4;
@@ -131,6 +143,24 @@ mod tests {
             "xkcdq-wrtzk-44-pqrs",
         ];
         check_all(Validator::Random, Check::Plausible, &random);
+        check_all(Validator::RandomMixed, Check::Reject, &names);
+        check_all(Validator::RandomMixed, Check::Plausible, &random);
+    }
+
+    #[test]
+    fn one_digit_is_enough_among_letters_of_both_cases() {
+        let few = ["pQzXkWvRtLmNbHgFdSj7", "aBkZmQxRtLw5YcDvPnHs"];
+        check_all(Validator::RandomMixed, Check::Plausible, &few);
+        check_all(Validator::Random, Check::Reject, &few);
+        let names = [
+            "getConfluencePagesV2",
+            "userAccountSettings2",
+            "CONFIGURATION_FILE_2",
+            "peterparker1",
+            "pQzXkWvRtLmNbHgFdSjq",
+            "aB3",
+        ];
+        check_all(Validator::RandomMixed, Check::Reject, &names);
     }
 
     #[test]
