@@ -288,7 +288,10 @@ fn in_clear(entry: &mut Socket, offset: u64, n: u64, direction: u8) -> u32 {
         return 0;
     };
     let opens = entry.state & SOCKET_OPENED == 0;
-    if opens || (entry.gate.class == CLASS_UNDECIDED && entry.gate.prefix[side] == prefix_small()) {
+    // Of a server it is what it received, as for flows of TLS.
+    let may_raise = (direction == DIRECTION_SENT || served_calls()) && prefix_small() < prefix_large();
+    let is_small = entry.gate.class == CLASS_UNDECIDED && entry.gate.prefix[side] == prefix_small();
+    if opens || (may_raise && is_small) {
         let first = source.first(n);
         if opens {
             entry.state |= SOCKET_OPENED;

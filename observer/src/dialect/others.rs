@@ -5,8 +5,9 @@
 
 use super::reader::SHAPE_BUDGET;
 
-/// Exchanges of other kinds after which a connection is none of AI.
-pub(super) const MAX_OTHERS: usize = 8;
+/// Exchanges of other kinds after which a connection is none of AI. Their heads have to fit into the 4 KiB that the kernel delivers of a
+/// connection without a request that has a body.
+pub(super) const MAX_OTHERS: usize = 4;
 /// Bytes of their bodies after which it is none.
 pub(super) const MAX_OTHER_BYTES: u64 = SHAPE_BUDGET;
 

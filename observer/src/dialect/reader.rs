@@ -23,9 +23,9 @@ use crate::protocol::{Fields, Incomplete, RequestHead, ResponseHead, Side};
 
 /// Decoded bytes of a body after which its shape is known or will not be.
 pub const SHAPE_BUDGET: u64 = 64 * 1024;
-/// The same where the path names a dialect: some clients write a long system prompt before the messages. The kernel delivers as
-/// much of a connection that is not decided.
-pub const NAMED_BUDGET: u64 = 256 * 1024;
+/// The same where the path names a dialect: some clients write a long system prompt before the messages. Less than the kernel delivers
+/// of a connection that is not decided (`capture.undecided_prefix_bytes`), its heads included.
+pub const NAMED_BUDGET: u64 = 192 * 1024;
 
 /// Path endings of requests that clients of AI servers make besides AI calls.
 const NEUTRAL: &[&str] = &[

@@ -424,11 +424,9 @@ impl Worker {
             report,
         } = examined;
         if FileId::of(&file).is_none_or(|(now, _)| now != id) {
-            // Written to meanwhile: what was found may be of neither state.
+            // Written to meanwhile: what was found may be of neither state. The next sweep, or the end of the writing, finds it again; at
+            // once, somebody who keeps writing would keep all examiners.
             self.inventory().forget(id);
-            if self.examiners.is_some() {
-                self.examine(file, &path, Urgency::Runs);
-            }
             return;
         }
         if let Ok(report) = &report {

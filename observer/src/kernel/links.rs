@@ -1,7 +1,8 @@
 //! Where function programs are attached, by file. A probe stays as long as somebody may run into it: it holds the file's inode (the
 //! space of a deleted one, too) and its mount, so it goes when no process maps the file any more. Files with a name stay attached for a
-//! while, up to a bound, since whoever starts them next may be over before they could be attached to again. They go at once when the file is
-//! written over: a probe in the middle of an instruction kills the program that runs into it.
+//! while, up to a bound, since whoever starts them next may be over before they could be attached to again. They go when the file is
+//! written over, since a probe in the middle of an instruction kills the program that runs into it: at the end of the writing where that is told,
+//! else with the next sweep.
 
 use std::{
     collections::HashMap,

@@ -316,11 +316,12 @@ impl Flow {
         }
     }
 
-    /// Whether a hole is what the kernel held back: of a flow that does not look like AI it delivers a prefix, until it does.
+    /// Whether a hole is what the kernel held back: of a flow that does not look like AI it delivers a prefix, until it does. What is read
+    /// behind the hole may be what showed it.
     fn is_prefix_used(&self, direction: Direction, step: &Step<'_>) -> bool {
         let passed = self.reassembly.position(direction);
         let seen = passed.saturating_sub(self.reassembly.missing(direction));
-        !self.is_ai() && seen.checked_sub(step.data.len() as u64) == Some(SMALL_PREFIX)
+        !self.name_is_ai && seen.checked_sub(step.data.len() as u64) == Some(SMALL_PREFIX)
     }
 
     /// The kernel's totals at the end of the handle.

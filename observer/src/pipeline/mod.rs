@@ -109,6 +109,8 @@ pub struct Pipeline {
     cluster: Cluster,
     flows: HashMap<u64, Flow>,
     by_process: HashMap<ProcessKey, Vec<u64>>,
+    /// When nobody was found who had flows to give up.
+    no_room_ns: u64,
     connections: Connections,
     sockets: Sockets,
     served: served::Served,
@@ -139,6 +141,7 @@ impl Pipeline {
             cluster: Cluster::default(),
             flows: HashMap::new(),
             by_process: HashMap::new(),
+            no_room_ns: 0,
             connections: Connections::default(),
             sockets: Sockets::default(),
             served: served::Served::default(),

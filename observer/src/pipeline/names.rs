@@ -56,8 +56,16 @@ impl Known {
             return;
         }
         let entries = &self.entries;
-        let is_twice = |e: &Entry| entries.iter().filter(|other| other.name == e.name).count() > 1;
-        if let Some(at) = entries.iter().position(is_twice) {
+        // Another one says the same, and to the one who asked for this one, too.
+        let twin = |whoever: bool| {
+            let is_twin = |e: &Entry, other: &Entry| {
+                !std::ptr::eq(e, other) && e.name == other.name && (whoever || other.counts_for(&e.asker))
+            };
+            entries
+                .iter()
+                .position(|e| entries.iter().any(|other| is_twin(e, other)))
+        };
+        if let Some(at) = twin(false).or_else(|| twin(true)) {
             self.entries.remove(at);
         } else {
             let oldest = self.entries.remove(0);

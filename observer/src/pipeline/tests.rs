@@ -52,7 +52,7 @@ use testbed::*;
 /// A request that is not AI.
 const PAGE: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: example.org\r\n\r\n";
 /// So many such requests that their connection is none of AI.
-const PAGES: usize = 8;
+const PAGES: usize = 4;
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one line for each column")]
@@ -444,6 +444,22 @@ fn what_the_kernel_held_back_of_other_requests_is_not_lost() {
         let lost = if delivered == 4_096 { (0, 0) } else { (1, missing) };
         assert_eq!(bed.lost(Stage::Flow, "gap"), lost, "{delivered} bytes");
     }
+    // The request behind the hole is a call: what was held back before it was not AI.
+    let (mut bed, mut flow) = (Bed::new(), flow(1, &process(42)));
+    bed.sent(&mut flow, PAGE);
+    bed.received(&mut flow, &whole[..4_096]);
+    flow.offset[1] += (whole.len() - 4_096) as u64;
+    bed.sent(
+        &mut flow,
+        &post(
+            "/v1/chat/completions",
+            "example.org",
+            r#"{"model":"m","messages":[{"role":"user","content":"a"}]}"#,
+        ),
+    );
+    bed.received(&mut flow, &answer("a"));
+    assert_eq!(bed.interactions().len(), 1);
+    assert_eq!(bed.lost(Stage::Flow, "gap"), (0, 0));
 }
 
 #[test]

@@ -248,7 +248,7 @@ pub async fn migrate(client: &Client) -> Result<Vec<u32>, MigrateError> {
     let database = client.database();
     let applied = match recorded(client).await {
         Ok(applied) => applied,
-        Err(error) if matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout) => {
+        Err(error) if error.kind != ErrorKind::Denied && !is_missing(&error) => {
             return Err(at("read schema_migrations")(error));
         }
         // There is no such database or table yet; who may not look into a database hears the same as who may not read.
@@ -276,6 +276,11 @@ pub async fn migrate(client: &Client) -> Result<Vec<u32>, MigrateError> {
     }
     client.forget_columns().await;
     Ok(done)
+}
+
+/// Whether the store says that there is no such table (60) or database (81).
+fn is_missing(error: &StoreError) -> bool {
+    matches!(error.code, Some(60 | 81))
 }
 
 /// What the database says was applied.

@@ -6,7 +6,7 @@ use super::host::Record;
 /// Room for records that no seal of the same stretches counts.
 const SPARE: usize = 1_000_000;
 
-/// Seals that are asked for together count so many at most. What they say of themselves is not checked yet.
+/// Seals that are asked for together are believed to count up to so many. What they say of themselves is not checked yet.
 const COUNTED: u64 = 4_000_000;
 
 /// Records of stretches, by the place of the stretch.

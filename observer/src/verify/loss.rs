@@ -77,7 +77,7 @@ impl Declarations {
     /// Takes what one seal declares. Until a seal that names it is stored, each one names it again, and the range may grow.
     fn said<'s>(&mut self, list: impl Iterator<Item = (Range, u64, &'s str)>) {
         let before = std::mem::take(&mut self.open);
-        let mut now = Vec::new();
+        let mut grown = Vec::new();
         for (range, count, reason) in list {
             if range.epoch == 0 || range.first == 0 || count == 0 {
                 continue;
@@ -98,16 +98,18 @@ impl Declarations {
             };
             let declared = &mut self.all[at];
             declared.range.last = declared.range.last.max(range.last);
-            declared.left = declared.left.max(count);
-            now.push(at);
+            if count > declared.left {
+                declared.left = count;
+                grown.push(at);
+            }
             self.open.insert(name);
         }
-        self.joined(&before, now);
+        self.joined(&before, grown);
     }
 
-    /// A host that has too many ranges joins two of them: one that is not named any more, and lies within one that is, is in the
-    /// count of that.
-    fn joined(&mut self, before: &BTreeSet<Name>, now: Vec<usize>) {
+    /// A host that has too many ranges joins two of them: one that is not named any more, and lies within one that grew, is in the
+    /// count of that. Within one that did not grow, it is one whose seal was stored.
+    fn joined(&mut self, before: &BTreeSet<Name>, grown: Vec<usize>) {
         let gone: Vec<usize> = before
             .difference(&self.open)
             .filter_map(|name| self.by_name.get(name).copied())
@@ -116,7 +118,8 @@ impl Declarations {
             return;
         }
         let holders = Holders::new(
-            now.iter()
+            grown
+                .iter()
                 .map(|at| (self.all[*at].reason.as_str(), &self.all[*at])),
         );
         let is_joined = |at: &usize| {
@@ -483,6 +486,9 @@ mod tests {
             of_seals(&joined, &[(10, 12), (20, 21), (32, 32)]),
             [(RecordMissing, 2), (DeclaredLoss, 4)]
         );
+        // One that is not named any more since it was stored, within another one that still is.
+        let stored: [&[(u64, u64, u64)]; 3] = [&[(2, 3, 2)], &[(2, 3, 2), (1, 4, 2)], &[(1, 4, 2)]];
+        assert_eq!(of_seals(&stored, &[(1, 4)]), [(DeclaredLoss, 4)]);
         // One that was stored, and another one later around it, are two.
         let later: [&[(u64, u64, u64)]; 3] = [&[(20, 21, 2)], &[], &[(10, 32, 2)]];
         assert_eq!(

@@ -2,8 +2,8 @@
 //! from rows, certificates and anchors; nothing that a row says about itself is believed.
 //!
 //! [`HostCheck`], [`KeyBook`] and [`AnchorBook`] are pure. [`run`] feeds them page by page from a [`Source`]: the store or
-//! a bundle. Of records only number, hash and time are kept, and those of about a million at most, with up to 60,000 seals, so
-//! memory does not grow with the store; anchors take 64 bytes for each leaf.
+//! a bundle. Of records only number, hash and time are kept, and at most twice what the seals count and a million (9 million, 650 MB, where seals
+//! lie), with up to 60,000 seals, so memory does not grow with the store; anchors take 64 bytes for each leaf.
 
 mod anchors;
 mod batch;

@@ -307,8 +307,8 @@ fn calls_of_other_kinds_let_a_connection_go_when_they_are_many_or_large() {
         reader.scope()
     };
     assert_eq!(scope_after(1, 100), Scope::Undecided);
-    assert_eq!(scope_after(7, 100), Scope::Undecided);
-    assert_eq!(scope_after(8, 100), Scope::Other);
+    assert_eq!(scope_after(3, 100), Scope::Undecided);
+    assert_eq!(scope_after(4, 100), Scope::Other);
     assert_eq!(scope_after(1, 60_000), Scope::Undecided);
     assert_eq!(scope_after(1, 70_000), Scope::Other);
     // What a client of a model server asks it says nothing, however often.

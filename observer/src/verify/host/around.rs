@@ -63,18 +63,20 @@ impl HostCheck<'_> {
         self.behind = rows;
     }
 
-    /// Whether a seal is the first of the period by its time, so that what came before it is not in the period.
-    pub(super) fn begins_period(&self, seal: &SealRow) -> bool {
-        let length = seal.interval_end.saturating_sub(seal.interval_start);
+    /// Whether a seal is the first of the period by its time, so that what came between it and the seal before the period is not in the
+    /// period. It may be a long one (a machine that slept), so the shorter of both says how much may be missing.
+    pub(super) fn begins_period(&self, seal: &SealRow, before: Option<&SealRow>) -> bool {
+        let length = |seal: &SealRow| seal.interval_end.saturating_sub(seal.interval_start);
+        let shorter = before.map_or(i64::MAX, length).min(length(seal));
         let from = self.limits.period.from;
-        from.is_some_and(|from| seal.interval_start.saturating_sub(from) < length)
+        from.is_some_and(|from| seal.interval_start.saturating_sub(from) < shorter)
     }
 
-    /// Whether a seal is the last of the period by its time, so that what comes behind it is not in the period.
+    /// Whether a seal is the last of the period by its time, so that what comes behind it is not in the period: one seal begins where
+    /// the one before it ended.
     fn ends_period(&self, seal: &SealRow) -> bool {
-        let length = seal.interval_end.saturating_sub(seal.interval_start);
         let to = self.limits.period.to;
-        to.is_some_and(|to| to.saturating_sub(seal.interval_end) < length)
+        to.is_some_and(|to| seal.interval_end >= to)
     }
 
     /// Whether the chain goes on behind the period. Where it does not go on from what is there, something of the period may be

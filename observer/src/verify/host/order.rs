@@ -43,7 +43,7 @@ impl HostCheck<'_> {
             let detail = format!("key {} was not certified by {}", seal.key_id, last.row.key_id);
             self.findings.add(Kind::KeyUncertified, place, 1, detail);
         }
-        if is_first && self.begins_period(seal) && named_before(seal) != key(&last.row) {
+        if is_first && self.begins_period(seal, Some(&last.row)) && named_before(seal) != key(&last.row) {
             return;
         }
         self.next(seal, &last);
@@ -73,7 +73,7 @@ impl HostCheck<'_> {
 
     /// The first seal that there is: the beginning of the chain, of the period, or of what is still kept.
     fn first_of_all(&mut self, seal: &SealRow) {
-        if self.begins_within() && (!self.looked_around || self.begins_period(seal)) {
+        if self.begins_within() && (!self.looked_around || self.begins_period(seal, None)) {
             return;
         }
         if seal.open_reason == "state_lost" {

@@ -3,10 +3,14 @@
 use super::*;
 
 /// The steps of a period, and everything that a store would have of the host.
-fn of_period(host: &Host, (from, to): (i64, i64), anchored: Vec<Anchored>) -> (Findings, bool) {
+fn of_period(host: &Host, steps: (i64, i64), anchored: Vec<Anchored>) -> (Findings, bool) {
+    of_limits(host, limits(host, steps), anchored)
+}
+
+fn of_limits(host: &Host, limits: Limits, anchored: Vec<Anchored>) -> (Findings, bool) {
     let certificate = KeyRow::first("h", ROLE_HOST, &host.signer, 1);
     let keys = KeyBook::new([(certificate, i64::MAX)]);
-    let mut check = HostCheck::new("h", &keys, anchored, limits(host, (from, to)));
+    let mut check = HostCheck::new("h", &keys, anchored, limits);
     let period = check.limits.period;
     let mut seals = host.seals.clone();
     seals.sort_by_key(|s| (s.chain_epoch, s.seal_seq, s.seal_hash));
@@ -75,6 +79,22 @@ fn seals_of_the_period_that_are_missing_at_its_ends_or_altogether_are_found() {
     assert_eq!(without(&[2]), []);
     assert_eq!(without(&[1, 2]), []);
     assert_eq!(without(&[5]), []);
+}
+
+/// A seal is of the period in which its interval begins.
+#[test]
+fn the_seal_over_the_end_of_the_period_is_missed() {
+    for (gone, expected) in [(None, &[][..]), (Some(4), &[("seal_missing", 1)]), (Some(5), &[])] {
+        let mut host = good();
+        host.seals.retain(|seal| Some(seal.seal_seq) != gone);
+        let mut limits = limits(&host, (2, 3));
+        limits.period.to = Some(T + 3 * STEP + STEP / 2);
+        assert_eq!(
+            words(&of_limits(&host, limits, Vec::new()).0),
+            expected,
+            "{gone:?}"
+        );
+    }
 }
 
 #[test]
@@ -183,14 +203,14 @@ fn records_whose_seal_is_outside_are_checked_with_it() {
         records.push(Record {
             rec_seq: 99,
             ..records[0]
-        })
+        });
     });
     assert_eq!(words(&found), [("record_unsealed", 1)]);
     let found = outside(|_, records, _| {
         records.push(Record {
             hash: [3; 32],
             ..records[0]
-        })
+        });
     });
     assert_eq!(words(&found), [("record_twin", 1)]);
     // The seal's own period says what is missing; here it is only known that nothing shows the rest.
